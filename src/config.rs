@@ -1,0 +1,190 @@
+//! Configuration: built-in <- file <- data partition <- environment; validation names file and field.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+/// Everything that can be configured. `config/motherstream.toml` is the commented reference.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where the store and generated secrets lie.
+    pub data_dir: PathBuf,
+    /// The page and the API.
+    pub web: WebConfig,
+    /// The administrator's token.
+    pub admin: AdminConfig,
+    /// Registration.
+    pub accounts: AccountsConfig,
+    /// The front door.
+    pub ingest: IngestConfig,
+    /// The queue's rules.
+    pub queue: QueueConfig,
+    /// The programme.
+    pub program: ProgramConfig,
+    /// Destinations that the page shows locked.
+    pub destinations: Vec<DestinationConfig>,
+    /// The venue.
+    pub venue: VenueConfig,
+}
+
+/// `[web]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebConfig {
+    /// Address and port of the page and the API.
+    pub listen: SocketAddr,
+    /// What streamers are told to connect to.
+    pub public_host: Option<String>,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdminConfig {
+    /// Bearer token with admin rights; at least 16 characters.
+    pub token: Option<SecretString>,
+}
+
+/// `[accounts]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountsConfig {
+    /// Who may register.
+    pub registration: Registration,
+}
+
+/// Who may register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Registration {
+    /// Anyone.
+    Open,
+    /// Whoever has an invitation.
+    Invite,
+    /// Anyone; an admin enables the account.
+    Approval,
+    /// Nobody; admins make accounts.
+    Closed,
+}
+
+/// `[ingest]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IngestConfig {
+    /// Which ingest runs.
+    pub kind: IngestKind,
+    /// The RTMP application streamers publish to.
+    pub app: String,
+    /// Address and port of RTMP.
+    pub rtmp_listen: SocketAddr,
+    /// Connections that may publish at once.
+    pub max_publishers: usize,
+    /// From TCP accept to an accepted publish, in seconds.
+    pub handshake_seconds: u64,
+    /// A publisher that sends nothing for this long is dropped, in seconds.
+    pub silence_seconds: u64,
+}
+
+/// Which ingest runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IngestKind {
+    /// SRS where it is installed, else embedded.
+    Auto,
+    /// SRS.
+    Srs,
+    /// The RTMP listener in the process.
+    Embedded,
+}
+
+/// `[queue]`; see `docs/queue.md`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QueueConfig {
+    /// Length of a turn in seconds.
+    pub turn_seconds: u64,
+    /// How long a place is kept for a streamer who lost the connection, in seconds.
+    pub rejoin_seconds: u64,
+    /// The same after a restart of the box, in seconds.
+    pub restart_grace_seconds: u64,
+    /// How long a kick or the block toggle holds a streamer off, in seconds.
+    pub hold_off_seconds: u64,
+    /// How long a stall is borne, in seconds.
+    pub stall_limit_seconds: u64,
+    /// Whether a turn whose time is up goes on while nobody else is ready.
+    pub overtime: bool,
+    /// Whether the last streamer must let somebody else go first.
+    pub block: bool,
+}
+
+/// `[program]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProgramConfig {
+    /// The programme's buffer in milliseconds, 300 to 10000.
+    pub latency_ms: u64,
+    /// What is done to the tracks behind the switcher.
+    pub house_format: HouseFormat,
+    /// PNG or JPEG of the venue's own slate.
+    pub slate: Option<PathBuf>,
+    /// What is heard under the slate.
+    pub slate_sound: SlateSound,
+    /// The show ends after so many minutes without anybody; 0: by hand only.
+    pub idle_end_minutes: u64,
+}
+
+impl ProgramConfig {
+    /// The buffer as a duration.
+    pub const fn latency(&self) -> Duration {
+        Duration::from_millis(self.latency_ms)
+    }
+}
+
+/// What is done to the tracks behind the switcher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HouseFormat {
+    /// Everything is copied.
+    Off,
+    /// Sound becomes 48 kHz stereo AAC-LC at 160 kbit/s; pictures are copied.
+    Audio,
+}
+
+/// What is heard under the slate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SlateSound {
+    /// Nothing.
+    Silence,
+    /// A soft tone.
+    Tone,
+}
+
+/// `[[destinations]]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DestinationConfig {
+    /// What people call it.
+    pub name: String,
+    /// `rtmp://` or `rtmps://`, without the key.
+    pub url: String,
+    /// The platform's stream key.
+    pub key: SecretString,
+    /// Whether it takes part in shows.
+    #[serde(default = "enabled")]
+    pub enabled: bool,
+}
+
+fn enabled() -> bool {
+    true
+}
+
+/// `[venue]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VenueConfig {
+    /// The venue's name, on the slate and the page.
+    pub name: String,
+}

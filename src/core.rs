@@ -1,0 +1,10 @@
+//! The pure core: it is given frames, events and moments, and says what follows.
+
+pub mod account;
+pub mod destination;
+pub mod flv;
+pub mod frame;
+pub mod moment;
+pub mod queue;
+pub mod switcher;
+pub mod timeline;

@@ -1,0 +1,190 @@
+//! The internal currency: one coded frame of one track, with its time stamps.
+
+use std::{
+    ops::{Add, AddAssign, Neg, Sub},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::moment::Moment;
+
+/// The ingest's own name for one publish session. It is never used twice, not even after a restart.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ConnectionId(pub Arc<str>);
+
+impl ConnectionId {
+    /// The connection with the ingest's client id `id`.
+    pub fn new(id: impl Into<Arc<str>>) -> Self {
+        Self(id.into())
+    }
+}
+
+impl std::fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A time stamp or a difference of two, in microseconds. Signed: composition offsets and offsets between lines may be negative.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MediaTime(i64);
+
+impl MediaTime {
+    /// Zero.
+    pub const ZERO: Self = Self(0);
+
+    /// From microseconds.
+    pub const fn from_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    /// From milliseconds, RTMP's unit.
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis.saturating_mul(1000))
+    }
+
+    /// In microseconds.
+    pub const fn as_micros(self) -> i64 {
+        self.0
+    }
+
+    /// In milliseconds, rounded to the nearest.
+    pub const fn as_millis(self) -> i64 {
+        (self.0 + 500).div_euclid(1000)
+    }
+
+    /// The absolute value.
+    #[must_use]
+    pub const fn abs(self) -> Self {
+        Self(self.0.saturating_abs())
+    }
+}
+
+impl From<Duration> for MediaTime {
+    fn from(value: Duration) -> Self {
+        Self(i64::try_from(value.as_micros()).unwrap_or(i64::MAX))
+    }
+}
+
+impl From<Moment> for MediaTime {
+    fn from(value: Moment) -> Self {
+        Self(value.as_micros())
+    }
+}
+
+impl Add for MediaTime {
+    type Output = Self;
+
+    fn add(self, rhs: Self) -> Self {
+        Self(self.0.saturating_add(rhs.0))
+    }
+}
+
+impl AddAssign for MediaTime {
+    fn add_assign(&mut self, rhs: Self) {
+        *self = *self + rhs;
+    }
+}
+
+impl Sub for MediaTime {
+    type Output = Self;
+
+    fn sub(self, rhs: Self) -> Self {
+        Self(self.0.saturating_sub(rhs.0))
+    }
+}
+
+impl Neg for MediaTime {
+    type Output = Self;
+
+    fn neg(self) -> Self {
+        Self(self.0.saturating_neg())
+    }
+}
+
+/// Which of the two tracks a frame belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Track {
+    /// H.264 pictures.
+    Video,
+    /// AAC sound.
+    Audio,
+}
+
+/// AAC's `AudioSpecificConfig`, parsed as far as the programme needs it (ISO/IEC 14496-3, 1.6.2.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AacConfig {
+    /// The `AudioSpecificConfig` as it was sent.
+    pub record: Bytes,
+    /// Samples per second of the core AAC stream.
+    pub sample_rate: u32,
+    /// Channels, 1 to 8.
+    pub channels: u8,
+    /// Samples in one frame of the core stream: 1024 or 960.
+    pub frame_samples: u32,
+}
+
+/// H.264's `AVCDecoderConfigurationRecord`, parsed as far as the programme needs it (ISO/IEC 14496-15, 5.3.3.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AvcConfig {
+    /// The record as it was sent.
+    pub record: Bytes,
+    /// Bytes of each NAL unit's length prefix: 1, 2 or 4.
+    pub length_size: u8,
+    /// The sequence parameter sets, without prefixes.
+    pub sps: Vec<Bytes>,
+    /// The picture parameter sets, without prefixes.
+    pub pps: Vec<Bytes>,
+    /// Width of the shown picture in pixels.
+    pub width: u32,
+    /// Height of the shown picture in pixels.
+    pub height: u32,
+    /// `profile_idc`.
+    pub profile: u8,
+    /// `level_idc`: ten times the level.
+    pub level: u8,
+}
+
+/// What a decoder must know before the first frame of a track. Shared by all frames that it describes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CodecConfig {
+    /// H.264, from an `AVCDecoderConfigurationRecord`.
+    Avc(AvcConfig),
+    /// AAC, from an `AudioSpecificConfig`.
+    Aac(AacConfig),
+}
+
+/// One coded frame. Cloning it copies no payload.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// The track it belongs to.
+    pub track: Track,
+    /// Decoding time on the source's own clock, as sent: 32-bit milliseconds, widened but not unwrapped.
+    pub dts: MediaTime,
+    /// Presentation time on the same clock; for sound the same as `dts`.
+    pub pts: MediaTime,
+    /// Whether decoding can begin here: an IDR picture (a NAL unit of type 5), not merely what FLV calls a key frame. Every
+    /// frame of sound is one.
+    pub keyframe: bool,
+    /// Video: NAL units with their length prefixes as in the avcC (ISO/IEC 14496-15, 5.2.3). Sound: one raw AAC frame.
+    pub payload: Bytes,
+    /// The configuration in force.
+    pub config: Arc<CodecConfig>,
+}
+
+/// Where an ingest delivers the frames of one connection. Dropping it says that the connection is over.
+pub trait FrameSink: Send {
+    /// Takes one frame that arrived at `arrival`. Never blocks; a frame that finds no room is counted and lost.
+    fn push(&mut self, frame: Frame, arrival: Moment);
+}
+
+/// Opens the way into media for an accepted connection.
+pub trait FrameSinks: Send + Sync {
+    /// A sink for `connection`.
+    fn open(&self, connection: ConnectionId) -> Box<dyn FrameSink>;
+}
