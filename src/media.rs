@@ -15,6 +15,14 @@ use crate::core::{
     queue::TakeId,
 };
 
+pub mod egress;
+pub mod house;
+pub mod listeners;
+pub mod program;
+pub mod slate;
+pub mod source;
+pub mod tag;
+
 /// How soon a take must happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {

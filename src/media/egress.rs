@@ -1,0 +1,1 @@
+//! One destination: pipeline, liveness, backoff.

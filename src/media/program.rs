@@ -1,0 +1,1 @@
+//! The pacing thread: inputs, switcher, house stage, fan-out.

@@ -1,0 +1,1 @@
+//! The slate, rendered and encoded once.

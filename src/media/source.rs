@@ -1,0 +1,1 @@
+//! One input: measured always, kept in a ring while cued.
