@@ -1,6 +1,8 @@
 //! The pure core: it is given frames, events and moments, and says what follows.
 
 pub mod account;
+pub mod amf;
+mod bits;
 pub mod destination;
 pub mod flv;
 pub mod frame;
