@@ -252,3 +252,59 @@ impl<'a> Writer<'a> {
         self.out.put_slice(&[0, 0, marker::OBJECT_END]);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let mut out = BytesMut::new();
+        let mut writer = Writer::new(&mut out);
+        writer.string("connect");
+        writer.number(1.0);
+        writer.begin_object();
+        writer.key("app");
+        writer.string("live");
+        writer.key("fpad");
+        writer.boolean(false);
+        writer.end_object();
+        writer.null();
+        let mut reader = Reader::new(&out);
+        assert_eq!(reader.value().unwrap().as_str(), Some("connect"));
+        assert_eq!(reader.value().unwrap().as_number(), Some(1.0));
+        let object = reader.value().unwrap();
+        assert_eq!(object.get("app").unwrap().as_str(), Some("live"));
+        assert_eq!(object.get("fpad"), Some(&Value::Boolean(false)));
+        assert_eq!(reader.value(), Ok(Value::Null));
+        assert!(reader.is_empty());
+    }
+
+    #[test]
+    fn a_thousand_levels_are_refused() {
+        let objects: Vec<u8> = std::iter::repeat_n([marker::OBJECT, 0, 1, b'a'], 1000).flatten().collect();
+        assert_eq!(Reader::new(&objects).value(), Err(AmfError::TooLarge));
+        let arrays: Vec<u8> = std::iter::repeat_n([marker::STRICT_ARRAY, 0, 0, 0, 1], 1000).flatten().collect();
+        assert_eq!(Reader::new(&arrays).value(), Err(AmfError::TooLarge));
+    }
+
+    #[test]
+    fn claimed_sizes_are_not_believed() {
+        assert_eq!(Reader::new(&[marker::LONG_STRING, 255, 255, 255, 255]).value(), Err(AmfError::TooLarge));
+        assert_eq!(Reader::new(&[marker::STRICT_ARRAY, 255, 255, 255, 255]).value(), Err(AmfError::Truncated));
+        let nulls = [&[marker::STRICT_ARRAY, 255, 255, 255, 255][..], &[marker::NULL; 5000]].concat();
+        assert_eq!(Reader::new(&nulls).value(), Err(AmfError::TooLarge));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_values_or_an_error(bytes in proptest::collection::vec(0_u8..20, 0..300)) {
+            let mut reader = Reader::new(&bytes);
+            while reader.value().is_ok() {}
+        }
+    }
+}

@@ -9,6 +9,8 @@ mod aac;
 mod avc;
 mod demux;
 mod mux;
+#[cfg(test)]
+mod tests;
 
 pub use aac::AacError;
 pub use avc::AvcError;

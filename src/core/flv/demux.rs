@@ -66,7 +66,7 @@ impl Demuxer {
         let kind = reader.need("a video header")?;
         let composition = reader.signed_24("a video header")?;
         match kind {
-            0 => self.avc_config(reader.rest()).map(|()| None),
+            0 => self.avc_config(&reader.rest()).map(|()| None),
             1 => self.picture(reader.rest(), dts_ms, composition),
             // 2 is the end of the sequence; more is not defined.
             _ => Ok(None),
@@ -94,7 +94,7 @@ impl Demuxer {
             return Ok(None);
         }
         match kind {
-            packet::SEQUENCE_START => self.avc_config(reader.rest()).map(|()| None),
+            packet::SEQUENCE_START => self.avc_config(&reader.rest()).map(|()| None),
             packet::CODED_FRAMES => {
                 let composition = reader.signed_24(FIELD)?;
                 self.picture(reader.rest(), dts_ms, composition)
@@ -121,7 +121,7 @@ impl Demuxer {
             format => return Err(FlvError::AudioCodec(legacy_audio_codec(format))),
         }
         match reader.byte() {
-            Some(0) => self.aac_config(reader.rest()).map(|()| None),
+            Some(0) => self.aac_config(&reader.rest()).map(|()| None),
             Some(1) => Ok(self.sound(reader.rest(), dts_ms)),
             _ => Ok(None),
         }
@@ -145,24 +145,24 @@ impl Demuxer {
             return Ok(None);
         }
         match kind {
-            packet::SEQUENCE_START => self.aac_config(reader.rest()).map(|()| None),
+            packet::SEQUENCE_START => self.aac_config(&reader.rest()).map(|()| None),
             packet::CODED_FRAMES => Ok(self.sound(reader.rest(), dts_ms)),
             _ => Ok(None),
         }
     }
 
-    fn avc_config(&mut self, record: Bytes) -> Result<(), FlvError> {
-        let known = matches!(self.video.as_deref(), Some(CodecConfig::Avc(old)) if old.record == record);
+    fn avc_config(&mut self, record: &Bytes) -> Result<(), FlvError> {
+        let known = matches!(self.video.as_deref(), Some(CodecConfig::Avc(old)) if old.record == *record);
         if !known && !record.is_empty() {
-            self.video = Some(Arc::new(CodecConfig::Avc(AvcConfig::parse(detached(&record))?)));
+            self.video = Some(Arc::new(CodecConfig::Avc(AvcConfig::parse(detached(record))?)));
         }
         Ok(())
     }
 
-    fn aac_config(&mut self, record: Bytes) -> Result<(), FlvError> {
-        let known = matches!(self.audio.as_deref(), Some(CodecConfig::Aac(old)) if old.record == record);
+    fn aac_config(&mut self, record: &Bytes) -> Result<(), FlvError> {
+        let known = matches!(self.audio.as_deref(), Some(CodecConfig::Aac(old)) if old.record == *record);
         if !known && !record.is_empty() {
-            self.audio = Some(Arc::new(CodecConfig::Aac(AacConfig::parse(detached(&record))?)));
+            self.audio = Some(Arc::new(CodecConfig::Aac(AacConfig::parse(detached(record))?)));
         }
         Ok(())
     }

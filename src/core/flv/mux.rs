@@ -115,10 +115,10 @@ fn parameter_set_place(payload: &[u8], config: &AvcConfig) -> Option<usize> {
         return None;
     }
     let (mut sps, mut pps, mut place) = (false, false, 0);
-    for unit in nal_units(payload, config.length_size) {
+    for (index, unit) in nal_units(payload, config.length_size).enumerate() {
         let unit = unit.ok()?;
         match nal_type(unit) {
-            Some(nal::DELIMITER) => place = usize::from(config.length_size) + unit.len(),
+            Some(nal::DELIMITER) if index == 0 => place = usize::from(config.length_size) + unit.len(),
             Some(nal::SPS) => sps = true,
             Some(nal::PPS) => pps = true,
             // From the first slice on there are none.
