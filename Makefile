@@ -1,0 +1,70 @@
+# Everything a person or a CI runs. `make` alone lists it.
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.ONESHELL:
+MAKEFLAGS += --no-print-directory
+
+# Build output lies outside the tree, so that a fresh clone finds what an older one has built. An explicit CARGO_TARGET_DIR wins.
+CACHE := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)
+export CARGO_TARGET_DIR ?= $(if $(MOTHERSTREAM_TARGET),$(MOTHERSTREAM_TARGET),$(CACHE)/motherstream/target)
+# What the installer may have put where no profile looks yet.
+export PATH := $(HOME)/.cargo/bin:/usr/sbin:$(PATH)
+
+# `make test T=splice` runs the tests whose names contain "splice".
+T ?=
+
+.PHONY: help run demo doctor test soak bench lint fmt install-run install-test
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+
+run: install-run ## build the box and start it: the page, the queue, the programme
+	@cargo build --release --bin motherstream
+	exec "$(CARGO_TARGET_DIR)/release/motherstream" run $(ARGS)
+
+demo: install-test ## three synthetic streamers take turns for 90 s; the programme is recorded
+	@cargo build --release --bin motherstream
+	cargo build --example demo
+	MOTHERSTREAM_DEMO_BOX="$(CARGO_TARGET_DIR)/release/motherstream" exec "$(CARGO_TARGET_DIR)/debug/examples/demo" $(ARGS)
+
+doctor: install-run ## explain what is missing or wrong on this machine
+	@cargo build --release --bin motherstream
+	exec "$(CARGO_TARGET_DIR)/release/motherstream" doctor $(ARGS)
+
+lint: install-test ## formatting and clippy, every warning an error
+	@cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+
+fmt: ## format the code
+	@cargo fmt
+
+test: install-test ## everything that must hold: lint, unit, property and whole-box tests (25 minutes at most)
+	@begin=$$SECONDS
+	step() { echo; echo "== $$*"; }
+	step "formatting"
+	cargo fmt --check
+	step "clippy"
+	cargo clippy --locked --all-targets -- -D warnings
+	lint=$$((SECONDS - begin))
+	step "tests"
+	cargo nextest run --locked $(T)
+	tests=$$((SECONDS - begin - lint))
+	step "examples in the documentation"
+	cargo test --locked --doc --quiet
+	echo
+	echo "make test: passed. Lint $${lint} s, tests $${tests} s, in all $$((SECONDS - begin)) s. Report: target/nextest/default/junit.xml"
+
+soak: install-test ## the whole-box tests at length: 400 takes, long property runs (hours)
+	@MOTHERSTREAM_TEST_SOAK=1 PROPTEST_CASES=20000 cargo nextest run --locked --profile soak $(T)
+
+bench: install-test ## the performance table, against ffmpeg in the same run (MOTHERSTREAM_BENCH_SECONDS=10: a short one)
+	@cargo build --locked --release --bin motherstream
+	cargo bench --locked --bench splice
+	cargo bench --locked --bench box
+
+install-run:
+	@scripts/install run
+
+install-test:
+	@scripts/install test
