@@ -127,6 +127,11 @@ impl Accounts {
         todo!()
     }
 
+    /// Makes a streamer's account by an admin's order, whatever the policy says: enabled, and waiting for no approval.
+    pub async fn create(&self, registration: Registration) -> Result<(Account, StreamKey), AccountError> {
+        todo!()
+    }
+
     /// Makes the first admin, once. Rate limits and delays are the web's.
     pub async fn claim(&self, code: &str, name: String, password: secrecy::SecretString) -> Result<(Account, StreamKey), AccountError> {
         todo!()
