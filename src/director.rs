@@ -14,17 +14,7 @@ use crate::core::{
     queue::{EntryId, TurnId},
 };
 
-/// Whether an entry can be taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Presence {
-    /// No connection.
-    Absent,
-    /// Connected, not ready.
-    Present,
-    /// Connected and ready to be taken.
-    Ready,
-}
+pub use crate::core::queue::Presence;
 
 /// One place in the queue, as everybody may see it.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]

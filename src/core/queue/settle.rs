@@ -1,0 +1,293 @@
+//! What the clock ends, and what the rules say about what is there: takes are ordered and given up, turns end.
+
+use super::{
+    Action, BLOCK_RELEASE, EntryId, LEAST_REST, PENDING_LIMIT, Pending, Queue, Reason, Shown, TakeId, TurnEnd,
+    TurnOver,
+    entry::{Cause, HoldOff, LastStreamer, Link},
+};
+use crate::core::{frame::ConnectionId, moment::Moment};
+
+impl Queue {
+    /// Ends what is over by the clock: hold-offs, waiting that never became ready, absences, takes that never happened.
+    pub(super) fn expire(&mut self, now: Moment) {
+        self.hold_offs.retain(|hold_off| hold_off.until > now);
+        // Another streamer's turn has lasted long enough: whoever was the last one before is free (rule 12).
+        let on_air = self
+            .on_air
+            .as_ref()
+            .filter(|turn| turn.on_air.elapsed(now) >= BLOCK_RELEASE)
+            .map(|turn| turn.entry.account);
+        self.last.take_if(|last| last.until <= now || on_air.is_some_and(|account| account != last.account));
+
+        let limit = self.settings.stall_limit;
+        let until = now + self.settings.rejoin;
+        let mut idle = Vec::new();
+        for entry in &mut self.waiting {
+            if let Link::Present { since, stalled, .. } = entry.link
+                && since + limit <= now
+            {
+                let reason = if stalled { Reason::Stalled { limit } } else { Reason::NeverReady { limit } };
+                idle.push((entry.clone(), reason));
+                entry.link = Link::Absent { until };
+            }
+        }
+        for (entry, reason) in idle {
+            self.disconnect(&entry, reason);
+            self.changed = true;
+        }
+
+        let before = self.waiting.len();
+        self.waiting.retain(|entry| !matches!(entry.link, Link::Absent { until } if until <= now));
+        self.changed |= self.waiting.len() != before;
+
+        if let Some(pending) = self.pending.take_if(|pending| pending.since + PENDING_LIMIT <= now) {
+            self.actions.push(Action::CancelTake(pending.take));
+            self.blame(&pending, now);
+        }
+
+        if self.on_air.as_ref().is_some_and(|turn| matches!(turn.entry.link, Link::Absent { until } if until <= now)) {
+            let why = self.on_air.as_ref().and_then(|turn| turn.ending).unwrap_or(TurnEnd::Lost);
+            self.end_turn(why, now);
+        }
+    }
+
+    /// Judges the rules on what is there.
+    pub(super) fn settle(&mut self, now: Moment) {
+        let forced_slate = self.forced_slate;
+        if let Some(turn) = &mut self.on_air {
+            turn.run(!forced_slate && !turn.entry.is_absent(), now);
+        }
+        self.give_up_stale_take(now);
+        self.hurry_take(now);
+        if self.pending.is_none() {
+            self.end_without_successor(now);
+            if let Some((cause, in_haste)) = self.take_due(now) {
+                let target = if cause == Cause::Resume {
+                    self.on_air.as_ref().and_then(|turn| Some((turn.entry.id, turn.entry.connection()?.clone())))
+                } else {
+                    self.next_ready().and_then(|entry| Some((entry.id, entry.connection()?.clone())))
+                };
+                if let Some((entry, connection)) = target {
+                    self.order_take(entry, connection, cause, in_haste, now);
+                }
+            }
+        }
+        self.clear_if_nobody();
+    }
+
+    /// Rule 11: a take whose target can not be taken any more, or whose reason is gone, is given up.
+    fn give_up_stale_take(&mut self, now: Moment) {
+        let Some(pending) = &mut self.pending else { return };
+        if self.on_air.is_none() && pending.cause != Cause::PutOnAir {
+            // What it was to replace has ended meanwhile.
+            pending.cause = Cause::Start;
+        }
+        let (take, cause, id, connection) = (pending.take, pending.cause, pending.entry, pending.connection.clone());
+        let target = if cause == Cause::Resume {
+            self.on_air.as_ref().map(|turn| &turn.entry).filter(|entry| entry.id == id)
+        } else {
+            self.waiting.iter().find(|entry| entry.id == id)
+        };
+        let can = target.is_some_and(|entry| entry.is_ready() && entry.has(&connection));
+        let should = match cause {
+            Cause::Start | Cause::Lost => !self.hold,
+            Cause::Time => !self.frozen() && self.time_up(now),
+            Cause::Stall => !self.frozen(),
+            Cause::Ending | Cause::PutOnAir => true,
+            Cause::Resume => !matches!(self.take_due(now), Some((cause, _)) if cause != Cause::Resume) && !self.ends(),
+        };
+        if !(can && should) {
+            self.actions.push(Action::CancelTake(take));
+            self.pending = None;
+        }
+    }
+
+    /// A take that could wait can not any more when there is nothing to see meanwhile.
+    fn hurry_take(&mut self, now: Moment) {
+        if self.on_air.as_ref().is_some_and(|turn| turn.entry.is_ready()) {
+            return;
+        }
+        if let Some(pending) = self.pending.take_if(|pending| !pending.now) {
+            self.order_take(pending.entry, pending.connection, pending.cause, true, now);
+        }
+    }
+
+    /// Rules 10 and 14: a turn that must end although nobody follows.
+    fn end_without_successor(&mut self, now: Moment) {
+        let Some(turn) = &self.on_air else { return };
+        let successor = self.next_ready().is_some();
+        if let Some(why) = turn.ending {
+            if self.hold || !successor {
+                self.end_turn(why, now);
+            }
+        } else if !successor
+            && !self.settings.overtime
+            && !turn.entry.is_absent()
+            && !self.frozen()
+            && self.time_up(now)
+        {
+            self.end_turn(TurnEnd::Time, now);
+        }
+    }
+
+    /// The take that is to be ordered by the rules, and whether in haste, if none is pending.
+    fn take_due(&self, now: Moment) -> Option<(Cause, bool)> {
+        let successor = self.next_ready().is_some();
+        let Some(turn) = &self.on_air else {
+            return (successor && !self.hold).then_some((Cause::Start, true));
+        };
+        if successor {
+            if turn.ending.is_some() && !self.hold {
+                return Some((Cause::Ending, true));
+            }
+            if turn.entry.is_absent() {
+                let free = !self.hold && turn.kept_until.is_none_or(|until| until <= now);
+                return free.then_some((Cause::Lost, true));
+            }
+            if !self.frozen() {
+                if self.time_up(now) {
+                    return Some((Cause::Time, !turn.entry.is_ready()));
+                }
+                if self.stall_over().is_some_and(|over| over <= now) {
+                    return Some((Cause::Stall, true));
+                }
+            }
+        }
+        let shown = matches!(&self.shown, Shown::Input(shown) if turn.entry.has(shown));
+        (turn.entry.is_ready() && !shown && turn.ending.is_none()).then_some((Cause::Resume, true))
+    }
+
+    pub(super) fn order_take(
+        &mut self,
+        entry: EntryId,
+        connection: ConnectionId,
+        cause: Cause,
+        in_haste: bool,
+        now: Moment,
+    ) {
+        let take = TakeId(self.fresh_id());
+        self.actions.push(Action::Take { take, connection: connection.clone(), now: in_haste });
+        self.pending = Some(Pending { take, entry, connection, cause, now: in_haste, since: now });
+    }
+
+    /// Media is told that nobody is on air, if it may still show somebody and no take is on its way.
+    fn clear_if_nobody(&mut self) {
+        if self.pending.is_some() {
+            return;
+        }
+        let wrong = match (&self.on_air, &self.shown) {
+            (_, Shown::Nothing) | (Some(_), Shown::Input(_)) => false,
+            (None, _) | (Some(_), Shown::Astray) => true,
+        };
+        if wrong {
+            // The slate comes before the disconnect, so that nobody sees the end of the connection.
+            self.actions.insert(0, Action::Clear);
+            self.shown = Shown::Nothing;
+        }
+    }
+
+    /// Ends the turn: its row, its last streamer, and what becomes of its entry. What follows it is for others to say.
+    pub(super) fn end_turn(&mut self, why: TurnEnd, now: Moment) {
+        let Some(turn) = self.on_air.take() else { return };
+        self.changed = true;
+        let mut entry = turn.entry;
+        self.actions.push(Action::History(TurnOver {
+            turn: turn.id,
+            account: entry.account,
+            name: entry.name.clone(),
+            began: turn.began,
+            on_air: turn.on_air.elapsed(now),
+            why,
+        }));
+        // Another streamer's turn has begun and ended: whoever was the last one before is free (rule 12).
+        self.last.take_if(|last| last.account != entry.account);
+        if why.makes_last_streamer() {
+            self.last = Some(LastStreamer {
+                account: entry.account,
+                name: entry.name.clone(),
+                until: now + self.settings.hold_off,
+            });
+        }
+        let becomes_next = match why {
+            TurnEnd::Lost | TurnEnd::Displaced => match entry.link {
+                Link::Absent { until } => turn.keeps_place && until > now,
+                Link::Present { .. } | Link::Ready { .. } => true,
+            },
+            _ => false,
+        };
+        if becomes_next {
+            let length = self.turn_length();
+            let rest = length.saturating_sub(turn.clock.elapsed(now));
+            entry.rest = Some(rest.max(LEAST_REST.min(length)));
+            if let Link::Present { since, .. } = &mut entry.link {
+                // It has the time of a waiting entry to become ready.
+                *since = now;
+            }
+            self.waiting.insert(0, entry);
+        } else {
+            self.disconnect(&entry, turn.ending_reason.unwrap_or(Reason::TurnOver(why)));
+        }
+    }
+
+    /// The last streamer, while the block toggle keeps them out (rule 12).
+    pub(super) fn blocked(&self, now: Moment) -> Option<&LastStreamer> {
+        self.last.as_ref().filter(|last| self.block() && last.until > now)
+    }
+
+    /// Nothing ends by time or stall: rules 15 and 16.
+    const fn frozen(&self) -> bool {
+        self.hold || self.forced_slate
+    }
+
+    fn ends(&self) -> bool {
+        self.on_air.as_ref().is_some_and(|turn| turn.ending.is_some())
+    }
+
+    fn time_up(&self, now: Moment) -> bool {
+        self.on_air.as_ref().is_some_and(|turn| turn.clock.elapsed(now) >= self.turn_length())
+    }
+
+    /// When the stall on air is over the limit.
+    fn stall_over(&self) -> Option<Moment> {
+        match &self.on_air.as_ref()?.entry.link {
+            Link::Present { since, .. } => Some(*since + self.settings.stall_limit),
+            Link::Absent { .. } | Link::Ready { .. } => None,
+        }
+    }
+
+    /// Every moment at which a tick would change something.
+    pub(super) fn deadlines(&self) -> impl Iterator<Item = Moment> {
+        let limit = self.settings.stall_limit;
+        let waiting = self.waiting.iter().filter_map(move |entry| match entry.link {
+            Link::Absent { until } => Some(until),
+            Link::Present { since, .. } => Some(since + limit),
+            Link::Ready { .. } => None,
+        });
+        let hold_offs = self.hold_offs.iter().chain(&self.last).map(|hold_off: &HoldOff| hold_off.until);
+        let pending = self.pending.as_ref().map(|pending| pending.since + PENDING_LIMIT);
+        waiting.chain(hold_offs).chain(pending).chain(self.turn_deadlines().into_iter().flatten())
+    }
+
+    fn turn_deadlines(&self) -> [Option<Moment>; 5] {
+        let Some(turn) = &self.on_air else { return [None; 5] };
+        let successor = self.next_ready().is_some();
+        let open = match &self.pending {
+            None => true,
+            Some(pending) => pending.cause == Cause::Resume,
+        };
+        let suspended = match turn.entry.link {
+            Link::Absent { until } => Some(until),
+            _ => None,
+        };
+        let kept = turn.kept_until.filter(|_| open && successor && !self.hold && turn.entry.is_absent());
+        let judged = open && !self.frozen();
+        let time = turn.clock.reaches(self.turn_length()).filter(|_| judged && (successor || !self.settings.overtime));
+        let stall = self.stall_over().filter(|_| judged && successor);
+        let released = self
+            .last
+            .as_ref()
+            .filter(|last| last.account != turn.entry.account)
+            .and_then(|_| turn.on_air.reaches(BLOCK_RELEASE));
+        [suspended, kept, time, stall, released]
+    }
+}
