@@ -8,13 +8,21 @@ use crate::core::{
 };
 
 /// GStreamer elements this stage is built from, in the order in which they are asked for.
-pub const ELEMENTS: &[&str] = &["avdec_aac", "audioconvert", "audioresample", "capsfilter", "avenc_aac"];
+pub const ELEMENTS: &[&str] = &[
+    "avdec_aac",
+    "audioconvert",
+    "audioresample",
+    "capsfilter",
+    "avenc_aac",
+];
 
 /// Why the stage can not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum HouseError {
     /// An element is missing.
-    #[error("the GStreamer element `{0}` is not installed; `motherstream doctor` says which package has it")]
+    #[error(
+        "the GStreamer element `{0}` is not installed; `motherstream doctor` says which package has it"
+    )]
     Missing(&'static str),
     /// GStreamer did not do what it must.
     #[error("the sound's {chain} can not be started: {reason}")]
