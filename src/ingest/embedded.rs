@@ -1,1 +1,111 @@
 //! The RTMP listener in the process.
+//!
+//! A session of our own, because neither crate there is could face a network: one spins on a peer that hangs up in the
+//! handshake and panics on an acknowledgement window of 0, the other bounds neither chunks nor messages, and both refuse a
+//! publish in ways encoders do not understand. `session` and `chunk` do no I/O and are fuzzed; `connection` moves the bytes;
+//! `registry` knows who is here.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{net::TcpListener, sync::mpsc, time::Instant};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument;
+
+use super::{Ingest, IngestEvent, IngestOrder};
+use crate::{clock::Clock, config::IngestConfig, core::frame::FrameSinks};
+
+mod chunk;
+mod connection;
+mod registry;
+mod session;
+
+use connection::Connection;
+use registry::Registry;
+
+/// Connections beyond twice the publishers that are allowed: room for those that are being refused or taken over.
+const SLACK: usize = 64;
+
+/// After a failed accept (no file descriptors, mostly) the listener waits so long.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What every connection needs.
+struct House {
+    clock: Clock,
+    sinks: Arc<dyn FrameSinks>,
+    events: mpsc::Sender<IngestEvent>,
+    token: CancellationToken,
+    registry: Arc<Registry>,
+    handshake: Duration,
+    silence: Duration,
+}
+
+/// Starts the ingest on `listener`. Its tasks live on `tracker` until `token` is cancelled; then every connection is closed
+/// without an `Unpublish`: the process stops, and the queue keeps everybody's place for its restart.
+///
+/// `events` is bounded; while it is full only the connections that have something to say wait.
+pub fn start(
+    listener: TcpListener,
+    config: &IngestConfig,
+    clock: Clock,
+    sinks: Arc<dyn FrameSinks>,
+    events: mpsc::Sender<IngestEvent>,
+    token: CancellationToken,
+    tracker: &TaskTracker,
+) -> Ingest {
+    let (ingest, orders) = Ingest::channel();
+    let house = House {
+        clock,
+        sinks,
+        events,
+        token,
+        registry: Registry::new(2 * config.max_publishers + SLACK),
+        handshake: Duration::from_secs(config.handshake_seconds),
+        silence: Duration::from_secs(config.silence_seconds),
+    };
+    let task = listen(listener, orders, Arc::new(house), tracker.clone());
+    tracker.spawn(task.instrument(tracing::info_span!("ingest")));
+    ingest
+}
+
+async fn listen(
+    listener: TcpListener,
+    mut orders: mpsc::Receiver<IngestOrder>,
+    house: Arc<House>,
+    tracker: TaskTracker,
+) {
+    let mut failing = false;
+    loop {
+        let accepted = tokio::select! {
+            () = house.token.cancelled() => return,
+            Some(order) = orders.recv() => {
+                match order {
+                    IngestOrder::Disconnect(connection, reason) => {
+                        house.registry.disconnect(&connection, reason);
+                    }
+                    // Nobody waits for the list any more: no harm.
+                    IngestOrder::List(answer) => drop(answer.send(house.registry.accepted())),
+                }
+                continue;
+            }
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                failing = false;
+                let address = peer.ip().to_canonical();
+                // Without room the stream is dropped: the cheapest refusal there is.
+                let Some(visit) = house.registry.enter(address) else { continue };
+                let deadline = Instant::now() + house.handshake;
+                let connection = Connection::new(stream, address, Arc::clone(&house));
+                tracker.spawn(connection.run(visit, deadline).instrument(tracing::info_span!("encoder", %address)));
+            }
+            Err(error) => {
+                if !failing {
+                    tracing::warn!(%error, "connections can not be accepted");
+                }
+                failing = true;
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
