@@ -1,0 +1,562 @@
+//! The file: finding, making, checking, migrating and reading it.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+    sync::{PoisonError, RwLock, RwLockReadGuard},
+};
+
+use redb::{
+    Builder, Database, DatabaseError, Key, ReadTransaction, ReadableDatabase, ReadableTable,
+    ReadableTableMetadata, TableDefinition, TableError, WriteTransaction,
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+use super::{
+    Change, FILE_NAME, HISTORY_ROWS, HistoryRecord, Loaded, Look, SessionRecord, StoreError,
+};
+
+/// The schema that this program writes.
+pub(super) const SCHEMA: u32 = 1;
+
+/// The oldest schema whose program can read what this one writes. It rises only when a change can not be made by adding.
+const OLDEST_READER: u32 = 1;
+
+/// Bytes that redb may keep in memory; its default is 1 GB, on boards that have no more than that in all.
+const CACHE_BYTES: usize = 4 << 20;
+
+/// Leads from schema `from` to the next one. It must keep what the older program reads, or raise [`OLDEST_READER`]: a failed
+/// update brings the older program back.
+pub(super) struct Migration {
+    pub(super) from: u32,
+    pub(super) apply: fn(&WriteTransaction) -> Result<(), redb::Error>,
+}
+
+/// All migrations, in order.
+const MIGRATIONS: &[Migration] = &[];
+
+type Documents<K> = TableDefinition<'static, K, &'static [u8]>;
+
+const META: Documents<&'static str> = TableDefinition::new("meta");
+const ACCOUNTS: Documents<u64> = TableDefinition::new("accounts");
+const QUEUE: Documents<&'static str> = TableDefinition::new("queue");
+const HISTORY: Documents<u64> = TableDefinition::new("history");
+const DESTINATIONS: Documents<u64> = TableDefinition::new("destinations");
+const VIEWERS: Documents<u64> = TableDefinition::new("viewers");
+const SETTINGS: Documents<&'static str> = TableDefinition::new("settings");
+const SESSIONS: Documents<&'static str> = TableDefinition::new("sessions");
+
+/// The row of `META` and of `QUEUE`.
+const META_ROW: &str = "motherstream";
+const QUEUE_ROW: &str = "state";
+
+/// Says whose file it is and who may read it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Meta {
+    /// The schema it is written in.
+    pub(super) schema: u32,
+    /// The oldest schema whose program can read it.
+    pub(super) oldest_reader: u32,
+    /// Fields of a newer schema.
+    #[serde(flatten)]
+    pub(super) extra: Map<String, Value>,
+}
+
+/// Where the database is and how it is opened. Tests bring a disk that fails.
+pub(super) struct Disk {
+    path: PathBuf,
+    open: Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>,
+}
+
+impl Disk {
+    /// The file in `data_dir`, both made if they are missing.
+    pub(super) fn folder(data_dir: &Path) -> Result<Self, StoreError> {
+        fs::create_dir_all(data_dir).map_err(|error| folder_error(data_dir, &error))?;
+        let path = data_dir.join(FILE_NAME);
+        match fs::symlink_metadata(&path) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => create(data_dir, &path)?,
+            Err(error) => return Err(folder_error(data_dir, &error)),
+        }
+        let file = path.clone();
+        // Never `create`: that would take an empty file for a new store.
+        Ok(Self {
+            path,
+            open: Box::new(move || builder().open(&file)),
+        })
+    }
+
+    #[cfg(test)]
+    pub(super) fn custom(
+        path: PathBuf,
+        open: impl Fn() -> Result<Database, DatabaseError> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            path,
+            open: Box::new(open),
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// The whole file is checked at each start: redb trusts a file that was closed well, and may panic over a damaged one. It takes
+/// a few milliseconds for the few megabytes there are.
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .set_cache_size(CACHE_BYTES)
+        .set_check_integrity_on_open(true);
+    builder
+}
+
+/// Makes an empty store under another name and moves it into place, so that a store that is found is never half-made.
+fn create(data_dir: &Path, path: &Path) -> Result<(), StoreError> {
+    let new = path.with_extension("redb.new");
+    match fs::remove_file(&new) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(folder_error(data_dir, &error)),
+    }
+    let written = builder()
+        .create(&new)
+        .map_err(redb::Error::from)
+        .and_then(|database| initialise(&database));
+    written.map_err(|error| match error {
+        redb::Error::Io(error) => folder_error(data_dir, &error),
+        error => file_error(&new, &error),
+    })?;
+    let moved = fs::rename(&new, path).and_then(|()| File::open(data_dir)?.sync_all());
+    moved.map_err(|error| folder_error(data_dir, &error))
+}
+
+/// Writes the row that says whose file it is.
+pub(super) fn initialise(database: &Database) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    put_meta(
+        &transaction,
+        &Meta {
+            schema: SCHEMA,
+            oldest_reader: OLDEST_READER,
+            extra: Map::new(),
+        },
+    )?;
+    transaction.commit()?;
+    Ok(())
+}
+
+fn put_meta(transaction: &WriteTransaction, meta: &Meta) -> Result<(), redb::Error> {
+    put(transaction, META, META_ROW, meta)
+}
+
+/// The open database, or none while the disk fails; the writer opens it anew then. redb refuses all work after one failed
+/// write.
+pub(super) struct Cell {
+    disk: Disk,
+    database: RwLock<Option<Database>>,
+}
+
+impl Cell {
+    pub(super) fn open(disk: Disk) -> Result<(Self, Loaded), StoreError> {
+        let database = (disk.open)().map_err(|error| open_error(&disk.path, error))?;
+        check(&database, &disk.path, MIGRATIONS, SCHEMA)?;
+        let cell = Self {
+            disk,
+            database: RwLock::new(Some(database)),
+        };
+        let loaded = cell.load()?;
+        Ok((cell, loaded))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.disk.path
+    }
+
+    /// Applies all changes in one transaction and commits it durably.
+    pub(super) fn write<'a>(
+        &self,
+        changes: impl Iterator<Item = &'a Change>,
+    ) -> Result<(), StoreError> {
+        self.reopen()?;
+        let result = {
+            let database = self.lock();
+            let database = database.as_ref().ok_or(StoreError::Stopped)?;
+            write_all(database, changes)
+        };
+        result.map_err(|error| {
+            // Opened anew by the next write: redb leaves a database that failed to be opened and repaired.
+            self.close();
+            file_error(&self.disk.path, &error)
+        })
+    }
+
+    fn reopen(&self) -> Result<(), StoreError> {
+        if self.lock().is_some() {
+            return Ok(());
+        }
+        let database = (self.disk.open)().map_err(|error| open_error(&self.disk.path, error))?;
+        *self
+            .database
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Some(database);
+        Ok(())
+    }
+
+    pub(super) fn close(&self) {
+        *self
+            .database
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    pub(super) fn history(&self, limit: usize) -> Result<Vec<HistoryRecord>, StoreError> {
+        self.read(|transaction| {
+            let Some(table) = open_table(transaction, HISTORY)? else {
+                return Ok(Vec::new());
+            };
+            let mut rows = Vec::new();
+            for row in table.iter()?.rev().take(limit) {
+                rows.push(parse("history", row?.1.value())?);
+            }
+            Ok(rows)
+        })
+    }
+
+    pub(super) fn session(&self, id: &str) -> Result<Option<SessionRecord>, StoreError> {
+        self.read(|transaction| {
+            let Some(table) = open_table(transaction, SESSIONS)? else {
+                return Ok(None);
+            };
+            table
+                .get(id)?
+                .map(|row| parse("sessions", row.value()))
+                .transpose()
+        })
+    }
+
+    pub(super) fn sessions(&self) -> Result<Vec<SessionRecord>, StoreError> {
+        self.read(|transaction| all(transaction, SESSIONS, "sessions"))
+    }
+
+    fn load(&self) -> Result<Loaded, StoreError> {
+        self.read(|transaction| {
+            let queue = match open_table(transaction, QUEUE)? {
+                Some(table) => table.get(QUEUE_ROW)?.map(|row| row.value().to_vec()),
+                None => None,
+            };
+            let mut settings = BTreeMap::new();
+            if let Some(table) = open_table(transaction, SETTINGS)? {
+                for row in table.iter()? {
+                    let (key, value) = row?;
+                    settings.insert(key.value().to_owned(), parse("settings", value.value())?);
+                }
+            }
+            Ok(Loaded {
+                accounts: all(transaction, ACCOUNTS, "accounts")?,
+                queue,
+                destinations: all(transaction, DESTINATIONS, "destinations")?,
+                viewers: all(transaction, VIEWERS, "viewers")?,
+                settings,
+                elapsed: None,
+            })
+        })
+    }
+
+    fn read<T>(
+        &self,
+        read: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, StoreError> {
+        let database = self.lock();
+        let Some(database) = database.as_ref() else {
+            return Err(StoreError::Io {
+                path: self.disk.path.clone(),
+                detail: "closed after a failed write".to_owned(),
+            });
+        };
+        database
+            .begin_read()
+            .map_err(redb::Error::from)
+            .and_then(|transaction| read(&transaction))
+            .map_err(|error| file_error(&self.disk.path, &error))
+    }
+
+    fn lock(&self) -> RwLockReadGuard<'_, Option<Database>> {
+        self.database.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whose file it is, whether this program may read it, and what it takes to bring it up to date.
+pub(super) fn check(
+    database: &Database,
+    path: &Path,
+    migrations: &[Migration],
+    known: u32,
+) -> Result<(), StoreError> {
+    let mut meta = readable_meta(database, path, known)?;
+    // A newer file that we may read stays what it is: its version tells the newer program, when that comes back, that its own
+    // rows are still there.
+    if meta.schema >= known {
+        return Ok(());
+    }
+    let mut migrate = || -> Result<(), redb::Error> {
+        let transaction = database.begin_write()?;
+        for migration in migrations
+            .iter()
+            .filter(|migration| migration.from >= meta.schema)
+        {
+            (migration.apply)(&transaction)?;
+        }
+        meta.schema = known;
+        meta.oldest_reader = OLDEST_READER;
+        put_meta(&transaction, &meta)?;
+        transaction.commit()?;
+        Ok(())
+    };
+    migrate().map_err(|error| file_error(path, &error))
+}
+
+/// The row that says whose file it is, if this program may read the file.
+fn readable_meta(
+    database: &impl ReadableDatabase,
+    path: &Path,
+    known: u32,
+) -> Result<Meta, StoreError> {
+    let meta = read_meta(database).map_err(|error| file_error(path, &error))?;
+    let path = path.to_owned();
+    match meta {
+        None => Err(StoreError::Foreign {
+            path,
+            detail: "a redb file of another program".to_owned(),
+        }),
+        Some(Meta {
+            schema,
+            oldest_reader,
+            ..
+        }) if oldest_reader > known => Err(StoreError::TooNew {
+            path,
+            found: schema,
+            oldest: oldest_reader,
+            known,
+        }),
+        Some(meta) => Ok(meta),
+    }
+}
+
+fn read_meta(database: &impl ReadableDatabase) -> Result<Option<Meta>, redb::Error> {
+    let transaction = database.begin_read()?;
+    let table = match transaction.open_table(META) {
+        Ok(table) => table,
+        Err(TableError::Storage(error)) => return Err(error.into()),
+        // Missing, or made by somebody else with other types.
+        Err(_) => return Ok(None),
+    };
+    table
+        .get(META_ROW)?
+        .map(|row| parse("meta", row.value()))
+        .transpose()
+}
+
+/// Opens for reading only and changes nothing.
+pub(super) fn look(path: &Path) -> Result<Look, StoreError> {
+    if !path.try_exists().map_err(|error| io_error(path, &error))? {
+        return Ok(Look::Missing);
+    }
+    let database = match builder().open_read_only(path) {
+        Ok(database) => database,
+        Err(DatabaseError::RepairAborted) => return Ok(Look::Unclean),
+        Err(error) => return Err(open_error(path, error)),
+    };
+    readable_meta(&database, path, SCHEMA)?;
+    let count = || -> Result<u64, redb::Error> {
+        let transaction = database.begin_read()?;
+        Ok(match open_table(&transaction, ACCOUNTS)? {
+            Some(table) => table.len()?,
+            None => 0,
+        })
+    };
+    count()
+        .map(|accounts| Look::Opens { accounts })
+        .map_err(|error| file_error(path, &error))
+}
+
+fn open_table<K: Key + 'static>(
+    transaction: &ReadTransaction,
+    definition: Documents<K>,
+) -> Result<Option<redb::ReadOnlyTable<K, &'static [u8]>>, redb::Error> {
+    match transaction.open_table(definition) {
+        Ok(table) => Ok(Some(table)),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn all<K: Key + 'static, T: DeserializeOwned>(
+    transaction: &ReadTransaction,
+    definition: Documents<K>,
+    name: &str,
+) -> Result<Vec<T>, redb::Error> {
+    let Some(table) = open_table(transaction, definition)? else {
+        return Ok(Vec::new());
+    };
+    let mut rows = Vec::new();
+    for row in table.iter()? {
+        rows.push(parse(name, row?.1.value())?);
+    }
+    Ok(rows)
+}
+
+fn parse<T: DeserializeOwned>(table: &str, row: &[u8]) -> Result<T, redb::Error> {
+    serde_json::from_slice(row)
+        .map_err(|error| redb::Error::Corrupted(format!("a row of {table}: {error}")))
+}
+
+fn write_all<'a>(
+    database: &Database,
+    changes: impl Iterator<Item = &'a Change>,
+) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    for change in changes {
+        apply(&transaction, change)?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+fn apply(transaction: &WriteTransaction, change: &Change) -> Result<(), redb::Error> {
+    match change {
+        Change::PutAccount(record) => put(transaction, ACCOUNTS, record.id.0, record),
+        Change::DeleteAccount(id) => delete(transaction, ACCOUNTS, id.0),
+        Change::PutQueue(state) => {
+            transaction
+                .open_table(QUEUE)?
+                .insert(QUEUE_ROW, state.as_slice())?;
+            Ok(())
+        }
+        Change::AppendHistory(record) => append_history(transaction, record),
+        Change::PutDestination(record) => put(transaction, DESTINATIONS, record.id.0, record),
+        Change::DeleteDestination(id) => delete(transaction, DESTINATIONS, id.0),
+        Change::PutViewer(record) => put(transaction, VIEWERS, record.id, record),
+        Change::DeleteViewer(id) => delete(transaction, VIEWERS, *id),
+        Change::PutSetting(key, value) => put(transaction, SETTINGS, key.as_str(), value),
+        Change::DeleteSetting(key) => delete(transaction, SETTINGS, key.as_str()),
+        Change::PutSession(record) => put(transaction, SESSIONS, record.id.as_str(), record),
+        Change::DeleteSession(id) => delete(transaction, SESSIONS, id.as_str()),
+    }
+}
+
+fn append_history(
+    transaction: &WriteTransaction,
+    record: &HistoryRecord,
+) -> Result<(), redb::Error> {
+    let row = document(record)?;
+    let mut table = transaction.open_table(HISTORY)?;
+    let next = table
+        .last()?
+        .map_or(0, |(key, _)| key.value().saturating_add(1));
+    table.insert(next, row.as_slice())?;
+    while table.len()? > HISTORY_ROWS {
+        table.pop_first()?;
+    }
+    Ok(())
+}
+
+fn put<'k, K: Key + 'static>(
+    transaction: &WriteTransaction,
+    definition: Documents<K>,
+    key: impl std::borrow::Borrow<K::SelfType<'k>>,
+    row: &impl Serialize,
+) -> Result<(), redb::Error> {
+    let row = document(row)?;
+    transaction
+        .open_table(definition)?
+        .insert(key, row.as_slice())?;
+    Ok(())
+}
+
+fn delete<'k, K: Key + 'static>(
+    transaction: &WriteTransaction,
+    definition: Documents<K>,
+    key: impl std::borrow::Borrow<K::SelfType<'k>>,
+) -> Result<(), redb::Error> {
+    transaction.open_table(definition)?.remove(key)?;
+    Ok(())
+}
+
+fn document(row: &impl Serialize) -> Result<Vec<u8>, redb::Error> {
+    serde_json::to_vec(row).map_err(|error| {
+        redb::Error::Corrupted(format!("a row that can not be written as JSON: {error}"))
+    })
+}
+
+/// An error of the folder, before there is a file to blame.
+fn folder_error(path: &Path, error: &io::Error) -> StoreError {
+    match io_error(path, error) {
+        StoreError::Io { path, detail } => StoreError::Folder { path, detail },
+        named => named,
+    }
+}
+
+fn io_error(path: &Path, error: &io::Error) -> StoreError {
+    let path = path.to_owned();
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            StoreError::Full { path }
+        }
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly {
+            path,
+            detail: error.to_string(),
+        },
+        // redb says so of a file that does not begin as one of its own.
+        ErrorKind::InvalidData => StoreError::Foreign {
+            path,
+            detail: "not a redb file".to_owned(),
+        },
+        // A file shorter than its own header says.
+        ErrorKind::UnexpectedEof => StoreError::Corrupt {
+            path,
+            detail: "it ends too early".to_owned(),
+        },
+        ErrorKind::IsADirectory => StoreError::Foreign {
+            path,
+            detail: "a folder".to_owned(),
+        },
+        _ => StoreError::Io {
+            path,
+            detail: error.to_string(),
+        },
+    }
+}
+
+fn open_error(path: &Path, error: DatabaseError) -> StoreError {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
+            StoreError::InUse {
+                path: path.to_owned(),
+            }
+        }
+        DatabaseError::UpgradeRequired(version) => StoreError::Foreign {
+            path: path.to_owned(),
+            detail: format!("a redb file of the old format {version}"),
+        },
+        error => file_error(path, &error.into()),
+    }
+}
+
+fn file_error(path: &Path, error: &redb::Error) -> StoreError {
+    match error {
+        redb::Error::Io(error) => io_error(path, error),
+        redb::Error::Corrupted(detail) => StoreError::Corrupt {
+            path: path.to_owned(),
+            detail: detail.clone(),
+        },
+        error => StoreError::Io {
+            path: path.to_owned(),
+            detail: error.to_string(),
+        },
+    }
+}

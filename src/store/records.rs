@@ -1,0 +1,148 @@
+//! The rows. Each keeps the fields of a newer program that it does not know, so that a rollback loses nothing.
+
+use jiff::Timestamp;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use url::Url;
+use utoipa::ToSchema;
+
+use crate::core::{
+    account::{AccountId, Role, StreamKey},
+    destination::DestinationId,
+    queue::TurnId,
+};
+
+/// An account with its secrets.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AccountRecord {
+    /// Its id.
+    pub id: AccountId,
+    /// The name as its owner wrote it.
+    pub name: String,
+    /// Argon2id in the PHC string format.
+    #[serde(serialize_with = "expose")]
+    pub password_hash: SecretString,
+    /// The key, kept readable because its owner may look at it again.
+    #[serde(with = "stream_key")]
+    pub stream_key: StreamKey,
+    /// What it may do.
+    pub role: Role,
+    /// Whether an admin left it enabled.
+    pub enabled: bool,
+    /// Waits for an admin's approval.
+    #[serde(default)]
+    pub awaiting_approval: bool,
+    /// Banned by an admin.
+    #[serde(default)]
+    pub banned: bool,
+    /// An address to reach its owner by.
+    #[serde(default)]
+    pub email: Option<String>,
+    /// An IANA time zone name.
+    #[serde(default)]
+    pub timezone: Option<String>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Fields of a newer schema.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// A turn that ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct HistoryRecord {
+    /// The turn.
+    pub turn: TurnId,
+    /// Whose it was.
+    pub account: AccountId,
+    /// The streamer's name at that time.
+    pub name: String,
+    /// When it began, by the wall clock.
+    #[schema(value_type = String, format = DateTime)]
+    pub started: Timestamp,
+    /// When it ended, by the wall clock.
+    #[schema(value_type = String, format = DateTime)]
+    pub ended: Timestamp,
+    /// Time on air, by the monotonic clock.
+    pub seconds_on_air: f64,
+    /// Why it ended, in words.
+    pub reason: String,
+    /// Fields of a newer schema.
+    #[serde(flatten)]
+    #[schema(ignore)]
+    pub extra: Map<String, Value>,
+}
+
+/// A destination made on the page.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DestinationRecord {
+    /// Its id.
+    pub id: DestinationId,
+    /// What people call it.
+    pub name: String,
+    /// The server's address without the key.
+    pub url: Url,
+    /// The platform's stream key.
+    #[serde(serialize_with = "expose")]
+    pub key: SecretString,
+    /// Whether it takes part in shows.
+    pub enabled: bool,
+    /// Fields of a newer schema.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// A viewer token for `/program.flv`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewerRecord {
+    /// Its id.
+    pub id: u64,
+    /// What it is for, in an admin's words.
+    pub label: String,
+    /// SHA-256 of the token in hexadecimal: the token itself has 128 random bits, so that no slow hash is needed.
+    pub sha256: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Fields of a newer schema.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// A web session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SessionRecord {
+    /// What its owner finds it by.
+    pub id: String,
+    /// When it ends.
+    pub expires: Timestamp,
+    /// What the web keeps in it.
+    pub data: Value,
+    /// Fields of a newer schema.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// Writes a secret into the store. Nothing else serialises one.
+fn expose<S: serde::Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(secrecy::ExposeSecret::expose_secret(secret))
+}
+
+mod stream_key {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::core::account::StreamKey;
+
+    pub(super) fn serialize<S: Serializer>(
+        key: &StreamKey,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(key.expose())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<StreamKey, D::Error> {
+        String::deserialize(deserializer).map(StreamKey::new)
+    }
+}
