@@ -24,9 +24,7 @@ mod records;
 mod tests;
 mod writer;
 
-pub use self::records::{
-    AccountRecord, DestinationRecord, HistoryRecord, SessionRecord, ViewerRecord,
-};
+pub use self::records::{AccountRecord, DestinationRecord, HistoryRecord, SessionRecord, ViewerRecord};
 use self::{
     file::{Cell, Disk},
     writer::Inbox,
@@ -195,9 +193,7 @@ struct Inner {
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store")
-            .field("path", &self.inner.cell.path())
-            .finish_non_exhaustive()
+        f.debug_struct("Store").field("path", &self.inner.cell.path()).finish_non_exhaustive()
     }
 }
 
@@ -218,17 +214,8 @@ impl Store {
         let cell = Arc::new(cell);
         let inbox = Arc::new(Inbox::default());
         let thread = writer::spawn(Arc::clone(&inbox), Arc::clone(&cell), elapsed_path)?;
-        let inner = Inner {
-            inbox,
-            cell,
-            thread: Mutex::new(Some(thread)),
-        };
-        Ok((
-            Self {
-                inner: Arc::new(inner),
-            },
-            loaded,
-        ))
+        let inner = Inner { inbox, cell, thread: Mutex::new(Some(thread)) };
+        Ok((Self { inner: Arc::new(inner) }, loaded))
     }
 
     /// Commits `changes` in one transaction, together with whatever else waits.
@@ -236,11 +223,7 @@ impl Store {
     /// # Errors
     /// With [`Durability::Durable`]: whatever kept the changes from the disk; then none of them happened. With
     /// [`Durability::Soon`]: only [`StoreError::Stopped`].
-    pub async fn commit(
-        &self,
-        changes: Vec<Change>,
-        durability: Durability,
-    ) -> Result<(), StoreError> {
+    pub async fn commit(&self, changes: Vec<Change>, durability: Durability) -> Result<(), StoreError> {
         match durability {
             Durability::Soon => self.commit_soon(changes),
             Durability::Durable => {
@@ -296,20 +279,13 @@ impl Store {
         F: FnOnce(&Cell) -> Result<T, StoreError> + Send + 'static,
     {
         let cell = Arc::clone(&self.inner.cell);
-        tokio::task::spawn_blocking(move || read(&cell))
-            .await
-            .unwrap_or(Err(StoreError::Stopped))
+        tokio::task::spawn_blocking(move || read(&cell)).await.unwrap_or(Err(StoreError::Stopped))
     }
 
     /// Commits what waits, ends the writer thread and closes the file. Later commits are refused.
     pub async fn close(&self) {
         self.inner.inbox.stop();
-        let thread = self
-            .inner
-            .thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let thread = self.inner.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let cell = Arc::clone(&self.inner.cell);
         // Both ends can only fail by a panic in there, which the runtime has reported.
         let _ended = tokio::task::spawn_blocking(move || {

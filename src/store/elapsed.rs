@@ -27,10 +27,7 @@ pub(super) fn read(path: &Path) -> Option<(TurnId, Duration)> {
         return None;
     }
     let (turn, millis) = text.trim_end().split_once(' ')?;
-    Some((
-        TurnId(turn.parse().ok()?),
-        Duration::from_millis(millis.parse().ok()?),
-    ))
+    Some((TurnId(turn.parse().ok()?), Duration::from_millis(millis.parse().ok()?)))
 }
 
 /// The open file, made at the first note.
@@ -43,13 +40,7 @@ impl ElapsedFile {
     pub(super) fn write(&mut self, path: &Path, turn: TurnId, elapsed: Duration) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
-            empty => empty.insert(
-                OpenOptions::new()
-                    .write(true)
-                    .create(true)
-                    .truncate(false)
-                    .open(path)?,
-            ),
+            empty => empty.insert(OpenOptions::new().write(true).create(true).truncate(false).open(path)?),
         };
         let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         let text = format!("{:020} {millis:020}\n", turn.0);

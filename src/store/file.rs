@@ -9,15 +9,13 @@ use std::{
 };
 
 use redb::{
-    Builder, Database, DatabaseError, Key, ReadTransaction, ReadableDatabase, ReadableTable,
-    ReadableTableMetadata, TableDefinition, TableError, WriteTransaction,
+    Builder, Database, DatabaseError, Key, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    TableDefinition, TableError, WriteTransaction,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use super::{
-    Change, FILE_NAME, HISTORY_ROWS, HistoryRecord, Loaded, Look, SessionRecord, StoreError,
-};
+use super::{Change, FILE_NAME, HISTORY_ROWS, HistoryRecord, Loaded, Look, SessionRecord, StoreError};
 
 /// The schema that this program writes.
 pub(super) const SCHEMA: u32 = 1;
@@ -83,10 +81,7 @@ impl Disk {
         }
         let file = path.clone();
         // Never `create`: that would take an empty file for a new store.
-        Ok(Self {
-            path,
-            open: Box::new(move || builder().open(&file)),
-        })
+        Ok(Self { path, open: Box::new(move || builder().open(&file)) })
     }
 
     #[cfg(test)]
@@ -94,10 +89,7 @@ impl Disk {
         path: PathBuf,
         open: impl Fn() -> Result<Database, DatabaseError> + Send + Sync + 'static,
     ) -> Self {
-        Self {
-            path,
-            open: Box::new(open),
-        }
+        Self { path, open: Box::new(open) }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -109,9 +101,7 @@ impl Disk {
 /// a few milliseconds for the few megabytes there are.
 fn builder() -> Builder {
     let mut builder = Builder::new();
-    builder
-        .set_cache_size(CACHE_BYTES)
-        .set_check_integrity_on_open(true);
+    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
     builder
 }
 
@@ -123,10 +113,7 @@ fn create(data_dir: &Path, path: &Path) -> Result<(), StoreError> {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(folder_error(data_dir, &error)),
     }
-    let written = builder()
-        .create(&new)
-        .map_err(redb::Error::from)
-        .and_then(|database| initialise(&database));
+    let written = builder().create(&new).map_err(redb::Error::from).and_then(|database| initialise(&database));
     written.map_err(|error| match error {
         redb::Error::Io(error) => folder_error(data_dir, &error),
         error => file_error(&new, &error),
@@ -138,14 +125,7 @@ fn create(data_dir: &Path, path: &Path) -> Result<(), StoreError> {
 /// Writes the row that says whose file it is.
 pub(super) fn initialise(database: &Database) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
-    put_meta(
-        &transaction,
-        &Meta {
-            schema: SCHEMA,
-            oldest_reader: OLDEST_READER,
-            extra: Map::new(),
-        },
-    )?;
+    put_meta(&transaction, &Meta { schema: SCHEMA, oldest_reader: OLDEST_READER, extra: Map::new() })?;
     transaction.commit()?;
     Ok(())
 }
@@ -165,10 +145,7 @@ impl Cell {
     pub(super) fn open(disk: Disk) -> Result<(Self, Loaded), StoreError> {
         let database = (disk.open)().map_err(|error| open_error(&disk.path, error))?;
         check(&database, &disk.path, MIGRATIONS, SCHEMA)?;
-        let cell = Self {
-            disk,
-            database: RwLock::new(Some(database)),
-        };
+        let cell = Self { disk, database: RwLock::new(Some(database)) };
         let loaded = cell.load()?;
         Ok((cell, loaded))
     }
@@ -178,10 +155,7 @@ impl Cell {
     }
 
     /// Applies all changes in one transaction and commits it durably.
-    pub(super) fn write<'a>(
-        &self,
-        changes: impl Iterator<Item = &'a Change>,
-    ) -> Result<(), StoreError> {
+    pub(super) fn write<'a>(&self, changes: impl Iterator<Item = &'a Change>) -> Result<(), StoreError> {
         self.reopen()?;
         let result = {
             let database = self.lock();
@@ -200,18 +174,12 @@ impl Cell {
             return Ok(());
         }
         let database = (self.disk.open)().map_err(|error| open_error(&self.disk.path, error))?;
-        *self
-            .database
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = Some(database);
+        *self.database.write().unwrap_or_else(PoisonError::into_inner) = Some(database);
         Ok(())
     }
 
     pub(super) fn close(&self) {
-        *self
-            .database
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = None;
+        *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     pub(super) fn history(&self, limit: usize) -> Result<Vec<HistoryRecord>, StoreError> {
@@ -232,10 +200,7 @@ impl Cell {
             let Some(table) = open_table(transaction, SESSIONS)? else {
                 return Ok(None);
             };
-            table
-                .get(id)?
-                .map(|row| parse("sessions", row.value()))
-                .transpose()
+            table.get(id)?.map(|row| parse("sessions", row.value())).transpose()
         })
     }
 
@@ -267,10 +232,7 @@ impl Cell {
         })
     }
 
-    fn read<T>(
-        &self,
-        read: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
-    ) -> Result<T, StoreError> {
+    fn read<T>(&self, read: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>) -> Result<T, StoreError> {
         let database = self.lock();
         let Some(database) = database.as_ref() else {
             return Err(StoreError::Io {
@@ -291,12 +253,7 @@ impl Cell {
 }
 
 /// Whose file it is, whether this program may read it, and what it takes to bring it up to date.
-pub(super) fn check(
-    database: &Database,
-    path: &Path,
-    migrations: &[Migration],
-    known: u32,
-) -> Result<(), StoreError> {
+pub(super) fn check(database: &Database, path: &Path, migrations: &[Migration], known: u32) -> Result<(), StoreError> {
     let mut meta = readable_meta(database, path, known)?;
     // A newer file that we may read stays what it is: its version tells the newer program, when that comes back, that its own
     // rows are still there.
@@ -305,10 +262,7 @@ pub(super) fn check(
     }
     let mut migrate = || -> Result<(), redb::Error> {
         let transaction = database.begin_write()?;
-        for migration in migrations
-            .iter()
-            .filter(|migration| migration.from >= meta.schema)
-        {
+        for migration in migrations.iter().filter(|migration| migration.from >= meta.schema) {
             (migration.apply)(&transaction)?;
         }
         meta.schema = known;
@@ -321,28 +275,14 @@ pub(super) fn check(
 }
 
 /// The row that says whose file it is, if this program may read the file.
-fn readable_meta(
-    database: &impl ReadableDatabase,
-    path: &Path,
-    known: u32,
-) -> Result<Meta, StoreError> {
+fn readable_meta(database: &impl ReadableDatabase, path: &Path, known: u32) -> Result<Meta, StoreError> {
     let meta = read_meta(database).map_err(|error| file_error(path, &error))?;
     let path = path.to_owned();
     match meta {
-        None => Err(StoreError::Foreign {
-            path,
-            detail: "a redb file of another program".to_owned(),
-        }),
-        Some(Meta {
-            schema,
-            oldest_reader,
-            ..
-        }) if oldest_reader > known => Err(StoreError::TooNew {
-            path,
-            found: schema,
-            oldest: oldest_reader,
-            known,
-        }),
+        None => Err(StoreError::Foreign { path, detail: "a redb file of another program".to_owned() }),
+        Some(Meta { schema, oldest_reader, .. }) if oldest_reader > known => {
+            Err(StoreError::TooNew { path, found: schema, oldest: oldest_reader, known })
+        }
         Some(meta) => Ok(meta),
     }
 }
@@ -355,10 +295,7 @@ fn read_meta(database: &impl ReadableDatabase) -> Result<Option<Meta>, redb::Err
         // Missing, or made by somebody else with other types.
         Err(_) => return Ok(None),
     };
-    table
-        .get(META_ROW)?
-        .map(|row| parse("meta", row.value()))
-        .transpose()
+    table.get(META_ROW)?.map(|row| parse("meta", row.value())).transpose()
 }
 
 /// Opens for reading only and changes nothing.
@@ -379,9 +316,7 @@ pub(super) fn look(path: &Path) -> Result<Look, StoreError> {
             None => 0,
         })
     };
-    count()
-        .map(|accounts| Look::Opens { accounts })
-        .map_err(|error| file_error(path, &error))
+    count().map(|accounts| Look::Opens { accounts }).map_err(|error| file_error(path, &error))
 }
 
 fn open_table<K: Key + 'static>(
@@ -411,14 +346,10 @@ fn all<K: Key + 'static, T: DeserializeOwned>(
 }
 
 fn parse<T: DeserializeOwned>(table: &str, row: &[u8]) -> Result<T, redb::Error> {
-    serde_json::from_slice(row)
-        .map_err(|error| redb::Error::Corrupted(format!("a row of {table}: {error}")))
+    serde_json::from_slice(row).map_err(|error| redb::Error::Corrupted(format!("a row of {table}: {error}")))
 }
 
-fn write_all<'a>(
-    database: &Database,
-    changes: impl Iterator<Item = &'a Change>,
-) -> Result<(), redb::Error> {
+fn write_all<'a>(database: &Database, changes: impl Iterator<Item = &'a Change>) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
     for change in changes {
         apply(&transaction, change)?;
@@ -432,9 +363,7 @@ fn apply(transaction: &WriteTransaction, change: &Change) -> Result<(), redb::Er
         Change::PutAccount(record) => put(transaction, ACCOUNTS, record.id.0, record),
         Change::DeleteAccount(id) => delete(transaction, ACCOUNTS, id.0),
         Change::PutQueue(state) => {
-            transaction
-                .open_table(QUEUE)?
-                .insert(QUEUE_ROW, state.as_slice())?;
+            transaction.open_table(QUEUE)?.insert(QUEUE_ROW, state.as_slice())?;
             Ok(())
         }
         Change::AppendHistory(record) => append_history(transaction, record),
@@ -449,15 +378,10 @@ fn apply(transaction: &WriteTransaction, change: &Change) -> Result<(), redb::Er
     }
 }
 
-fn append_history(
-    transaction: &WriteTransaction,
-    record: &HistoryRecord,
-) -> Result<(), redb::Error> {
+fn append_history(transaction: &WriteTransaction, record: &HistoryRecord) -> Result<(), redb::Error> {
     let row = document(record)?;
     let mut table = transaction.open_table(HISTORY)?;
-    let next = table
-        .last()?
-        .map_or(0, |(key, _)| key.value().saturating_add(1));
+    let next = table.last()?.map_or(0, |(key, _)| key.value().saturating_add(1));
     table.insert(next, row.as_slice())?;
     while table.len()? > HISTORY_ROWS {
         table.pop_first()?;
@@ -472,9 +396,7 @@ fn put<'k, K: Key + 'static>(
     row: &impl Serialize,
 ) -> Result<(), redb::Error> {
     let row = document(row)?;
-    transaction
-        .open_table(definition)?
-        .insert(key, row.as_slice())?;
+    transaction.open_table(definition)?.insert(key, row.as_slice())?;
     Ok(())
 }
 
@@ -488,9 +410,8 @@ fn delete<'k, K: Key + 'static>(
 }
 
 fn document(row: &impl Serialize) -> Result<Vec<u8>, redb::Error> {
-    serde_json::to_vec(row).map_err(|error| {
-        redb::Error::Corrupted(format!("a row that can not be written as JSON: {error}"))
-    })
+    serde_json::to_vec(row)
+        .map_err(|error| redb::Error::Corrupted(format!("a row that can not be written as JSON: {error}")))
 }
 
 /// An error of the folder, before there is a file to blame.
@@ -504,45 +425,27 @@ fn folder_error(path: &Path, error: &io::Error) -> StoreError {
 fn io_error(path: &Path, error: &io::Error) -> StoreError {
     let path = path.to_owned();
     match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
-            StoreError::Full { path }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => StoreError::Full { path },
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            StoreError::ReadOnly { path, detail: error.to_string() }
         }
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly {
-            path,
-            detail: error.to_string(),
-        },
         // redb says so of a file that does not begin as one of its own.
-        ErrorKind::InvalidData => StoreError::Foreign {
-            path,
-            detail: "not a redb file".to_owned(),
-        },
+        ErrorKind::InvalidData => StoreError::Foreign { path, detail: "not a redb file".to_owned() },
         // A file shorter than its own header says.
-        ErrorKind::UnexpectedEof => StoreError::Corrupt {
-            path,
-            detail: "it ends too early".to_owned(),
-        },
-        ErrorKind::IsADirectory => StoreError::Foreign {
-            path,
-            detail: "a folder".to_owned(),
-        },
-        _ => StoreError::Io {
-            path,
-            detail: error.to_string(),
-        },
+        ErrorKind::UnexpectedEof => StoreError::Corrupt { path, detail: "it ends too early".to_owned() },
+        ErrorKind::IsADirectory => StoreError::Foreign { path, detail: "a folder".to_owned() },
+        _ => StoreError::Io { path, detail: error.to_string() },
     }
 }
 
 fn open_error(path: &Path, error: DatabaseError) -> StoreError {
     match error {
         DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
-            StoreError::InUse {
-                path: path.to_owned(),
-            }
+            StoreError::InUse { path: path.to_owned() }
         }
-        DatabaseError::UpgradeRequired(version) => StoreError::Foreign {
-            path: path.to_owned(),
-            detail: format!("a redb file of the old format {version}"),
-        },
+        DatabaseError::UpgradeRequired(version) => {
+            StoreError::Foreign { path: path.to_owned(), detail: format!("a redb file of the old format {version}") }
+        }
         error => file_error(path, &error.into()),
     }
 }
@@ -550,13 +453,7 @@ fn open_error(path: &Path, error: DatabaseError) -> StoreError {
 fn file_error(path: &Path, error: &redb::Error) -> StoreError {
     match error {
         redb::Error::Io(error) => io_error(path, error),
-        redb::Error::Corrupted(detail) => StoreError::Corrupt {
-            path: path.to_owned(),
-            detail: detail.clone(),
-        },
-        error => StoreError::Io {
-            path: path.to_owned(),
-            detail: error.to_string(),
-        },
+        redb::Error::Corrupted(detail) => StoreError::Corrupt { path: path.to_owned(), detail: detail.clone() },
+        error => StoreError::Io { path: path.to_owned(), detail: error.to_string() },
     }
 }

@@ -133,16 +133,11 @@ mod stream_key {
 
     use crate::core::account::StreamKey;
 
-    pub(super) fn serialize<S: Serializer>(
-        key: &StreamKey,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(key: &StreamKey, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(key.expose())
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<StreamKey, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<StreamKey, D::Error> {
         String::deserialize(deserializer).map(StreamKey::new)
     }
 }

@@ -1,1 +1,429 @@
+//! What can happen to a disk, and what is promised then.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::{
+    io,
+    os::unix::fs::PermissionsExt,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use redb::{Builder, Database, ReadableDatabase, StorageBackend, TableDefinition, backends::InMemoryBackend};
+use serde_json::{Map, json};
+use tempfile::TempDir;
+
+use super::{
+    file::{Migration, check, initialise},
+    *,
+};
+use crate::core::account::{Role, StreamKey};
+
+fn account(id: u64, name: &str) -> AccountRecord {
+    AccountRecord {
+        id: AccountId(id),
+        name: name.to_owned(),
+        password_hash: "hash".into(),
+        stream_key: StreamKey::new("key"),
+        role: Role::Streamer,
+        enabled: true,
+        awaiting_approval: false,
+        banned: false,
+        email: None,
+        timezone: None,
+        created: jiff::Timestamp::UNIX_EPOCH,
+        extra: Map::new(),
+    }
+}
+
+fn turn(number: u64) -> HistoryRecord {
+    HistoryRecord {
+        turn: TurnId(number),
+        account: AccountId(1),
+        name: "Ada".to_owned(),
+        started: jiff::Timestamp::UNIX_EPOCH,
+        ended: jiff::Timestamp::UNIX_EPOCH,
+        seconds_on_air: 1.5,
+        reason: "time is up".to_owned(),
+        extra: Map::new(),
+    }
+}
+
+async fn put(store: &Store, id: u64, name: &str) -> Result<(), StoreError> {
+    store.commit(vec![Change::PutAccount(account(id, name))], Durability::Durable).await
+}
+
+fn names(loaded: &Loaded) -> Vec<&str> {
+    loaded.accounts.iter().map(|account| account.name.as_str()).collect()
+}
+
+/// Opens, looks at what is there, closes.
+async fn reload(folder: &TempDir) -> Loaded {
+    let (store, loaded) = Store::open(folder.path()).unwrap();
+    store.close().await;
+    loaded
+}
+
+#[tokio::test]
+async fn everything_committed_comes_back() {
+    let folder = TempDir::new().unwrap();
+    let (store, loaded) = Store::open(folder.path()).unwrap();
+    assert!(loaded.accounts.is_empty() && loaded.queue.is_none() && loaded.elapsed.is_none());
+    let session = SessionRecord {
+        id: "s".to_owned(),
+        expires: jiff::Timestamp::UNIX_EPOCH,
+        data: json!({"a": 1}),
+        extra: Map::new(),
+    };
+    let destination = DestinationRecord {
+        id: DestinationId(4),
+        name: "Twitch".to_owned(),
+        url: "rtmp://live.example/app".parse().unwrap(),
+        key: "secret".into(),
+        enabled: true,
+        extra: Map::new(),
+    };
+    store
+        .commit(
+            vec![
+                Change::PutAccount(account(1, "Ada")),
+                Change::PutAccount(account(2, "Bob")),
+                Change::DeleteAccount(AccountId(2)),
+                Change::PutQueue(b"{}".to_vec()),
+                Change::AppendHistory(turn(1)),
+                Change::AppendHistory(turn(2)),
+                Change::PutDestination(destination),
+                Change::PutSetting("show".to_owned(), json!(true)),
+                Change::PutSession(session.clone()),
+            ],
+            Durability::Durable,
+        )
+        .await
+        .unwrap();
+    assert_eq!(store.session("s").await.unwrap(), Some(session));
+    assert_eq!(store.history(1).await.unwrap(), [turn(2)]);
+    store.close().await;
+
+    let loaded = reload(&folder).await;
+    assert_eq!(names(&loaded), ["Ada"]);
+    assert_eq!(loaded.accounts[0].stream_key.expose(), "key");
+    assert_eq!(loaded.queue.as_deref(), Some(b"{}".as_slice()));
+    assert_eq!(loaded.settings["show"], json!(true));
+    assert_eq!(secrecy::ExposeSecret::expose_secret(&loaded.destinations[0].key), "secret");
+}
+
+#[tokio::test]
+async fn facts_are_on_the_disk_once_the_store_is_closed() {
+    let folder = TempDir::new().unwrap();
+    let (store, _) = Store::open(folder.path()).unwrap();
+    store.commit(vec![Change::PutQueue(b"1".to_vec())], Durability::Soon).await.unwrap();
+    store.commit(vec![Change::PutQueue(b"2".to_vec())], Durability::Soon).await.unwrap();
+    store.close().await;
+    assert_eq!(store.commit(Vec::new(), Durability::Durable).await, Err(StoreError::Stopped));
+    assert_eq!(reload(&folder).await.queue.as_deref(), Some(b"2".as_slice()));
+}
+
+#[tokio::test]
+async fn history_keeps_the_latest_rows_only() {
+    let folder = TempDir::new().unwrap();
+    let (store, _) = Store::open(folder.path()).unwrap();
+    let rows = (0..HISTORY_ROWS + 7).map(|number| Change::AppendHistory(turn(number))).collect();
+    store.commit(rows, Durability::Durable).await.unwrap();
+    let history = store.history(usize::MAX).await.unwrap();
+    assert_eq!(history.len() as u64, HISTORY_ROWS);
+    assert_eq!(history.last().unwrap().turn, TurnId(7));
+}
+
+#[tokio::test]
+async fn elapsed_time_survives_without_a_commit() {
+    let folder = TempDir::new().unwrap();
+    let (store, _) = Store::open(folder.path()).unwrap();
+    store.note_elapsed(TurnId(7), Duration::from_secs(3));
+    store.note_elapsed(TurnId(7), Duration::from_millis(7_250));
+    store.close().await;
+    assert_eq!(reload(&folder).await.elapsed, Some((TurnId(7), Duration::from_millis(7_250))));
+}
+
+#[tokio::test]
+async fn unreadable_elapsed_time_is_none() {
+    let folder = TempDir::new().unwrap();
+    for content in ["", "7 7\n", &"\0".repeat(42), &"x".repeat(42)] {
+        std::fs::write(folder.path().join(elapsed::FILE_NAME), content).unwrap();
+        assert_eq!(reload(&folder).await.elapsed, None, "{content:?}");
+    }
+}
+
+#[tokio::test]
+async fn second_process_is_told_that_the_store_is_in_use() {
+    let folder = TempDir::new().unwrap();
+    let (store, _) = Store::open(folder.path()).unwrap();
+    // The lock belongs to the open file, not to the process: a second opening here is refused like one from elsewhere.
+    assert!(matches!(Store::open(folder.path()), Err(StoreError::InUse { .. })));
+    assert!(matches!(look(folder.path()), Err(StoreError::InUse { .. })));
+    store.close().await;
+    assert_eq!(look(folder.path()), Ok(Look::Opens { accounts: 0 }));
+}
+
+#[test]
+fn looking_makes_nothing() {
+    let folder = TempDir::new().unwrap();
+    assert_eq!(look(folder.path()), Ok(Look::Missing));
+    assert!(!folder.path().join(FILE_NAME).exists());
+}
+
+#[test]
+fn foreign_and_empty_files_are_left_as_they_are() {
+    for content in ["", "SQLite format 3\0", &"text ".repeat(2000)] {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join(FILE_NAME);
+        std::fs::write(&path, content).unwrap();
+        let error = Store::open(folder.path()).unwrap_err();
+        assert!(matches!(error, StoreError::Foreign { .. } | StoreError::Corrupt { .. }), "{error}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
+    }
+}
+
+#[test]
+fn redb_file_of_another_program_is_foreign() {
+    let folder = TempDir::new().unwrap();
+    let database = Database::create(folder.path().join(FILE_NAME)).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let table: TableDefinition<'_, u64, u64> = TableDefinition::new("meta");
+    transaction.open_table(table).unwrap().insert(1, 1).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    assert!(matches!(Store::open(folder.path()), Err(StoreError::Foreign { .. })));
+}
+
+/// Damages one page after another: an error or the right rows, never a panic, never an empty store.
+#[tokio::test]
+async fn damaged_file_is_an_error_and_never_an_empty_store() {
+    let folder = TempDir::new().unwrap();
+    let (store, _) = Store::open(folder.path()).unwrap();
+    let rows = (1..200).map(|id| Change::PutAccount(account(id, "Ada"))).collect();
+    store.commit(rows, Durability::Durable).await.unwrap();
+    store.close().await;
+    let path = folder.path().join(FILE_NAME);
+    let good = std::fs::read(&path).unwrap();
+    let mut refused = 0;
+    for start in (0..good.len()).step_by(4096) {
+        let mut bad = good.clone();
+        let end = good.len().min(start + 4096);
+        bad[start..end].iter_mut().for_each(|byte| *byte ^= 0x5a);
+        std::fs::write(&path, &bad).unwrap();
+        match Store::open(folder.path()) {
+            // A page that held nothing.
+            Ok((store, loaded)) => {
+                assert_eq!(loaded.accounts.len(), 199, "page at {start}");
+                store.close().await;
+            }
+            Err(StoreError::Corrupt { .. } | StoreError::Foreign { .. }) => {
+                refused += 1;
+                assert_eq!(std::fs::read(&path).unwrap().len(), bad.len());
+            }
+            Err(error) => panic!("page at {start}: {error}"),
+        }
+    }
+    assert!(refused > 3, "{refused}");
+    std::fs::write(&path, &good[..good.len() / 2]).unwrap();
+    assert!(matches!(Store::open(folder.path()), Err(StoreError::Corrupt { .. })));
+}
+
+#[test]
+fn folder_that_can_not_be_made_says_so() {
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    let error = Store::open(&folder.path().join("file/data")).unwrap_err();
+    assert!(matches!(error, StoreError::Folder { .. }), "{error}");
+}
+
+#[test]
+fn read_only_folder_says_so() {
+    let folder = TempDir::new().unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o555)).unwrap();
+    let error = Store::open(folder.path()).err();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    // The system lets root write everywhere.
+    if !rustix::process::geteuid().is_root() {
+        assert!(matches!(error, Some(StoreError::ReadOnly { .. })), "{error:?}");
+    }
+}
+
+/// A disk in memory that is full on demand and outlives the database on it.
+#[derive(Clone, Debug)]
+struct Flaky {
+    memory: Arc<InMemoryBackend>,
+    full: Arc<AtomicBool>,
+}
+
+impl Flaky {
+    fn new() -> Self {
+        Self { memory: Arc::new(InMemoryBackend::new()), full: Arc::default() }
+    }
+
+    fn writable(&self) -> io::Result<()> {
+        if self.full.load(Ordering::SeqCst) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    fn disk(&self) -> Disk {
+        let backend = self.clone();
+        let folder = std::env::temp_dir();
+        Disk::custom(folder.join(FILE_NAME), move || Builder::new().create_with_backend(backend.clone()))
+    }
+}
+
+impl StorageBackend for Flaky {
+    fn len(&self) -> io::Result<u64> {
+        self.memory.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.memory.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.writable().and_then(|()| self.memory.set_len(len))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.writable()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.writable().and_then(|()| self.memory.write(offset, data))
+    }
+}
+
+#[tokio::test]
+async fn full_disk_refuses_requests_keeps_facts_and_recovers() {
+    let flaky = Flaky::new();
+    let database = Builder::new().create_with_backend(flaky.clone()).unwrap();
+    initialise(&database).unwrap();
+    drop(database);
+    let (store, _) = Store::start(flaky.disk()).unwrap();
+    put(&store, 1, "Ada").await.unwrap();
+
+    flaky.full.store(true, Ordering::SeqCst);
+    store
+        .commit(vec![Change::PutQueue(b"old".to_vec()), Change::AppendHistory(turn(1))], Durability::Soon)
+        .await
+        .unwrap();
+    let error = put(&store, 2, "Bob").await.unwrap_err();
+    assert!(matches!(error, StoreError::Full { .. }), "{error}");
+    store.commit(vec![Change::PutQueue(b"new".to_vec())], Durability::Soon).await.unwrap();
+    assert!(put(&store, 3, "Cy").await.is_err());
+
+    flaky.full.store(false, Ordering::SeqCst);
+    put(&store, 4, "Dee").await.unwrap();
+    assert_eq!(store.history(9).await.unwrap(), [turn(1)]);
+    store.close().await;
+
+    let (store, loaded) = Store::start(flaky.disk()).unwrap();
+    assert_eq!(names(&loaded), ["Ada", "Dee"], "refused means refused");
+    assert_eq!(loaded.queue.as_deref(), Some(b"new".as_slice()));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn commits_that_wait_together_are_all_answered() {
+    let folder = TempDir::new().unwrap();
+    let (store, _) = Store::open(folder.path()).unwrap();
+    let commits = (1..=500).map(|id| {
+        let store = store.clone();
+        tokio::spawn(async move { put(&store, id, "Ada").await })
+    });
+    for commit in commits.collect::<Vec<_>>() {
+        commit.await.unwrap().unwrap();
+    }
+    store.close().await;
+    assert_eq!(reload(&folder).await.accounts.len(), 500);
+}
+
+const FUTURE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("lights");
+const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+const ACCOUNTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("accounts");
+
+/// A file as a newer program leaves it: a table and a field that this one does not know.
+fn newer_file(folder: &TempDir, oldest_reader: u32) {
+    let database = Database::create(folder.path().join(FILE_NAME)).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let meta = json!({"schema": 7, "oldest_reader": oldest_reader, "channel": "beta"}).to_string();
+    transaction.open_table(META).unwrap().insert("motherstream", meta.as_bytes()).unwrap();
+    let mut row = serde_json::to_value(account(1, "Ada")).unwrap();
+    row["pronouns"] = json!("she");
+    transaction.open_table(ACCOUNTS).unwrap().insert(1, row.to_string().as_bytes()).unwrap();
+    transaction.open_table(FUTURE).unwrap().insert("wall", b"blue".as_slice()).unwrap();
+    transaction.commit().unwrap();
+}
+
+#[tokio::test]
+async fn newer_schema_that_we_may_read_keeps_its_fields_and_tables() {
+    let folder = TempDir::new().unwrap();
+    newer_file(&folder, 1);
+    let (store, loaded) = Store::open(folder.path()).unwrap();
+    let mut ada = loaded.accounts[0].clone();
+    ada.name = "Ada L".to_owned();
+    store.commit(vec![Change::PutAccount(ada)], Durability::Durable).await.unwrap();
+    store.close().await;
+
+    let database = Database::open(folder.path().join(FILE_NAME)).unwrap();
+    let transaction = database.begin_read().unwrap();
+    let row = transaction.open_table(ACCOUNTS).unwrap().get(1).unwrap().unwrap().value().to_vec();
+    let row: serde_json::Value = serde_json::from_slice(&row).unwrap();
+    assert_eq!((&row["name"], &row["pronouns"]), (&json!("Ada L"), &json!("she")));
+    assert_eq!(transaction.open_table(FUTURE).unwrap().get("wall").unwrap().unwrap().value(), b"blue");
+    let meta = transaction.open_table(META).unwrap().get("motherstream").unwrap().unwrap().value().to_vec();
+    let meta: serde_json::Value = serde_json::from_slice(&meta).unwrap();
+    assert_eq!(meta, json!({"schema": 7, "oldest_reader": 1, "channel": "beta"}));
+}
+
+#[test]
+fn newer_schema_that_we_may_not_read_is_refused_unchanged() {
+    let folder = TempDir::new().unwrap();
+    newer_file(&folder, 5);
+    let before = std::fs::read(folder.path().join(FILE_NAME)).unwrap();
+    let expected = |error| matches!(error, StoreError::TooNew { found: 7, oldest: 5, known: 1, .. });
+    assert!(expected(look(folder.path()).unwrap_err()));
+    assert!(before == std::fs::read(folder.path().join(FILE_NAME)).unwrap(), "looking changes nothing");
+    assert!(expected(Store::open(folder.path()).unwrap_err()));
+}
+
+#[test]
+fn older_schema_is_migrated_once_and_in_order() {
+    let database = Builder::new().create_with_backend(InMemoryBackend::new()).unwrap();
+    initialise(&database).unwrap();
+    let steps: &[Migration] = &[
+        Migration { from: 0, apply: |_| Err(redb::Error::Corrupted("not for this file".to_owned())) },
+        Migration { from: 1, apply: |transaction| note(transaction, "1") },
+        Migration { from: 2, apply: |transaction| note(transaction, "2") },
+    ];
+    for _ in 0..2 {
+        check(&database, Path::new("x"), steps, 3).unwrap();
+    }
+    let transaction = database.begin_read().unwrap();
+    let table = transaction.open_table(FUTURE).unwrap();
+    assert_eq!(table.get("wall").unwrap().unwrap().value(), b"12");
+    // The older program comes back on the migrated file.
+    check(&database, Path::new("x"), &[], 1).unwrap();
+}
+
+fn note(transaction: &redb::WriteTransaction, step: &str) -> Result<(), redb::Error> {
+    let mut table = transaction.open_table(FUTURE)?;
+    let mut seen = table.get("wall")?.map(|row| row.value().to_vec()).unwrap_or_default();
+    seen.extend_from_slice(step.as_bytes());
+    table.insert("wall", seen.as_slice())?;
+    Ok(())
+}
+
+#[test]
+fn secrets_of_rows_are_not_shown() {
+    let shown = format!("{:?}", account(1, "Ada"));
+    assert!(!shown.contains("hash\"") && !shown.contains("\"key\""), "{shown}");
+}
+
+/// A half-made file of a start that was cut short is made anew.
+#[tokio::test]
+async fn cut_off_first_start_is_repeated() {
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("motherstream.redb.new"), "half").unwrap();
+    assert!(reload(&folder).await.accounts.is_empty());
+}

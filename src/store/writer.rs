@@ -94,23 +94,11 @@ impl Inbox {
                 };
             }
             if waiting.elapsed.is_some() {
-                return Waiting {
-                    jobs: VecDeque::new(),
-                    elapsed: waiting.elapsed.take(),
-                    stopping: false,
-                };
+                return Waiting { jobs: VecDeque::new(), elapsed: waiting.elapsed.take(), stopping: false };
             }
             waiting = match left.filter(|left| !left.is_zero()) {
-                Some(left) => {
-                    self.arrived
-                        .wait_timeout(waiting, left)
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0
-                }
-                None => self
-                    .arrived
-                    .wait(waiting)
-                    .unwrap_or_else(PoisonError::into_inner),
+                Some(left) => self.arrived.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.arrived.wait(waiting).unwrap_or_else(PoisonError::into_inner),
             };
         }
     }
@@ -134,41 +122,24 @@ impl Inbox {
 
 /// A newer queue makes older ones that nobody waits for superfluous: so a disk that fails for hours fills no memory with them.
 fn supersede(jobs: &mut VecDeque<Job>, newer: &[Change]) {
-    if !newer
-        .iter()
-        .any(|change| matches!(change, Change::PutQueue(_)))
-    {
+    if !newer.iter().any(|change| matches!(change, Change::PutQueue(_))) {
         return;
     }
     for job in jobs.iter_mut().filter(|job| job.answer.is_none()) {
-        job.changes
-            .retain(|change| !matches!(change, Change::PutQueue(_)));
+        job.changes.retain(|change| !matches!(change, Change::PutQueue(_)));
     }
     jobs.retain(|job| job.answer.is_some() || !job.changes.is_empty());
 }
 
 /// Starts the writer.
-pub(super) fn spawn(
-    inbox: Arc<Inbox>,
-    cell: Arc<Cell>,
-    elapsed_path: PathBuf,
-) -> Result<JoinHandle<()>, StoreError> {
+pub(super) fn spawn(inbox: Arc<Inbox>, cell: Arc<Cell>, elapsed_path: PathBuf) -> Result<JoinHandle<()>, StoreError> {
     let path = cell.path().to_owned();
-    let writer = Writer {
-        inbox,
-        cell,
-        elapsed_path,
-        elapsed: ElapsedFile::default(),
-        failing: false,
-        elapsed_failing: false,
-    };
+    let writer =
+        Writer { inbox, cell, elapsed_path, elapsed: ElapsedFile::default(), failing: false, elapsed_failing: false };
     std::thread::Builder::new()
         .name("store".to_owned())
         .spawn(move || writer.run())
-        .map_err(|error| StoreError::Io {
-            path,
-            detail: format!("no thread for the writer: {error}"),
-        })
+        .map_err(|error| StoreError::Io { path, detail: format!("no thread for the writer: {error}") })
 }
 
 struct Writer {
@@ -219,10 +190,7 @@ impl Writer {
                 // Whoever asked may be gone meanwhile; the change stands.
                 (Some(answer), result) => drop(answer.send(result.clone())),
                 (None, Ok(())) => {}
-                (None, Err(_)) => kept.push_back(Job {
-                    changes: job.changes,
-                    answer: None,
-                }),
+                (None, Err(_)) => kept.push_back(Job { changes: job.changes, answer: None }),
             }
         }
         if !kept.is_empty() {
