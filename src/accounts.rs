@@ -133,7 +133,12 @@ impl Accounts {
     }
 
     /// Makes the first admin, once. Rate limits and delays are the web's.
-    pub async fn claim(&self, code: &str, name: String, password: secrecy::SecretString) -> Result<(Account, StreamKey), AccountError> {
+    pub async fn claim(
+        &self,
+        code: &str,
+        name: String,
+        password: secrecy::SecretString,
+    ) -> Result<(Account, StreamKey), AccountError> {
         todo!()
     }
 

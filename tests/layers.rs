@@ -99,14 +99,10 @@ fn tokens(source: &str) -> Vec<(usize, Token)> {
                 }
                 index += 2;
             }
-            'r' if at(index + 1) == '"'
-                || (at(index + 1) == '#' && matches!(at(index + 2), '#' | '"')) =>
-            {
+            'r' if at(index + 1) == '"' || (at(index + 1) == '#' && matches!(at(index + 2), '#' | '"')) => {
                 let hashes = text[index + 1..].iter().take_while(|c| **c == '#').count();
                 index += 2 + hashes;
-                while index < text.len()
-                    && !(at(index) == '"' && (1..=hashes).all(|n| at(index + n) == '#'))
-                {
+                while index < text.len() && !(at(index) == '"' && (1..=hashes).all(|n| at(index + n) == '#')) {
                     line += usize::from(at(index) == '\n');
                     index += 1;
                 }
@@ -116,11 +112,7 @@ fn tokens(source: &str) -> Vec<(usize, Token)> {
                 index += 1;
                 while index < text.len() && at(index) != '"' {
                     line += usize::from(at(index) == '\n');
-                    index += if at(index) == '\\' && at(index + 1) != '\n' {
-                        2
-                    } else {
-                        1
-                    };
+                    index += if at(index) == '\\' && at(index + 1) != '\n' { 2 } else { 1 };
                 }
                 index += 1;
             }
@@ -242,23 +234,12 @@ fn absolute(path: &[String], scope: &[String]) -> Option<Vec<String>> {
     let crate_root = || vec!["crate".to_owned()];
     let (first, rest) = path.split_first()?;
     match first.as_str() {
-        "crate" | "motherstream" => Some(
-            crate_root()
-                .into_iter()
-                .chain(rest.iter().cloned())
-                .collect(),
-        ),
+        "crate" | "motherstream" => Some(crate_root().into_iter().chain(rest.iter().cloned()).collect()),
         "self" | "super" => {
             let ups = path.iter().take_while(|word| *word == "super").count();
             let rest = &path[ups.max(1)..];
             let kept = scope.len().saturating_sub(ups);
-            Some(
-                crate_root()
-                    .into_iter()
-                    .chain(scope[..kept].iter().cloned())
-                    .chain(rest.iter().cloned())
-                    .collect(),
-            )
+            Some(crate_root().into_iter().chain(scope[..kept].iter().cloned()).chain(rest.iter().cloned()).collect())
         }
         _ if rest.is_empty() => None,
         _ => Some(path.to_vec()),
@@ -267,18 +248,12 @@ fn absolute(path: &[String], scope: &[String]) -> Option<Vec<String>> {
 
 /// What is wrong with one source file.
 fn faults(file: &str, source: &str) -> Vec<String> {
-    let module: Vec<String> = file
-        .trim_end_matches(".rs")
-        .split('/')
-        .filter(|part| *part != "lib")
-        .map(ToOwned::to_owned)
-        .collect();
+    let module: Vec<String> =
+        file.trim_end_matches(".rs").split('/').filter(|part| *part != "lib").map(ToOwned::to_owned).collect();
     let top = module.first().map_or("lib", String::as_str);
     let mut faults = Vec::new();
     if layer(top).is_none() {
-        faults.push(format!(
-            "{file}: the module `{top}` stands in no layer; add it to tests/layers.rs"
-        ));
+        faults.push(format!("{file}: the module `{top}` stands in no layer; add it to tests/layers.rs"));
         return faults;
     }
     for (line, path) in paths(source, if top == "main" { &[] } else { &module }) {
@@ -288,13 +263,8 @@ fn faults(file: &str, source: &str) -> Vec<String> {
             }
             _ if top == "core" => {
                 let path = path.join("::");
-                if let Some(impure) = IMPURE
-                    .iter()
-                    .find(|i| path == **i || path.starts_with(&format!("{i}::")))
-                {
-                    faults.push(format!(
-                        "{file}:{line}: core is pure and must not use `{impure}`"
-                    ));
+                if let Some(impure) = IMPURE.iter().find(|i| path == **i || path.starts_with(&format!("{i}::"))) {
+                    faults.push(format!("{file}:{line}: core is pure and must not use `{impure}`"));
                 }
             }
             _ => {}
@@ -336,46 +306,18 @@ fn imports_run_one_way() {
 #[test]
 fn an_edge_that_runs_the_other_way_is_found_however_it_is_written() {
     for (file, source, expected) in [
-        (
-            "core/queue.rs",
-            "use crate::store::Store;",
-            "core/queue.rs:1: `core` must not import `store`",
-        ),
-        (
-            "core/queue.rs",
-            "use super::super::media;",
-            "core/queue.rs:1: `core` must not import `media`",
-        ),
+        ("core/queue.rs", "use crate::store::Store;", "core/queue.rs:1: `core` must not import `store`"),
+        ("core/queue.rs", "use super::super::media;", "core/queue.rs:1: `core` must not import `media`"),
         (
             "media.rs",
             "use crate::{\n    core::frame,\n    ingest::{self, Ingest},\n};",
             "media.rs:3: `media` must not import `ingest`",
         ),
-        (
-            "media/program.rs",
-            "fn f() { crate::store::open() }",
-            "media/program.rs:1: `media` must not import `store`",
-        ),
-        (
-            "store.rs",
-            "mod tests { use super::super::web; }",
-            "store.rs:1: `store` must not import `web`",
-        ),
-        (
-            "accounts.rs",
-            "type D = crate::director::Director;",
-            "accounts.rs:1: `accounts` must not import `director`",
-        ),
-        (
-            "web/api.rs",
-            "use crate::supervisor;",
-            "web/api.rs:1: `web` must not import `supervisor`",
-        ),
-        (
-            "core/frame.rs",
-            "use tokio::sync::mpsc;",
-            "core/frame.rs:1: core is pure and must not use `tokio`",
-        ),
+        ("media/program.rs", "fn f() { crate::store::open() }", "media/program.rs:1: `media` must not import `store`"),
+        ("store.rs", "mod tests { use super::super::web; }", "store.rs:1: `store` must not import `web`"),
+        ("accounts.rs", "type D = crate::director::Director;", "accounts.rs:1: `accounts` must not import `director`"),
+        ("web/api.rs", "use crate::supervisor;", "web/api.rs:1: `web` must not import `supervisor`"),
+        ("core/frame.rs", "use tokio::sync::mpsc;", "core/frame.rs:1: core is pure and must not use `tokio`"),
         (
             "core/frame.rs",
             "use std::{sync::Arc, time::{Duration, Instant}};",
@@ -386,11 +328,7 @@ fn an_edge_that_runs_the_other_way_is_found_however_it_is_written() {
             "fn f() {\n let n = std::fs::read(\"x\"); }",
             "core/frame.rs:2: core is pure and must not use `std::fs`",
         ),
-        (
-            "obs.rs",
-            "",
-            "obs.rs: the module `obs` stands in no layer; add it to tests/layers.rs",
-        ),
+        ("obs.rs", "", "obs.rs: the module `obs` stands in no layer; add it to tests/layers.rs"),
     ] {
         assert_eq!(faults(file, source), [expected], "{source}");
     }
@@ -399,18 +337,9 @@ fn an_edge_that_runs_the_other_way_is_found_however_it_is_written() {
 #[test]
 fn an_edge_that_runs_the_right_way_is_no_fault() {
     for (file, source) in [
-        (
-            "media/program.rs",
-            "use crate::{clock::Clock, config, core::frame, telemetry}; use super::house;",
-        ),
-        (
-            "director.rs",
-            "use crate::{accounts::Accounts, ingest, media, store};",
-        ),
-        (
-            "web.rs",
-            "use crate::director; mod tests { use super::*; use super::api; }",
-        ),
+        ("media/program.rs", "use crate::{clock::Clock, config, core::frame, telemetry}; use super::house;"),
+        ("director.rs", "use crate::{accounts::Accounts, ingest, media, store};"),
+        ("web.rs", "use crate::director; mod tests { use super::*; use super::api; }"),
         ("main.rs", "use motherstream::{supervisor, doctor};"),
         (
             "core/queue.rs",
