@@ -1,1 +1,191 @@
-//! web
+//! The face: pages, API, live updates. It talks to handles and reads snapshots; it decides nothing.
+//!
+//! A request passes, from the outside in: headers every answer carries; errors made problems; panics caught; requests counted;
+//! hosts and pages that are not ours refused; body and time limited; the session found; and, for admins' routes, the guard.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::DefaultBodyLimit,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    middleware::{from_extractor_with_state, from_fn, from_fn_with_state},
+    routing::get,
+};
+use serde_json::json;
+use tokio::{net::TcpListener, sync::Semaphore};
+use tokio_util::sync::CancellationToken;
+use tower_http::{
+    catch_panic::CatchPanicLayer, limit::RequestBodyLimitLayer, set_header::SetResponseHeaderLayer,
+    timeout::TimeoutLayer,
+};
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::{accounts::Accounts, clock::Clock, config::Config, director::Director, media::Media, store::Store};
+
+mod accounts;
+mod body;
+mod connections;
+mod describe;
+mod destinations;
+mod events;
+mod health;
+mod hosts;
+mod limits;
+mod me;
+mod metrics;
+mod problem;
+mod queue;
+mod sessions;
+mod show;
+
+pub use destinations::{Destinations, InvalidConfigured};
+pub use health::{Latch, Readiness, Ready};
+
+use self::{
+    body::LARGEST_BODY,
+    hosts::Hosts,
+    limits::Limits,
+    metrics::HttpMetrics,
+    problem::{Kind, Problem},
+    sessions::{Admin, LocalOrAdmin, Sessions, TokenOnly},
+};
+
+/// How long an answer may take, streams excepted.
+const ANSWER_TIME: Duration = Duration::from_secs(10);
+
+/// What the web is built from.
+#[derive(Clone)]
+pub struct WebState {
+    /// The configuration in force.
+    pub config: Arc<Config>,
+    /// The process's clock.
+    pub clock: Clock,
+    /// Accounts, keys, viewer tokens.
+    pub accounts: Accounts,
+    /// The queue.
+    pub director: Director,
+    /// The programme.
+    pub media: Media,
+    /// For sessions and history.
+    pub store: Store,
+    /// All destinations as they are wanted.
+    pub destinations: Destinations,
+    /// Which parts of the box work.
+    pub readiness: Readiness,
+    /// The port that encoders connect to.
+    pub rtmp_port: u16,
+}
+
+/// What handlers share.
+pub(crate) struct App {
+    pub(crate) state: WebState,
+    pub(crate) hosts: Hosts,
+    pub(crate) sessions: Sessions,
+    pub(crate) limits: Limits,
+    pub(crate) http: HttpMetrics,
+    /// Places for listeners of `/api/v1/events`.
+    pub(crate) listeners: Arc<Semaphore>,
+    pub(crate) stop: CancellationToken,
+}
+
+/// Serves until `stop`; then ends the streams, finishes the answers under way, and returns within 2 s.
+///
+/// # Errors
+///
+/// None at present: a listener that fails is tried again, because the box must not end for it.
+pub async fn serve(listener: TcpListener, state: WebState, stop: CancellationToken) -> std::io::Result<()> {
+    let readiness = state.readiness.clone();
+    let app = Arc::new(App {
+        hosts: Hosts::of_this_machine(state.config.web.public_host.as_deref()),
+        sessions: Sessions::new(state.store.clone()),
+        limits: Limits::new(),
+        http: HttpMetrics::default(),
+        listeners: Arc::new(Semaphore::new(events::MOST_LISTENERS)),
+        stop: stop.clone(),
+        state,
+    });
+    let router = router(&app);
+    readiness.set(Latch::Web, true);
+    connections::serve(listener, router, app, stop).await;
+    readiness.set(Latch::Web, false);
+    Ok(())
+}
+
+fn router(app: &Arc<App>) -> Router {
+    // Streams last as long as somebody listens: the limit of time is not for them.
+    let streams = OpenApiRouter::default().merge(events::routes());
+    let anyone = OpenApiRouter::default()
+        .merge(accounts::open_routes())
+        .merge(me::open_routes())
+        .merge(queue::open_routes())
+        .route("/", get(index));
+    let own = describe::signed_in(me::own_routes());
+    let admin = OpenApiRouter::default()
+        .merge(accounts::admin_routes())
+        .merge(queue::admin_routes())
+        .merge(destinations::admin_routes())
+        .merge(show::admin_routes());
+    let admin = describe::admins(admin).route_layer(from_extractor_with_state::<Admin, _>(Arc::clone(app)));
+    let token =
+        describe::token(queue::token_routes()).route_layer(from_extractor_with_state::<TokenOnly, _>(Arc::clone(app)));
+    let local = describe::local_or_admins(health::routes())
+        .route_layer(from_extractor_with_state::<LocalOrAdmin, _>(Arc::clone(app)));
+
+    let (router, description) = OpenApiRouter::with_openapi(describe::base())
+        .merge(anyone)
+        .merge(own)
+        .merge(admin)
+        .merge(token)
+        .merge(local)
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_TIME))
+        .merge(streams)
+        .split_for_parts();
+    let description: Arc<OpenApi> = Arc::new(describe::finish(description));
+    router
+        .route("/api/v1/openapi.json", get(async move || Json(description.as_ref().clone())))
+        .fallback(async || {
+            Problem::new(Kind::NotFound, "nothing is here; the calls are listed at /api/v1/openapi.json")
+        })
+        .layer(app.sessions.layer())
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(RequestBodyLimitLayer::new(LARGEST_BODY))
+        .layer(from_fn(hosts::only_our_pages))
+        .layer(from_fn_with_state(Arc::clone(app), hosts::only_our_hosts))
+        .layer(CatchPanicLayer::new())
+        .layer(from_fn(problem::every_error_is_a_problem))
+        .layer(from_fn_with_state(Arc::clone(app), metrics::count))
+        .layer(always(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(always(header::REFERRER_POLICY, "no-referrer"))
+        .layer(always(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
+        .layer(always(header::CACHE_CONTROL, "no-store"))
+        .with_state(Arc::clone(app))
+}
+
+/// A header that an answer carries unless its handler chose otherwise.
+fn always(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
+}
+
+/// Where to begin.
+async fn index() -> Json<serde_json::Value> {
+    Json(json!({
+        "name": "Motherstream",
+        "version": env!("CARGO_PKG_VERSION"),
+        "api": "/api/v1/openapi.json",
+        "queue": "/api/v1/queue",
+    }))
+}
+
+/// Does a change in several steps to its end, even when the client hangs up or the time of the answer is over: an account that
+/// is disabled must not keep its connection because a browser was closed in between.
+pub(crate) async fn to_the_end<T: Send + 'static>(
+    change: impl Future<Output = Result<T, Problem>> + Send + 'static,
+) -> Result<T, Problem> {
+    use tracing::Instrument;
+    match tokio::spawn(change.in_current_span()).await {
+        Ok(done) => done,
+        Err(_) => Err(Problem::new(Kind::Internal, "something went wrong here, not with the request")),
+    }
+}

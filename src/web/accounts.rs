@@ -1,0 +1,205 @@
+//! Accounts: registration, claiming the box, and what admins do with them.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{OriginalUri, State},
+    http::{HeaderMap, StatusCode},
+    response::Response,
+};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    App,
+    body::{Body, Path, json},
+    hosts::{primary_address, requested_host, without_port},
+    problem::{Kind, Problem},
+    sessions::{Caller, Peer},
+    to_the_end,
+};
+use crate::{
+    accounts::{Account, Edit, Registration},
+    core::account::{AccountId, StreamKey},
+};
+
+/// For anyone.
+pub(crate) fn open_routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::default().routes(routes!(register)).routes(routes!(set_up))
+}
+
+/// For admins.
+pub(crate) fn admin_routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::default()
+        .routes(routes!(list))
+        .routes(routes!(edit, delete))
+        .routes(routes!(ban))
+        .routes(routes!(unban))
+        .routes(routes!(lift_hold_off))
+}
+
+/// A new account, with what an encoder needs.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Registered {
+    /// The account's id.
+    id: AccountId,
+    /// The name as it was taken.
+    name: String,
+    /// The stream key. Whoever has it can publish as this streamer.
+    stream_key: String,
+    /// The server's address for the encoder.
+    rtmp_url: String,
+}
+
+impl Registered {
+    fn answer(app: &App, host: Option<&str>, (account, key): (Account, StreamKey)) -> Response {
+        let body = Self {
+            id: account.id,
+            name: account.name,
+            stream_key: key.expose().to_owned(),
+            rtmp_url: rtmp_url(app, host),
+        };
+        json(StatusCode::CREATED, body)
+    }
+}
+
+/// Where an encoder connects to: `web.public_host`, else the host the request was sent to (which is ours, or it would have
+/// been refused), else the machine's address.
+pub(crate) fn rtmp_url(app: &App, requested: Option<&str>) -> String {
+    let host = app.state.config.web.public_host.as_deref().or(requested).map(|host| without_port(host).to_owned());
+    let host = host.or_else(|| primary_address().map(|address| address.to_string()));
+    let host = host.unwrap_or_else(|| "motherstream.local".to_owned());
+    format!("rtmp://{host}:{}/{}", app.state.rtmp_port, app.state.config.ingest.app)
+}
+
+/// Registers a streamer. Admins may do so whatever `accounts.registration` says.
+#[utoipa::path(post, path = "/api/v1/accounts", tag = "accounts", request_body = Registration, responses(
+    (status = 201, description = "Registered", body = Registered),
+))]
+async fn register(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Peer(peer): Peer,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+    Body(registration): Body<Registration>,
+) -> Result<Response, Problem> {
+    let made = if caller.is_admin() {
+        app.state.accounts.create(registration).await?
+    } else {
+        app.limits.registration.attempt(peer.ip())?;
+        app.state.accounts.register(registration).await?
+    };
+    Ok(Registered::answer(&app, requested_host(&uri, &headers), made))
+}
+
+/// What claims the box.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Setup {
+    /// The code printed at the first start.
+    #[schema(value_type = String)]
+    code: SecretString,
+    /// The admin's name: 2 to 32 visible characters.
+    name: String,
+    /// At least 8 characters.
+    #[schema(value_type = String)]
+    password: SecretString,
+}
+
+/// Makes the first admin, once.
+#[utoipa::path(post, path = "/api/v1/setup", tag = "accounts", request_body = Setup, responses(
+    (status = 201, description = "The box has an owner", body = Registered),
+))]
+async fn set_up(
+    State(app): State<Arc<App>>,
+    Peer(peer): Peer,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+    Body(setup): Body<Setup>,
+) -> Result<Response, Problem> {
+    app.limits.setup.attempt(peer.ip())?;
+    let code = secrecy::ExposeSecret::expose_secret(&setup.code);
+    let made = app.state.accounts.claim(code, setup.name, setup.password).await?;
+    Ok(Registered::answer(&app, requested_host(&uri, &headers), made))
+}
+
+/// All accounts, by name.
+#[utoipa::path(get, path = "/api/v1/accounts", tag = "accounts", responses(
+    (status = 200, description = "All accounts", body = Vec<Account>),
+))]
+async fn list(State(app): State<Arc<App>>) -> Json<Vec<Account>> {
+    Json(app.state.accounts.list())
+}
+
+/// Edits an account. Disabling it drops its connection and its place; a new password ends its sessions.
+#[utoipa::path(patch, path = "/api/v1/accounts/{id}", tag = "accounts", params(("id" = AccountId, Path)),
+    request_body = Edit, responses((status = 200, description = "The account as it is now", body = Account)))]
+async fn edit(
+    State(app): State<Arc<App>>,
+    Path(id): Path<AccountId>,
+    Body(edit): Body<Edit>,
+) -> Result<Json<Account>, Problem> {
+    to_the_end(async move {
+        let ends_sessions = edit.password.is_some() || edit.enabled == Some(false);
+        let disables = edit.enabled == Some(false);
+        let account = app.state.accounts.edit(id, edit).await?;
+        if ends_sessions {
+            app.sessions.end_all(id, None).await?;
+        }
+        if disables {
+            app.state.director.revoke(id, true, "your account was disabled by an admin".to_owned()).await?;
+        }
+        Ok(Json(account))
+    })
+    .await
+}
+
+/// Deletes an account, its connection, its place and its sessions.
+#[utoipa::path(delete, path = "/api/v1/accounts/{id}", tag = "accounts", params(("id" = AccountId, Path)),
+    responses((status = 204, description = "Deleted")))]
+async fn delete(State(app): State<Arc<App>>, Path(id): Path<AccountId>) -> Result<StatusCode, Problem> {
+    to_the_end(remove(app, id)).await
+}
+
+/// Deletes an account and what hangs on it.
+pub(crate) async fn remove(app: Arc<App>, id: AccountId) -> Result<StatusCode, Problem> {
+    app.state.accounts.delete(id).await?;
+    app.sessions.end_all(id, None).await?;
+    app.state.director.revoke(id, true, "your account was deleted".to_owned()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Bans a streamer: disables the account, drops its connection and its place.
+#[utoipa::path(post, path = "/api/v1/accounts/{id}/ban", tag = "accounts", params(("id" = AccountId, Path)),
+    responses((status = 200, description = "The account as it is now", body = Account)))]
+async fn ban(State(app): State<Arc<App>>, Path(id): Path<AccountId>) -> Result<Json<Account>, Problem> {
+    to_the_end(async move {
+        let account = app.state.accounts.set_banned(id, true).await?;
+        app.sessions.end_all(id, None).await?;
+        app.state.director.revoke(id, true, "you were banned by an admin".to_owned()).await?;
+        Ok(Json(account))
+    })
+    .await
+}
+
+/// Takes a ban back.
+#[utoipa::path(post, path = "/api/v1/accounts/{id}/unban", tag = "accounts", params(("id" = AccountId, Path)),
+    responses((status = 200, description = "The account as it is now", body = Account)))]
+async fn unban(State(app): State<Arc<App>>, Path(id): Path<AccountId>) -> Result<Json<Account>, Problem> {
+    Ok(Json(app.state.accounts.set_banned(id, false).await?))
+}
+
+/// Lifts the account's hold-off.
+#[utoipa::path(post, path = "/api/v1/accounts/{id}/lift-hold-off", tag = "accounts", params(("id" = AccountId, Path)),
+    responses((status = 204, description = "Lifted")))]
+async fn lift_hold_off(State(app): State<Arc<App>>, Path(id): Path<AccountId>) -> Result<StatusCode, Problem> {
+    if app.state.accounts.get(id).is_none() {
+        return Err(Problem::new(Kind::NotFound, "no such account"));
+    }
+    app.state.director.lift_hold_off(id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

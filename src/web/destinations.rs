@@ -1,0 +1,382 @@
+//! Destinations as they are wanted: those of the configuration, shown locked, and those made by admins, kept in the store. What
+//! they do at the moment is media's to say.
+
+use std::{
+    net::{IpAddr, UdpSocket},
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use axum::{Json, extract::State, http::StatusCode, response::Response};
+use rand::RngExt;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+use tokio::sync::Mutex;
+use url::Url;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    App,
+    body::{Body, Path, json},
+    problem::{Kind, Problem},
+    to_the_end,
+};
+use crate::{
+    config::DestinationConfig,
+    core::destination::{
+        Destination, DestinationId, DestinationInput, DestinationState, DestinationStatus, InvalidDestination, port_of,
+        redacted,
+    },
+    media::MediaStatus,
+    store::{Change, DestinationRecord, Durability, Store, StoreError},
+};
+
+/// How long a destination's name may take to be looked up when it is saved. One that is not found is saved nevertheless: the
+/// internet may be away for the moment.
+const LOOK_UP: Duration = Duration::from_secs(3);
+
+/// Ids stay below 2^52, so that every JSON reader keeps them whole. The upper half is the configuration's.
+const CONFIGURED_IDS: u64 = 1 << 51;
+
+/// All destinations, as they are wanted. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Destinations {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    store: Store,
+    /// The port that encoders publish to: a destination that leads there would be a loop.
+    rtmp_port: u16,
+    all: RwLock<Vec<Destination>>,
+    /// Held over a whole change, so that two of them can not both pass a check that only one may pass.
+    change: Mutex<()>,
+}
+
+/// A configured destination that can not be used.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("destinations, \"{name}\": {source}")]
+pub struct InvalidConfigured {
+    /// Its name.
+    pub name: String,
+    /// What is wrong with it.
+    #[source]
+    pub source: InvalidDestination,
+}
+
+impl Destinations {
+    /// The configured destinations and the stored ones, in this order. The caller hands [`Self::all`] to media.
+    ///
+    /// # Errors
+    ///
+    /// A configured destination that can not be used. Stored ones were checked when they were saved.
+    pub fn new(
+        store: Store,
+        configured: &[DestinationConfig],
+        stored: Vec<DestinationRecord>,
+        rtmp_port: u16,
+    ) -> Result<Self, InvalidConfigured> {
+        let mut all: Vec<Destination> = Vec::new();
+        for wanted in configured {
+            let input = DestinationInput {
+                name: wanted.name.clone(),
+                url: wanted.url.clone(),
+                key: wanted.key.clone(),
+                enabled: wanted.enabled,
+            };
+            let destination = Destination::validate(configured_id(&wanted.name), input, true, &all)
+                .map_err(|source| InvalidConfigured { name: wanted.name.clone(), source })?;
+            all.push(destination);
+        }
+        all.extend(stored.into_iter().map(|record| Destination {
+            id: record.id,
+            name: record.name,
+            url: record.url,
+            key: record.key,
+            enabled: record.enabled,
+            locked: false,
+        }));
+        let shared = Shared { store, rtmp_port, all: RwLock::new(all), change: Mutex::new(()) };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// All of them, keys included.
+    pub fn all(&self) -> Vec<Destination> {
+        self.shared.all.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// All of them with what they do, without keys.
+    pub(crate) fn view(&self, media: &MediaStatus) -> Vec<DestinationView> {
+        let all = self.shared.all.read().unwrap_or_else(PoisonError::into_inner);
+        all.iter().map(|destination| DestinationView::new(destination, media)).collect()
+    }
+
+    /// Adds a destination, durably.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, or that it could not be stored; then nothing has changed.
+    pub(crate) async fn add(&self, input: DestinationInput) -> Result<Destination, DestinationError> {
+        let _alone = self.shared.change.lock().await;
+        let others = self.all();
+        let id = loop {
+            let id = DestinationId(rand::rng().random_range(1..CONFIGURED_IDS));
+            if others.iter().all(|other| other.id != id) {
+                break id;
+            }
+        };
+        self.save(id, input, &others).await
+    }
+
+    /// Edits a destination, durably.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::add`], and that there is no such one or that it is locked.
+    pub(crate) async fn edit(&self, id: DestinationId, edit: EditDestination) -> Result<Destination, DestinationError> {
+        let _alone = self.shared.change.lock().await;
+        let others = self.all();
+        let before = editable(&others, id)?.clone();
+        let input = DestinationInput {
+            name: edit.name.unwrap_or(before.name),
+            url: edit.url.unwrap_or_else(|| before.url.to_string()),
+            key: edit.key.unwrap_or(before.key),
+            enabled: edit.enabled.unwrap_or(before.enabled),
+        };
+        self.save(id, input, &others).await
+    }
+
+    /// Removes a destination, durably.
+    ///
+    /// # Errors
+    ///
+    /// That there is no such one, that it is locked, or that it could not be stored.
+    pub(crate) async fn remove(&self, id: DestinationId) -> Result<(), DestinationError> {
+        let _alone = self.shared.change.lock().await;
+        editable(&self.all(), id)?;
+        self.shared.store.commit(vec![Change::DeleteDestination(id)], Durability::Durable).await?;
+        self.shared.all.write().unwrap_or_else(PoisonError::into_inner).retain(|destination| destination.id != id);
+        Ok(())
+    }
+
+    async fn save(
+        &self,
+        id: DestinationId,
+        input: DestinationInput,
+        others: &[Destination],
+    ) -> Result<Destination, DestinationError> {
+        let destination = Destination::validate(id, input, false, others)?;
+        if leads_here(&destination.url, self.shared.rtmp_port).await {
+            return Err(DestinationError::Loop);
+        }
+        let record = DestinationRecord {
+            id,
+            name: destination.name.clone(),
+            url: destination.url.clone(),
+            key: destination.key.clone(),
+            enabled: destination.enabled,
+            extra: serde_json::Map::new(),
+        };
+        self.shared.store.commit(vec![Change::PutDestination(record)], Durability::Durable).await?;
+        let mut all = self.shared.all.write().unwrap_or_else(PoisonError::into_inner);
+        match all.iter_mut().find(|other| other.id == id) {
+            Some(place) => *place = destination.clone(),
+            None => all.push(destination.clone()),
+        }
+        Ok(destination)
+    }
+}
+
+/// The same after every start, as long as the name stays.
+fn configured_id(name: &str) -> DestinationId {
+    let digest = Sha256::digest(name.as_bytes());
+    let number = digest.iter().take(8).fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
+    DestinationId(CONFIGURED_IDS | (number % CONFIGURED_IDS))
+}
+
+fn editable(all: &[Destination], id: DestinationId) -> Result<&Destination, DestinationError> {
+    match all.iter().find(|destination| destination.id == id) {
+        None => Err(DestinationError::NotFound),
+        Some(destination) if destination.locked => Err(DestinationError::Locked),
+        Some(destination) => Ok(destination),
+    }
+}
+
+/// Whether the programme would be sent to the box's own ingest.
+async fn leads_here(url: &Url, rtmp_port: u16) -> bool {
+    if port_of(url) != rtmp_port {
+        return false;
+    }
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    match tokio::time::timeout(LOOK_UP, tokio::net::lookup_host((host, rtmp_port))).await {
+        Ok(Ok(mut addresses)) => addresses.any(|address| is_own(address.ip())),
+        _ => false,
+    }
+}
+
+/// Only an address of this machine can be bound to.
+fn is_own(address: IpAddr) -> bool {
+    UdpSocket::bind((address.to_canonical(), 0)).is_ok()
+}
+
+/// Why a destination was not changed.
+#[derive(Debug, Error)]
+pub(crate) enum DestinationError {
+    #[error("no such destination")]
+    NotFound,
+    #[error("this destination is set by the configuration file; change it there")]
+    Locked,
+    #[error("this is the box's own ingest; the programme would be sent back to itself")]
+    Loop,
+    #[error(transparent)]
+    Invalid(#[from] InvalidDestination),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<DestinationError> for Problem {
+    fn from(error: DestinationError) -> Self {
+        let detail = error.to_string();
+        match error {
+            DestinationError::NotFound => Self::new(Kind::NotFound, detail),
+            DestinationError::Locked => Self::new(Kind::Locked, detail),
+            DestinationError::Loop => Self::invalid("url", detail),
+            DestinationError::Invalid(InvalidDestination { field, reason }) => Self::invalid(field, reason),
+            DestinationError::Store(_) => Self::new(Kind::NotStored, detail),
+        }
+    }
+}
+
+/// A destination with what it does, never its key.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct DestinationView {
+    /// Its id.
+    pub(crate) id: DestinationId,
+    /// What people call it.
+    pub(crate) name: String,
+    /// The server's address without the key.
+    url: String,
+    /// Whether it takes part in shows.
+    enabled: bool,
+    /// Whether it is set by the configuration and can not be edited here.
+    locked: bool,
+    /// What it does, and its figures.
+    #[serde(flatten)]
+    pub(crate) status: DestinationStatus,
+}
+
+impl DestinationView {
+    fn new(destination: &Destination, media: &MediaStatus) -> Self {
+        let at_first = if destination.enabled { DestinationState::WaitingForShow } else { DestinationState::Disabled };
+        Self {
+            id: destination.id,
+            name: destination.name.clone(),
+            url: redacted(&destination.url),
+            enabled: destination.enabled,
+            locked: destination.locked,
+            // Media publishes its look twice a second: a new destination may not be in it yet.
+            status: media
+                .destinations
+                .get(&destination.id)
+                .cloned()
+                .unwrap_or_else(|| DestinationStatus::new(at_first)),
+        }
+    }
+}
+
+/// For admins.
+pub(crate) fn admin_routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::default().routes(routes!(list, add)).routes(routes!(edit, remove))
+}
+
+/// A new destination.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewDestination {
+    /// What people call it; unique among destinations.
+    name: String,
+    /// The server's address without the key: `rtmp://` or `rtmps://`.
+    url: String,
+    /// The platform's stream key.
+    #[schema(value_type = String)]
+    key: SecretString,
+    /// Whether it takes part in shows.
+    #[serde(default = "yes")]
+    enabled: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// An edit; what is absent stays.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EditDestination {
+    /// A new name.
+    name: Option<String>,
+    /// A new address.
+    url: Option<String>,
+    /// A new key.
+    #[schema(value_type = Option<String>)]
+    key: Option<SecretString>,
+    /// Whether it takes part in shows.
+    enabled: Option<bool>,
+}
+
+/// All destinations with what they do.
+#[utoipa::path(get, path = "/api/v1/destinations", tag = "destinations",
+    responses((status = 200, description = "All destinations", body = Vec<DestinationView>)))]
+async fn list(State(app): State<Arc<App>>) -> Json<Vec<DestinationView>> {
+    Json(app.state.destinations.view(&app.state.media.status().borrow()))
+}
+
+/// Adds a destination.
+#[utoipa::path(post, path = "/api/v1/destinations", tag = "destinations", request_body = NewDestination,
+    responses((status = 201, description = "Added", body = DestinationView)))]
+async fn add(State(app): State<Arc<App>>, Body(new): Body<NewDestination>) -> Result<Response, Problem> {
+    let input = DestinationInput { name: new.name, url: new.url, key: new.key, enabled: new.enabled };
+    to_the_end(async move {
+        let destination = app.state.destinations.add(input).await?;
+        Ok(json(StatusCode::CREATED, put(&app, destination)))
+    })
+    .await
+}
+
+/// Edits a destination. One of the configuration can not be edited: 409.
+#[utoipa::path(patch, path = "/api/v1/destinations/{id}", tag = "destinations", params(("id" = DestinationId, Path)),
+    request_body = EditDestination, responses((status = 200, description = "As it is now", body = DestinationView)))]
+async fn edit(
+    State(app): State<Arc<App>>,
+    Path(id): Path<DestinationId>,
+    Body(edit): Body<EditDestination>,
+) -> Result<Json<DestinationView>, Problem> {
+    to_the_end(async move {
+        let destination = app.state.destinations.edit(id, edit).await?;
+        Ok(Json(put(&app, destination)))
+    })
+    .await
+}
+
+/// Hands a destination that is stored to media.
+fn put(app: &App, destination: Destination) -> DestinationView {
+    let view = DestinationView::new(&destination, &app.state.media.status().borrow());
+    app.state.media.put_destination(destination);
+    view
+}
+
+/// Removes a destination. One of the configuration can not be removed: 409.
+#[utoipa::path(delete, path = "/api/v1/destinations/{id}", tag = "destinations", params(("id" = DestinationId, Path)),
+    responses((status = 204, description = "Removed")))]
+async fn remove(State(app): State<Arc<App>>, Path(id): Path<DestinationId>) -> Result<StatusCode, Problem> {
+    to_the_end(async move {
+        app.state.destinations.remove(id).await?;
+        app.state.media.remove_destination(id);
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
+}

@@ -1,0 +1,133 @@
+//! Live updates as server-sent events: the public part for anyone, all of it for admins.
+
+use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
+
+use axum::{
+    extract::State,
+    response::{
+        Sse,
+        sse::{Event, KeepAlive},
+    },
+};
+use futures_util::{Stream, stream};
+use serde::Serialize;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    App,
+    problem::{Kind, Problem},
+    queue::{Switch, hold_offs_at, queue_at},
+    sessions::{self, Caller},
+    show::status_now,
+};
+use crate::{core::account::Role, director::Snapshot, media::MediaStatus};
+
+/// So many may listen at once: each costs a connection and a few kilobytes.
+pub(crate) const MOST_LISTENERS: usize = 200;
+
+/// Changes that follow each other faster are one update: a person sees no difference, and the box has better things to do.
+const AT_MOST_EVERY: Duration = Duration::from_millis(100);
+
+/// Nothing to tell for so long: a comment is sent, so that nobody in between closes the connection.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::default().routes(routes!(events))
+}
+
+/// Live updates: `queue` and `show` for anyone; `status` and `hold-offs` for admins. The data is what the calls of the same
+/// names answer. A slow listener may miss updates, never the latest one.
+#[utoipa::path(get, path = "/api/v1/events", tag = "show",
+    responses((status = 200, description = "Server-sent events", body = String, content_type = "text/event-stream")))]
+async fn events(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+    let Ok(place) = Arc::clone(&app.listeners).try_acquire_owned() else {
+        return Err(Problem::new(Kind::TooMany, "too many pages listen already").retry_after(Duration::from_secs(30)));
+    };
+    let listener = Listener::new(app, caller, place);
+    let events = stream::unfold(listener, async |mut listener| Some((Ok(listener.next().await?), listener)));
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+}
+
+/// One listener. What it was told last is kept as text, so that only what changed is sent.
+struct Listener {
+    app: Arc<App>,
+    caller: Caller,
+    queue: watch::Receiver<Arc<Snapshot>>,
+    media: watch::Receiver<Arc<MediaStatus>>,
+    show: Option<bool>,
+    pending: VecDeque<Event>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Listener {
+    fn new(app: Arc<App>, caller: Caller, place: OwnedSemaphorePermit) -> Self {
+        let mut queue = app.state.director.snapshot();
+        let mut media = app.state.media.status();
+        // The first update is sent at once.
+        queue.mark_changed();
+        media.mark_changed();
+        Self { app, caller, queue, media, show: None, pending: VecDeque::new(), _place: place }
+    }
+
+    /// The next event; none when the box stops.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.pending.pop_front() {
+                return Some(event);
+            }
+            let admin = self.is_admin();
+            let stop = self.app.stop.clone();
+            tokio::select! {
+                () = stop.cancelled() => return None,
+                changed = self.queue.changed() => {
+                    changed.ok()?;
+                    self.tell_queue(admin);
+                }
+                changed = self.media.changed(), if admin => {
+                    changed.ok()?;
+                    self.media.mark_unchanged();
+                    self.push("status", &status_now(&self.app));
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => return None,
+                () = tokio::time::sleep(AT_MOST_EVERY) => {}
+            }
+        }
+    }
+
+    fn tell_queue(&mut self, admin: bool) {
+        let snapshot = self.queue.borrow_and_update().clone();
+        let now = self.app.state.clock.now();
+        self.push("queue", &queue_at(&snapshot, now));
+        if self.show != Some(snapshot.queue.show) {
+            self.show = Some(snapshot.queue.show);
+            self.push("show", &Switch { on: snapshot.queue.show });
+        }
+        if admin {
+            self.push("hold-offs", &hold_offs_at(&snapshot, now));
+        }
+    }
+
+    fn push(&mut self, name: &'static str, data: &impl Serialize) {
+        // Only a type that can not be JSON fails here, and these are answers of calls already.
+        if let Ok(event) = Event::default().event(name).json_data(data) {
+            self.pending.push_back(event);
+        }
+    }
+
+    /// Asked anew each time: who was an admin when the stream began may be none any more.
+    fn is_admin(&self) -> bool {
+        match &self.caller {
+            Caller::Anonymous => false,
+            Caller::Token => true,
+            Caller::Account(account) => {
+                sessions::in_order(&self.app, account.id).is_some_and(|account| account.role == Role::Admin)
+            }
+        }
+    }
+}

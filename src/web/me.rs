@@ -1,0 +1,248 @@
+//! One's own account: signing in and out, what an encoder needs, and one's place in the queue.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{OriginalUri, State},
+    http::{HeaderMap, StatusCode},
+};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use tower_sessions::Session;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    App,
+    accounts::{remove, rtmp_url},
+    body::Body,
+    hosts::requested_host,
+    problem::{Kind, Problem},
+    sessions::{self, Own, Peer},
+    to_the_end,
+};
+use crate::{
+    accounts::{Account, AccountError, Edit},
+    core::{account::AccountId, queue::EntryId},
+    director::{Presence, Snapshot},
+};
+
+/// For anyone.
+pub(crate) fn open_routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::default().routes(routes!(sign_in))
+}
+
+/// For whoever is signed in.
+pub(crate) fn own_routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::default()
+        .routes(routes!(sign_out))
+        .routes(routes!(me, edit_me, delete_me))
+        .routes(routes!(new_key))
+        .routes(routes!(leave))
+}
+
+/// What signs somebody in.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Credentials {
+    /// The account's name.
+    name: String,
+    /// Its password.
+    #[schema(value_type = String)]
+    password: SecretString,
+}
+
+/// Signs in: the answer sets the session's cookie.
+#[utoipa::path(post, path = "/api/v1/session", tag = "session", request_body = Credentials, responses(
+    (status = 200, description = "Signed in", body = Account),
+))]
+async fn sign_in(
+    State(app): State<Arc<App>>,
+    session: Session,
+    Peer(peer): Peer,
+    Body(credentials): Body<Credentials>,
+) -> Result<Json<Account>, Problem> {
+    app.limits.sign_in.attempt(peer.ip())?;
+    let account = app.state.accounts.sign_in(&credentials.name, &credentials.password).await?;
+    sessions::sign_in(&session, account.id).await?;
+    Ok(Json(account))
+}
+
+/// Signs out.
+#[utoipa::path(delete, path = "/api/v1/session", tag = "session", responses((status = 204, description = "Signed out")))]
+async fn sign_out(_: Own, session: Session) -> Result<StatusCode, Problem> {
+    session.flush().await.map_err(|error| Problem::new(Kind::NotStored, error.to_string()))?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// One's own account.
+#[derive(Serialize, ToSchema)]
+struct Me {
+    #[serde(flatten)]
+    account: Account,
+    /// The stream key. Whoever has it can publish as this streamer.
+    stream_key: Option<String>,
+    /// The server's address for the encoder.
+    rtmp_url: String,
+    /// Why the last publish was refused or the connection was ended by the box, and what to do.
+    last_refusal: Option<Refusal>,
+    /// The place in the queue, if there is one.
+    entry: Option<OwnEntry>,
+    /// Seconds until a publish is accepted again, while held off.
+    held_off_seconds: Option<f64>,
+}
+
+/// Why a publish was refused or a connection ended by the box.
+#[derive(Serialize, ToSchema)]
+struct Refusal {
+    /// When, by the wall clock.
+    #[schema(value_type = String, format = DateTime)]
+    at: jiff::Timestamp,
+    /// Why, and what to do.
+    reason: String,
+}
+
+/// One's own place in the queue.
+#[derive(Serialize, ToSchema)]
+struct OwnEntry {
+    /// Its id.
+    id: EntryId,
+    /// Whether it can be taken.
+    presence: Presence,
+    /// 0 on air, 1 the first who waits, and so on.
+    position: usize,
+}
+
+fn own_entry(snapshot: &Snapshot, account: AccountId) -> Option<OwnEntry> {
+    let on_air = snapshot.queue.on_air.as_ref().map(|turn| (0, &turn.entry));
+    let waiting = snapshot.queue.waiting.iter().enumerate().map(|(place, entry)| (place + 1, entry));
+    on_air.into_iter().chain(waiting).find(|(_, entry)| entry.account == account).map(|(position, entry)| OwnEntry {
+        id: entry.id,
+        presence: entry.presence,
+        position,
+    })
+}
+
+/// One's own account, key and place.
+#[utoipa::path(get, path = "/api/v1/me", tag = "me", responses((status = 200, description = "The account", body = Me)))]
+async fn me(
+    State(app): State<Arc<App>>,
+    Own(account): Own,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+) -> Json<Me> {
+    let snapshot = app.state.director.snapshot().borrow().clone();
+    let late = app.state.clock.now().since(snapshot.taken).as_secs_f64();
+    let hold_off = snapshot.hold_offs.iter().find(|held| held.account == account.id);
+    Json(Me {
+        stream_key: app.state.accounts.stream_key(account.id).map(|key| key.expose().to_owned()),
+        rtmp_url: rtmp_url(&app, requested_host(&uri, &headers)),
+        last_refusal: snapshot
+            .refusals
+            .get(&account.id)
+            .map(|(at, reason)| Refusal { at: *at, reason: reason.clone() }),
+        entry: own_entry(&snapshot, account.id),
+        held_off_seconds: hold_off.map(|held| (held.remaining_seconds - late).max(0.0)),
+        account,
+    })
+}
+
+/// An edit of one's own account; what is absent stays.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct OwnEdit {
+    /// A new name.
+    name: Option<String>,
+    /// A new address; empty removes it.
+    email: Option<String>,
+    /// A new time zone; empty removes it.
+    timezone: Option<String>,
+    /// A new password; needs the current one too.
+    #[schema(value_type = Option<String>)]
+    password: Option<SecretString>,
+    /// The password until now: a browser left open is not enough to take an account over.
+    #[schema(value_type = Option<String>)]
+    current_password: Option<SecretString>,
+}
+
+/// Edits one's own account. A new password ends all its other sessions.
+#[utoipa::path(patch, path = "/api/v1/me", tag = "me", request_body = OwnEdit, responses(
+    (status = 200, description = "The account as it is now", body = Account),
+))]
+async fn edit_me(
+    State(app): State<Arc<App>>,
+    Own(account): Own,
+    session: Session,
+    Peer(peer): Peer,
+    Body(edit): Body<OwnEdit>,
+) -> Result<Json<Account>, Problem> {
+    let changes_password = edit.password.is_some();
+    if changes_password {
+        let Some(current) = edit.current_password else {
+            return Err(Problem::invalid("current_password", "to change the password, give the current one too"));
+        };
+        app.limits.sign_in.attempt(peer.ip())?;
+        app.state.accounts.sign_in(&account.name, &current).await.map_err(|error| match error {
+            AccountError::WrongCredentials => Problem::invalid("current_password", "this is not the current password"),
+            error => error.into(),
+        })?;
+    }
+    let edit = Edit {
+        name: edit.name,
+        email: edit.email,
+        timezone: edit.timezone,
+        password: edit.password,
+        ..Edit::default()
+    };
+    to_the_end(async move {
+        let account = app.state.accounts.edit(account.id, edit).await?;
+        if changes_password {
+            app.sessions.end_all(account.id, session.id()).await?;
+        }
+        Ok(Json(account))
+    })
+    .await
+}
+
+/// Deletes one's own account, its connection, its place and its sessions.
+#[utoipa::path(delete, path = "/api/v1/me", tag = "me", responses((status = 204, description = "Deleted")))]
+async fn delete_me(State(app): State<Arc<App>>, Own(account): Own) -> Result<StatusCode, Problem> {
+    to_the_end(remove(app, account.id)).await
+}
+
+/// A new key and where to use it.
+#[derive(Serialize, ToSchema)]
+struct NewKey {
+    /// The stream key. The one before is dead.
+    stream_key: String,
+    /// The server's address for the encoder.
+    rtmp_url: String,
+}
+
+/// Makes a new stream key. Whoever publishes with the old one is disconnected.
+#[utoipa::path(post, path = "/api/v1/me/stream-key", tag = "me", responses(
+    (status = 200, description = "The new key", body = NewKey),
+))]
+async fn new_key(
+    State(app): State<Arc<App>>,
+    Own(account): Own,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+) -> Result<Json<NewKey>, Problem> {
+    let rtmp_url = rtmp_url(&app, requested_host(&uri, &headers));
+    to_the_end(async move {
+        let key = app.state.accounts.new_stream_key(account.id).await?;
+        let reason = "a new stream key was made; put it into your encoder".to_owned();
+        app.state.director.revoke(account.id, false, reason).await?;
+        Ok(Json(NewKey { stream_key: key.expose().to_owned(), rtmp_url }))
+    })
+    .await
+}
+
+/// Leaves the queue: the place goes and the connection is dropped.
+#[utoipa::path(delete, path = "/api/v1/me/entry", tag = "me", responses((status = 204, description = "Left")))]
+async fn leave(State(app): State<Arc<App>>, Own(account): Own) -> Result<StatusCode, Problem> {
+    app.state.director.leave(account.id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,245 @@
+//! Every error answer is a problem (RFC 9457), and every kind of problem stands in one table.
+
+use std::{borrow::Cow, time::Duration};
+
+use axum::{
+    extract::{
+        Request,
+        rejection::{PathRejection, QueryRejection},
+    },
+    http::{HeaderValue, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{accounts::AccountError, director::OrderError, store::StoreError};
+
+/// What went wrong, as far as a program has to tell it apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    BadRequest,
+    NotSignedIn,
+    NotAllowed,
+    CrossSite,
+    NotFound,
+    BodyTooLarge,
+    BodyTooSlow,
+    NotJson,
+    WrongHost,
+    Invalid,
+    NameTaken,
+    RegistrationClosed,
+    WrongCredentials,
+    AccountNotEnabled,
+    WrongSetupCode,
+    AlreadyClaimed,
+    LastAdmin,
+    AlreadyOver,
+    Refused,
+    Locked,
+    TooMany,
+    TooManyAttempts,
+    NotStored,
+    Busy,
+    NotReady,
+    Internal,
+}
+
+impl Kind {
+    /// Status, the last part of the problem's `type`, and its title.
+    const fn parts(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::BadRequest => (StatusCode::BAD_REQUEST, "bad-request", "The request can not be understood"),
+            Self::NotSignedIn => (StatusCode::UNAUTHORIZED, "not-signed-in", "Sign in first"),
+            Self::NotAllowed => (StatusCode::FORBIDDEN, "not-allowed", "You may not do this"),
+            Self::CrossSite => (StatusCode::FORBIDDEN, "cross-site", "The request comes from another site"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is no such thing"),
+            Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large"),
+            Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "body-too-slow", "The body did not arrive in time"),
+            Self::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body must be JSON"),
+            Self::WrongHost => (StatusCode::MISDIRECTED_REQUEST, "wrong-host", "This is not that host"),
+            Self::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "A value does not fit"),
+            Self::NameTaken => (StatusCode::CONFLICT, "name-taken", "The name is taken"),
+            Self::RegistrationClosed => (StatusCode::FORBIDDEN, "registration-closed", "Registration is not open"),
+            Self::WrongCredentials => (StatusCode::UNAUTHORIZED, "wrong-credentials", "Name or password is wrong"),
+            Self::AccountNotEnabled => (StatusCode::FORBIDDEN, "account-not-enabled", "The account can not sign in"),
+            Self::WrongSetupCode => (StatusCode::FORBIDDEN, "wrong-setup-code", "The setup code is wrong"),
+            Self::AlreadyClaimed => (StatusCode::CONFLICT, "already-claimed", "The box has been set up already"),
+            Self::LastAdmin => (StatusCode::CONFLICT, "last-admin", "The last admin has to stay"),
+            Self::AlreadyOver => (StatusCode::CONFLICT, "already-over", "That turn is already over"),
+            Self::Refused => (StatusCode::CONFLICT, "refused", "The rules do not allow it now"),
+            Self::Locked => (StatusCode::CONFLICT, "locked", "It is set by the configuration"),
+            Self::TooMany => (StatusCode::SERVICE_UNAVAILABLE, "too-many", "There are too many already"),
+            Self::TooManyAttempts => (StatusCode::TOO_MANY_REQUESTS, "too-many-attempts", "Too many attempts"),
+            Self::NotStored => (StatusCode::SERVICE_UNAVAILABLE, "not-stored", "It could not be stored"),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Busy; try again in a moment"),
+            Self::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "not-ready", "Not everything works yet"),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here"),
+        }
+    }
+}
+
+/// An error answer: `application/problem+json`.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Problem {
+    /// Names the kind of problem; `about:blank` where the status says it all.
+    #[serde(rename = "type")]
+    #[schema(value_type = String, example = "urn:motherstream:name-taken")]
+    kind: Cow<'static, str>,
+    /// The kind in words.
+    #[schema(value_type = String)]
+    title: Cow<'static, str>,
+    /// The HTTP status.
+    status: u16,
+    /// What went wrong this time and what to do.
+    detail: String,
+    /// The field of the request that is to blame, if one is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+    #[serde(skip)]
+    retry_after: Option<Duration>,
+}
+
+impl Problem {
+    pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        let (status, slug, title) = kind.parts();
+        Self {
+            kind: Cow::Owned(format!("urn:motherstream:{slug}")),
+            title: Cow::Borrowed(title),
+            status: status.as_u16(),
+            detail: detail.into(),
+            field: None,
+            retry_after: None,
+        }
+    }
+
+    /// A problem that its HTTP status says all about.
+    fn bare(status: StatusCode) -> Self {
+        Self {
+            kind: Cow::Borrowed("about:blank"),
+            title: Cow::Borrowed(status.canonical_reason().unwrap_or("Error")),
+            status: status.as_u16(),
+            detail: explain(status).to_owned(),
+            field: None,
+            retry_after: None,
+        }
+    }
+
+    pub(crate) fn invalid(field: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::new(Kind::Invalid, reason).field(field)
+    }
+
+    pub(crate) fn field(mut self, field: impl Into<String>) -> Self {
+        self.field = Some(field.into());
+        self
+    }
+
+    pub(crate) fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, CONTENT_TYPE);
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(wait) = self.retry_after {
+            // Rounded up: a client that comes back exactly then must not be early.
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
+        response
+    }
+}
+
+const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// What to say about an error that came with a status only: from the router or a layer.
+fn explain(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::NOT_FOUND => "nothing is here; the calls are listed at /api/v1/openapi.json",
+        StatusCode::METHOD_NOT_ALLOWED => "this address does not take that method; see the Allow header",
+        StatusCode::PAYLOAD_TOO_LARGE => "a body may be 64 KiB at most",
+        StatusCode::SERVICE_UNAVAILABLE => "the answer took too long; try again in a moment",
+        status if status.is_server_error() => "something went wrong here, not with the request",
+        _ => "the request can not be answered",
+    }
+}
+
+/// Turns every error answer that is not a problem yet (the router's, a layer's) into one. Other headers stay.
+pub(crate) async fn every_error_is_a_problem(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let status = response.status();
+    let is_error = status.is_client_error() || status.is_server_error();
+    if !is_error || response.headers().get(header::CONTENT_TYPE) == Some(&CONTENT_TYPE) {
+        return response;
+    }
+    let (parts, _) = response.into_parts();
+    let mut problem = Problem::bare(status).into_response();
+    for (name, value) in &parts.headers {
+        if name != header::CONTENT_TYPE && name != header::CONTENT_LENGTH {
+            problem.headers_mut().insert(name, value.clone());
+        }
+    }
+    problem
+}
+
+impl From<AccountError> for Problem {
+    fn from(error: AccountError) -> Self {
+        let detail = error.to_string();
+        match error {
+            AccountError::Invalid { field, reason } => Self::invalid(field, reason),
+            AccountError::NameTaken => Self::new(Kind::NameTaken, detail).field("name"),
+            AccountError::RegistrationClosed(_) => Self::new(Kind::RegistrationClosed, detail),
+            AccountError::WrongCredentials => Self::new(Kind::WrongCredentials, detail),
+            AccountError::NotEnabled(_) => Self::new(Kind::AccountNotEnabled, detail),
+            AccountError::WrongSetupCode => Self::new(Kind::WrongSetupCode, detail).field("code"),
+            AccountError::AlreadyClaimed => Self::new(Kind::AlreadyClaimed, detail),
+            AccountError::NotFound => Self::new(Kind::NotFound, detail),
+            AccountError::LastAdmin => Self::new(Kind::LastAdmin, detail),
+            AccountError::Busy => Self::new(Kind::Busy, detail).retry_after(Duration::from_secs(1)),
+            AccountError::Store(_) => Self::new(Kind::NotStored, detail),
+        }
+    }
+}
+
+impl From<OrderError> for Problem {
+    fn from(error: OrderError) -> Self {
+        let detail = error.to_string();
+        match error {
+            OrderError::NotFound(_) => Self::new(Kind::NotFound, detail),
+            OrderError::AlreadyOver => Self::new(Kind::AlreadyOver, detail),
+            OrderError::Refused(_) => Self::new(Kind::Refused, detail),
+            OrderError::Invalid { field, reason } => Self::invalid(field, reason),
+            OrderError::Store(_) => Self::new(Kind::NotStored, detail),
+            OrderError::Stopping => Self::new(Kind::Busy, detail).retry_after(Duration::from_secs(5)),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        Self::new(Kind::NotStored, error.to_string())
+    }
+}
+
+impl From<PathRejection> for Problem {
+    fn from(rejection: PathRejection) -> Self {
+        Self::new(Kind::BadRequest, rejection.body_text())
+    }
+}
+
+impl From<QueryRejection> for Problem {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::new(Kind::BadRequest, rejection.body_text())
+    }
+}

@@ -1,0 +1,284 @@
+//! The queue: what everybody sees of it, and the orders admins give.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Json, extract::State, http::StatusCode};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    App,
+    body::{Body, OptionalBody, Path, UrlQuery},
+    problem::Problem,
+};
+use crate::{
+    core::{
+        moment::Moment,
+        queue::{EntryId, TurnId},
+    },
+    director::{HoldOffView, QueueView, Snapshot},
+};
+
+/// For anyone.
+pub(crate) fn open_routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::default().routes(routes!(queue)).routes(routes!(names))
+}
+
+/// For admins.
+pub(crate) fn admin_routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::default()
+        .routes(routes!(skip))
+        .routes(routes!(hold))
+        .routes(routes!(slate))
+        .routes(routes!(take))
+        .routes(routes!(kick))
+        .routes(routes!(move_entry))
+        .routes(routes!(turn, set_turn))
+        .routes(routes!(block, set_block))
+}
+
+/// For the holder of `admin.token` only: addresses that existing OBS docks and scripts call.
+pub(crate) fn token_routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::default().routes(routes!(update_timer)).routes(routes!(toggle_block))
+}
+
+/// A switch.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Switch {
+    /// Whether it is on.
+    pub(crate) on: bool,
+}
+
+/// The queue with the times as they are at `now`: a snapshot is made at events only, and the clock runs on meanwhile.
+pub(crate) fn queue_at(snapshot: &Snapshot, now: Moment) -> QueueView {
+    let mut queue = snapshot.queue.clone();
+    if let Some(turn) = queue.on_air.as_mut().filter(|turn| turn.running) {
+        let since = now.since(snapshot.taken).as_secs_f64();
+        turn.elapsed_seconds += since;
+        turn.remaining_seconds = (turn.remaining_seconds - since).max(0.0);
+    }
+    queue
+}
+
+/// The hold-offs that are left at `now`.
+pub(crate) fn hold_offs_at(snapshot: &Snapshot, now: Moment) -> Vec<HoldOffView> {
+    let since = now.since(snapshot.taken).as_secs_f64();
+    let held = snapshot.hold_offs.iter().cloned().map(|mut held| {
+        held.remaining_seconds -= since;
+        held
+    });
+    held.filter(|held| held.remaining_seconds > 0.0).collect()
+}
+
+/// Who is on air and who waits.
+#[utoipa::path(get, path = "/api/v1/queue", tag = "queue", responses((status = 200, description = "The queue", body = QueueView)))]
+async fn queue(State(app): State<Arc<App>>) -> Json<QueueView> {
+    let snapshot = app.state.director.snapshot().borrow().clone();
+    Json(queue_at(&snapshot, app.state.clock.now()))
+}
+
+/// The names, on air first, for overlays.
+#[utoipa::path(get, path = "/queue-json", tag = "queue", responses((status = 200, description = "The names", body = Vec<String>)))]
+async fn names(State(app): State<Arc<App>>) -> Json<Vec<String>> {
+    let snapshot = app.state.director.snapshot().borrow().clone();
+    let on_air = snapshot.queue.on_air.iter().map(|turn| &turn.entry);
+    Json(on_air.chain(&snapshot.queue.waiting).map(|entry| entry.name.clone()).collect())
+}
+
+/// Which turn to end.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Skip {
+    /// The turn that is meant; without it, whichever runs.
+    turn: Option<TurnId>,
+}
+
+/// Ends a turn. 409 when the turn that is named is over, so that a second click hits nobody else.
+#[utoipa::path(post, path = "/api/v1/queue/skip", tag = "queue", request_body = Option<Skip>,
+    responses((status = 204, description = "Ordered")))]
+async fn skip(State(app): State<Arc<App>>, OptionalBody(skip): OptionalBody<Skip>) -> Result<StatusCode, Problem> {
+    app.state.director.skip(skip.turn).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Freezes or frees the rotation.
+#[utoipa::path(post, path = "/api/v1/queue/hold", tag = "queue", request_body = Switch,
+    responses((status = 204, description = "Done")))]
+async fn hold(State(app): State<Arc<App>>, Body(Switch { on }): Body<Switch>) -> Result<StatusCode, Problem> {
+    app.state.director.set_hold(on).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The panic button: shows the slate until it is lifted.
+#[utoipa::path(post, path = "/api/v1/queue/slate", tag = "queue", request_body = Switch,
+    responses((status = 204, description = "Done")))]
+async fn slate(State(app): State<Arc<App>>, Body(Switch { on }): Body<Switch>) -> Result<StatusCode, Problem> {
+    app.state.director.set_forced_slate(on).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Puts an entry on air now.
+#[utoipa::path(post, path = "/api/v1/queue/entries/{id}/take", tag = "queue", params(("id" = EntryId, Path)),
+    responses((status = 204, description = "Ordered")))]
+async fn take(State(app): State<Arc<App>>, Path(id): Path<EntryId>) -> Result<StatusCode, Problem> {
+    app.state.director.put_on_air(id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Removes an entry and holds its streamer off for a while.
+#[utoipa::path(post, path = "/api/v1/queue/entries/{id}/kick", tag = "queue", params(("id" = EntryId, Path)),
+    responses((status = 204, description = "Done")))]
+async fn kick(State(app): State<Arc<App>>, Path(id): Path<EntryId>) -> Result<StatusCode, Problem> {
+    app.state.director.kick(id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Where to move an entry.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Move {
+    /// The waiting entry it will stand before; null or absent: at the tail.
+    before: Option<EntryId>,
+}
+
+/// Moves a waiting entry.
+#[utoipa::path(post, path = "/api/v1/queue/entries/{id}/move", tag = "queue", params(("id" = EntryId, Path)),
+    request_body = Option<Move>, responses((status = 204, description = "Done")))]
+async fn move_entry(
+    State(app): State<Arc<App>>,
+    Path(id): Path<EntryId>,
+    OptionalBody(to): OptionalBody<Move>,
+) -> Result<StatusCode, Problem> {
+    app.state.director.move_entry(id, to.before).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// How long turns are.
+#[derive(Serialize, ToSchema)]
+struct TurnLength {
+    /// The length of a turn in seconds.
+    seconds: u64,
+}
+
+/// A new length of turns.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct SetTurn {
+    /// The length in seconds, 1 to 86,400.
+    #[schema(value_type = u64, minimum = 1, maximum = 86_400)]
+    seconds: i64,
+    /// Whether the clock of the running turn starts afresh.
+    #[serde(default)]
+    reset: bool,
+}
+
+/// How long turns are.
+#[utoipa::path(get, path = "/api/v1/turn", tag = "queue", responses((status = 200, description = "The length", body = TurnLength)))]
+async fn turn(State(app): State<Arc<App>>) -> Json<TurnLength> {
+    Json(TurnLength { seconds: app.state.director.snapshot().borrow().queue.turn_seconds })
+}
+
+/// Sets how long turns are, the running one included.
+#[utoipa::path(put, path = "/api/v1/turn", tag = "queue", request_body = SetTurn,
+    responses((status = 200, description = "The length now", body = TurnLength)))]
+async fn set_turn(State(app): State<Arc<App>>, Body(turn): Body<SetTurn>) -> Result<Json<TurnLength>, Problem> {
+    change_turn(&app, turn.seconds, turn.reset).await
+}
+
+async fn change_turn(app: &App, seconds: i64, reset: bool) -> Result<Json<TurnLength>, Problem> {
+    let Ok(seconds) = u64::try_from(seconds) else {
+        return Err(Problem::invalid("seconds", "a turn lasts 1 second to 24 hours"));
+    };
+    app.state.director.set_turn(Duration::from_secs(seconds), reset).await?;
+    Ok(Json(TurnLength { seconds }))
+}
+
+/// Whether the last streamer must let somebody else go first.
+#[utoipa::path(get, path = "/api/v1/block", tag = "queue", responses((status = 200, description = "The toggle", body = Switch)))]
+async fn block(State(app): State<Arc<App>>) -> Json<Switch> {
+    Json(Switch { on: app.state.director.snapshot().borrow().queue.block })
+}
+
+/// Sets the block toggle.
+#[utoipa::path(put, path = "/api/v1/block", tag = "queue", request_body = Switch,
+    responses((status = 200, description = "The toggle now", body = Switch)))]
+async fn set_block(State(app): State<Arc<App>>, Body(Switch { on }): Body<Switch>) -> Result<Json<Switch>, Problem> {
+    Ok(Json(Switch { on: app.state.director.set_block(Some(on)).await? }))
+}
+
+#[derive(Deserialize)]
+struct ResetTime {
+    #[serde(default)]
+    reset_time: Option<String>,
+}
+
+/// Sets how long turns are, at the address that existing OBS docks and scripts call.
+#[utoipa::path(get, path = "/update-timer/{seconds}", tag = "queue",
+    params(("seconds" = u64, Path), ("reset_time" = Option<bool>, Query)),
+    responses((status = 200, description = "The length now", body = TurnLength)))]
+async fn update_timer(
+    State(app): State<Arc<App>>,
+    Path(seconds): Path<i64>,
+    UrlQuery(ResetTime { reset_time }): UrlQuery<ResetTime>,
+) -> Result<Json<TurnLength>, Problem> {
+    // Scripts write a truth value in the way of their own language: True, true, 1, yes.
+    let reset = match reset_time.unwrap_or_default().to_ascii_lowercase().as_str() {
+        "" | "false" | "0" | "no" | "off" => false,
+        "true" | "1" | "yes" | "on" => true,
+        _ => return Err(Problem::invalid("reset_time", "reset_time is true or false")),
+    };
+    change_turn(&app, seconds, reset).await
+}
+
+/// Switches the block toggle over, at the address that existing OBS docks and scripts call.
+#[utoipa::path(get, path = "/update-block-toggle/", tag = "queue",
+    responses((status = 200, description = "The toggle now", body = Switch)))]
+async fn toggle_block(State(app): State<Arc<App>>) -> Result<Json<Switch>, Problem> {
+    Ok(Json(Switch { on: app.state.director.set_block(None).await? }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        core::account::AccountId,
+        director::{EntryView, Presence, TurnView},
+    };
+
+    fn snapshot(running: bool) -> Snapshot {
+        let entry = EntryView { id: EntryId(1), account: AccountId(1), name: "Ada".into(), presence: Presence::Ready };
+        let turn = TurnView {
+            id: TurnId(1),
+            entry,
+            length_seconds: 60.0,
+            elapsed_seconds: 50.0,
+            remaining_seconds: 10.0,
+            running,
+            suspended: false,
+            stalled: false,
+        };
+        Snapshot {
+            taken: Moment::from_start(Duration::from_secs(100)),
+            queue: QueueView { on_air: Some(turn), ..QueueView::default() },
+            ..Snapshot::default()
+        }
+    }
+
+    fn times(running: bool, at: u64) -> Option<(f64, f64)> {
+        let queue = queue_at(&snapshot(running), Moment::from_start(Duration::from_secs(at)));
+        queue.on_air.map(|turn| (turn.elapsed_seconds, turn.remaining_seconds))
+    }
+
+    #[test]
+    fn remaining_time_is_as_of_the_answer() {
+        assert_eq!(times(true, 104), Some((54.0, 6.0)));
+        assert_eq!(times(true, 130), Some((80.0, 0.0)));
+    }
+
+    #[test]
+    fn standing_clock_stands_in_the_answer_too() {
+        assert_eq!(times(false, 104), Some((50.0, 10.0)));
+    }
+}

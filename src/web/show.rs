@@ -1,0 +1,135 @@
+//! The show: its begin and end, how everything does, and what was on.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{Json, extract::State};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    App,
+    body::{Body, UrlQuery},
+    destinations::DestinationView,
+    health::Ready,
+    problem::Problem,
+    queue::{Switch, hold_offs_at},
+};
+use crate::{
+    core::queue::{EntryId, TurnId},
+    director::HoldOffView,
+    media::{InputStatus, ProgramStatus},
+    store::{HISTORY_ROWS, HistoryRecord},
+};
+
+/// For admins.
+pub(crate) fn admin_routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::default().routes(routes!(show, set_show)).routes(routes!(status)).routes(routes!(history))
+}
+
+/// Whether a show is on.
+#[utoipa::path(get, path = "/api/v1/show", tag = "show", responses((status = 200, description = "The show", body = Switch)))]
+async fn show(State(app): State<Arc<App>>) -> Json<Switch> {
+    Json(Switch { on: app.state.director.snapshot().borrow().queue.show })
+}
+
+/// Begins or ends the show. The end closes the platforms' sessions.
+#[utoipa::path(put, path = "/api/v1/show", tag = "show", request_body = Switch,
+    responses((status = 200, description = "The show now", body = Switch)))]
+async fn set_show(State(app): State<Arc<App>>, Body(switch): Body<Switch>) -> Result<Json<Switch>, Problem> {
+    app.state.director.set_show(switch.on).await?;
+    Ok(Json(switch))
+}
+
+/// How everything does.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Status {
+    /// This program's version.
+    version: &'static str,
+    /// Seconds since the process started.
+    uptime_seconds: u64,
+    /// Which parts work.
+    ready: Ready,
+    /// The programme.
+    program: ProgramStatus,
+    /// Every open connection.
+    inputs: Vec<Input>,
+    /// Every destination.
+    destinations: Vec<DestinationView>,
+    /// Held-off streamers.
+    hold_offs: Vec<HoldOffView>,
+}
+
+/// An open connection.
+#[derive(Serialize, ToSchema)]
+struct Input {
+    /// The ingest's name for it.
+    connection: String,
+    /// The entry it belongs to.
+    entry: Option<EntryId>,
+    /// The streamer.
+    name: Option<String>,
+    #[serde(flatten)]
+    status: InputStatus,
+}
+
+/// How everything does at this moment.
+pub(crate) fn status_now(app: &App) -> Status {
+    let now = app.state.clock.now();
+    let snapshot = app.state.director.snapshot().borrow().clone();
+    let media = app.state.media.status().borrow().clone();
+    let entries = snapshot.queue.on_air.iter().map(|turn| &turn.entry).chain(&snapshot.queue.waiting);
+    let names: BTreeMap<_, _> = entries.map(|entry| (entry.id, entry.name.clone())).collect();
+    let owners: BTreeMap<_, _> = snapshot.connections.iter().map(|(entry, connection)| (connection, *entry)).collect();
+    let mut inputs: Vec<_> = media
+        .inputs
+        .iter()
+        .map(|(connection, status)| {
+            let entry = owners.get(connection).copied();
+            let name = entry.and_then(|entry| names.get(&entry).cloned());
+            Input { connection: connection.to_string(), entry, name, status: status.clone() }
+        })
+        .collect();
+    inputs.sort_by(|a, b| a.connection.cmp(&b.connection));
+    Status {
+        version: env!("CARGO_PKG_VERSION"),
+        uptime_seconds: now.since_start().as_secs(),
+        ready: app.state.readiness.look(),
+        program: media.program.clone(),
+        inputs,
+        destinations: app.state.destinations.view(&media),
+        hold_offs: hold_offs_at(&snapshot, now),
+    }
+}
+
+/// How inputs, programme and destinations do.
+#[utoipa::path(get, path = "/api/v1/status", tag = "show", responses((status = 200, description = "The status", body = Status)))]
+async fn status(State(app): State<Arc<App>>) -> Json<Status> {
+    Json(status_now(&app))
+}
+
+/// Which part of the history.
+#[derive(Deserialize)]
+struct Page {
+    /// How many turns at most: 50 without it, 500 at most.
+    limit: Option<usize>,
+    /// Only turns before this one: the last one of the page before.
+    before: Option<TurnId>,
+}
+
+/// Past turns, the latest first.
+#[utoipa::path(get, path = "/api/v1/history", tag = "show",
+    params(("limit" = Option<usize>, Query, description = "How many turns at most: 50 without it, 500 at most"),
+        ("before" = Option<TurnId>, Query, description = "Only turns before this one: the last one of the page before")),
+    responses((status = 200, description = "Past turns", body = Vec<HistoryRecord>)))]
+async fn history(
+    State(app): State<Arc<App>>,
+    UrlQuery(page): UrlQuery<Page>,
+) -> Result<Json<Vec<HistoryRecord>>, Problem> {
+    let limit = page.limit.unwrap_or(50).clamp(1, 500);
+    let Some(before) = page.before else {
+        return Ok(Json(app.state.store.history(limit).await?));
+    };
+    let all = app.state.store.history(usize::try_from(HISTORY_ROWS).unwrap_or(usize::MAX)).await?;
+    Ok(Json(all.into_iter().filter(|row| row.turn < before).take(limit).collect()))
+}
