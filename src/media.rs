@@ -15,6 +15,7 @@ use crate::core::{
     queue::TakeId,
 };
 
+pub mod chain;
 pub mod egress;
 pub mod house;
 pub mod listeners;
