@@ -5,13 +5,11 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 
 use super::{
-    RATE,
+    HouseError, RATE,
+    chain::{Chain, element, filter},
     line::{BLOCK, Stereo},
 };
-use crate::{
-    core::frame::AacConfig,
-    media::chain::{Chain, ChainError, element, filter},
-};
+use crate::core::frame::AacConfig;
 
 /// Raw interleaved stereo at `rate`.
 fn raw(format: &str, rate: Option<u32>) -> gst::Caps {
@@ -66,7 +64,7 @@ impl Decoder {
         Self { chain: None, config: config.clone(), rate: config.sample_rate.max(1), pcm: Vec::new() }
     }
 
-    fn chain(config: &AacConfig) -> Result<Chain, ChainError> {
+    fn chain(config: &AacConfig) -> Result<Chain, HouseError> {
         let caps = gst::Caps::builder("audio/mpeg")
             .field("mpegversion", 4_i32)
             .field("framed", true)
@@ -76,7 +74,7 @@ impl Decoder {
             .field("codec_data", gst::Buffer::from_slice(config.record.clone()))
             .build();
         let elements = vec![element("avdec_aac")?, element("audioconvert")?, filter(&raw("F32LE", None))?];
-        Chain::new("sound decoder", elements, &caps)
+        Chain::new("decoder", elements, &caps)
     }
 
     /// Whether it decodes frames of `config`.
@@ -85,7 +83,7 @@ impl Decoder {
     }
 
     /// Makes sure that the elements are there.
-    pub(super) fn open(&mut self) -> Result<(), ChainError> {
+    pub(super) fn open(&mut self) -> Result<(), HouseError> {
         self.chain = Some(Self::chain(&self.config)?);
         Ok(())
     }
@@ -141,12 +139,12 @@ pub(super) struct Resampler {
 
 impl Resampler {
     /// From `rate` samples per second; no elements at all where that is the house's own.
-    pub(super) fn new(rate: u32) -> Result<Self, ChainError> {
+    pub(super) fn new(rate: u32) -> Result<Self, HouseError> {
         let chain = if rate == RATE {
             None
         } else {
             let elements = vec![element("audioresample")?, filter(&raw("F32LE", Some(RATE)))?];
-            Some(Chain::new("sound resampler", elements, &raw("F32LE", Some(rate)))?)
+            Some(Chain::new("resampler", elements, &raw("F32LE", Some(rate)))?)
         };
         Ok(Self { chain, rate })
     }
@@ -215,7 +213,7 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
-    pub(super) fn new(kind: EncoderKind, rate: u32, bits_per_second: u32) -> Result<Self, ChainError> {
+    pub(super) fn new(kind: EncoderKind, rate: u32, bits_per_second: u32) -> Result<Self, HouseError> {
         let encoder = element(kind.factory())?;
         encoder.set_property_from_str("bitrate", &bits_per_second.to_string());
         let format = match kind {
@@ -227,7 +225,7 @@ impl Encoder {
             }
         };
         let coded = gst::Caps::builder("audio/mpeg").field("mpegversion", 4_i32).field("stream-format", "raw").build();
-        let chain = Chain::new("sound encoder", vec![encoder, filter(&coded)?], &raw(format, Some(rate)))?;
+        let chain = Chain::new("encoder", vec![encoder, filter(&coded)?], &raw(format, Some(rate)))?;
         Ok(Self { chain, kind })
     }
 

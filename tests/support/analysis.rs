@@ -1,0 +1,388 @@
+//! Judges of what a platform received: time stamps, arrivals, pictures, sound.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fmt::Write as _,
+    path::Path,
+    process::Command,
+    time::Duration,
+};
+
+use super::{
+    assets::{Asset, run},
+    flv::{self, Content},
+    recorder::{Record, Session},
+    rtmp::{AUDIO, VIDEO},
+};
+
+/// Figures of one session.
+#[derive(Debug, Default)]
+pub(crate) struct Figures {
+    /// Largest step between two pictures' DTS, in milliseconds.
+    pub(crate) video_step_ms: i64,
+    /// Largest step between two frames of sound, in milliseconds.
+    pub(crate) audio_step_ms: i64,
+    /// Largest time between two messages' arrivals.
+    pub(crate) arrival_gap: Duration,
+    /// Largest time between two pictures' arrivals.
+    pub(crate) picture_gap: Duration,
+    /// Largest hole between two pictures' presentation times, in milliseconds.
+    pub(crate) presentation_hole_ms: i64,
+    /// Sound frames whose time is more than 40 ms from the picture's that arrived last.
+    pub(crate) pictures: usize,
+    /// Changes of the pictures' configuration, the first included.
+    pub(crate) video_configs: usize,
+    /// Different configurations of the sound.
+    pub(crate) audio_configs: usize,
+    /// What must never be, in words.
+    pub(crate) faults: Vec<String>,
+}
+
+/// Looks through a session.
+pub(crate) fn figures(session: &Session) -> Figures {
+    figures_of(&session.records)
+}
+
+/// Looks through messages in the order of their arrival.
+pub(crate) fn figures_of(records: &[Record]) -> Figures {
+    let mut figures = Figures::default();
+    let mut last: Option<&Record> = None;
+    let (mut last_picture, mut last_sound): (Option<&Record>, Option<&Record>) = (None, None);
+    let mut presentation = Vec::new();
+    let (mut video_config, mut audio_configs): (&[u8], HashSet<&[u8]>) = (&[], HashSet::new());
+    for record in records {
+        if let Some(last) = last {
+            figures.arrival_gap = figures.arrival_gap.max(record.arrival - last.arrival);
+            if record.time < last.time {
+                let (from, to) = (last.time, record.time);
+                figures.faults.push(format!("time runs back from {from} to {to} ms ({:?})", record.content));
+            }
+        } else if record.time > 100 {
+            figures.faults.push(format!("the session begins at {} ms", record.time));
+        }
+        last = Some(record);
+        match record.content {
+            Content::VideoConfig => {
+                if record.payload != video_config {
+                    video_config = &record.payload;
+                    figures.video_configs += 1;
+                }
+            }
+            Content::AudioConfig => {
+                audio_configs.insert(&record.payload);
+            }
+            Content::Picture { idr, composition_ms } => {
+                if let Some(last) = last_picture {
+                    let step = record.time - last.time;
+                    figures.video_step_ms = figures.video_step_ms.max(step);
+                    figures.picture_gap = figures.picture_gap.max(record.arrival - last.arrival);
+                    if step <= 0 {
+                        figures.faults.push(format!("two pictures are decoded at {} ms", record.time));
+                    }
+                } else if !idr {
+                    figures.faults.push("the first picture is no IDR".to_owned());
+                }
+                if video_config.is_empty() {
+                    figures.faults.push("a picture before any configuration".to_owned());
+                }
+                presentation.push(record.time + i64::from(composition_ms));
+                figures.pictures += 1;
+                last_picture = Some(record);
+            }
+            Content::Sound => {
+                if let Some(last) = last_sound {
+                    figures.audio_step_ms = figures.audio_step_ms.max(record.time - last.time);
+                }
+                last_sound = Some(record);
+            }
+            Content::Other => {}
+        }
+    }
+    figures.audio_configs = audio_configs.len();
+    presentation.sort_unstable();
+    for pair in presentation.windows(2) {
+        figures.presentation_hole_ms = figures.presentation_hole_ms.max(pair[1] - pair[0]);
+        if pair[0] == pair[1] {
+            figures.faults.push(format!("two pictures are shown at {} ms", pair[0]));
+        }
+    }
+    figures
+}
+
+/// Largest arrival gap that `make test` bears: three times the promise of 150 ms, because the machine is noisy.
+pub(crate) const ARRIVAL_LIMIT: Duration = Duration::from_millis(450);
+
+/// The promises of the design, all of them on media time exact.
+#[track_caller]
+pub(crate) fn assert_unbroken(figures: &Figures) {
+    assert!(figures.faults.is_empty(), "{figures:#?}");
+    assert!(figures.pictures > 0, "{figures:#?}");
+    assert!(figures.video_step_ms <= 50, "{figures:#?}");
+    assert!(figures.audio_step_ms <= 50, "{figures:#?}");
+    assert!(figures.presentation_hole_ms <= 100, "{figures:#?}");
+    assert!(figures.arrival_gap <= ARRIVAL_LIMIT, "{figures:#?}");
+    assert!(figures.audio_configs <= 1, "the sound's configuration changed: {figures:#?}");
+}
+
+/// `framemd5` of every picture of a file, in the order in which they are shown.
+pub(crate) fn picture_sums(file: &Path) -> Vec<String> {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-nostdin", "-v", "error", "-i"]).arg(file);
+    // Pictures keep their own size and their own times: what is compared must not be scaled, dropped or repeated.
+    command.args(["-map", "0:v", "-autoscale", "0", "-fps_mode", "passthrough", "-enc_time_base", "1/90000"]);
+    command.args(["-f", "framemd5", "-"]);
+    let text = String::from_utf8(run(&mut command)).unwrap();
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines.map(|line| line.rsplit(',').next().unwrap().trim().to_owned()).collect()
+}
+
+/// Remuxes a file to MPEG-TS as platforms do, decodes the result, and gives every complaint.
+pub(crate) fn remux_complaints(file: &Path) -> String {
+    let transport = file.with_extension("ts");
+    let mut complaints = String::new();
+    let mut step = |command: &mut Command| {
+        let output = command.output().unwrap();
+        complaints += &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{command:?}: {complaints}");
+    };
+    let quiet = ["-nostdin", "-v", "error", "-y"];
+    step(Command::new("ffmpeg").args(quiet).arg("-i").arg(file).args(["-c", "copy", "-f", "mpegts"]).arg(&transport));
+    let decode = ["-fps_mode", "passthrough", "-enc_time_base", "1/90000", "-f", "null", "-"];
+    step(Command::new("ffmpeg").args(quiet).arg("-i").arg(&transport).args(decode));
+    complaints
+}
+
+/// Whose a picture is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Owner {
+    Slate,
+    Source(Asset),
+    Nobody,
+}
+
+/// A stretch of the programme by one owner.
+#[derive(Clone, Debug)]
+pub(crate) struct Stretch<T> {
+    pub(crate) owner: T,
+    /// Programme milliseconds.
+    pub(crate) begin_ms: i64,
+    pub(crate) end_ms: i64,
+}
+
+impl<T> Stretch<T> {
+    /// How long it lasts.
+    pub(crate) fn length_ms(&self) -> i64 {
+        self.end_ms - self.begin_ms
+    }
+}
+
+/// Presentation times of a session's pictures in the order in which they are shown.
+pub(crate) fn presentation_times(session: &Session) -> Vec<i64> {
+    let mut times: Vec<_> = session
+        .pictures()
+        .map(|record| match record.content {
+            Content::Picture { composition_ms, .. } => record.time + i64::from(composition_ms),
+            _ => record.time,
+        })
+        .collect();
+    times.sort_unstable();
+    times
+}
+
+/// Finds the owner of every picture of a session dumped to `file`. The pictures shown before `slate_until_ms` are the slate's.
+pub(crate) fn picture_stretches(
+    session: &Session,
+    file: &Path,
+    slate_until_ms: i64,
+    assets: &[Asset],
+) -> Vec<Stretch<Owner>> {
+    let times = presentation_times(session);
+    let sums = picture_sums(file);
+    assert_eq!(sums.len(), times.len(), "every picture that was sent can be decoded, and no more");
+    let mut owners = HashMap::new();
+    for asset in assets {
+        for sum in asset.picture_sums() {
+            owners.insert(sum, Owner::Source(*asset));
+        }
+    }
+    for (sum, _) in sums.iter().zip(&times).take_while(|(_, time)| **time < slate_until_ms) {
+        owners.insert(sum.clone(), Owner::Slate);
+    }
+    let owned = sums.iter().zip(&times);
+    stretches(owned.map(|(sum, time)| (*time, owners.get(sum).copied().unwrap_or(Owner::Nobody))))
+}
+
+/// Joins neighbours of one owner; a stretch ends where the next begins.
+pub(crate) fn stretches<T: PartialEq>(items: impl Iterator<Item = (i64, T)>) -> Vec<Stretch<T>> {
+    let mut found: Vec<Stretch<T>> = Vec::new();
+    for (time, owner) in items {
+        match found.last_mut() {
+            Some(last) if last.owner == owner => last.end_ms = time,
+            last => {
+                if let Some(last) = last {
+                    last.end_ms = time;
+                }
+                found.push(Stretch { owner, begin_ms: time, end_ms: time });
+            }
+        }
+    }
+    found
+}
+
+/// Prints stretches for a failure's message.
+pub(crate) fn describe<T: std::fmt::Debug>(stretches: &[Stretch<T>]) -> String {
+    let mut text = String::new();
+    for stretch in stretches {
+        writeln!(text, "{:>8} .. {:>8} ms {:?}", stretch.begin_ms, stretch.end_ms, stretch.owner).unwrap();
+    }
+    text
+}
+
+/// Decoded sound, one channel.
+pub(crate) struct Sound {
+    /// Samples per second.
+    pub(crate) rate: u32,
+    /// Samples, 1024 for each frame that arrived.
+    pub(crate) samples: Vec<f32>,
+    /// Each frame's time stamp in milliseconds.
+    times: Vec<i64>,
+}
+
+impl Sound {
+    /// Decodes the sound of `file`, which holds AAC frames with the time stamps `times`.
+    pub(crate) fn decode(file: &Path, rate: u32, times: Vec<i64>) -> Self {
+        let mut command = Command::new("ffmpeg");
+        command.args(["-nostdin", "-v", "error", "-i"]).arg(file);
+        command.args(["-map", "0:a", "-ac", "1", "-f", "f32le", "-"]);
+        let bytes = run(&mut command);
+        let samples = bytes.chunks_exact(4).map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]]));
+        Self { rate, samples: samples.collect(), times }
+    }
+
+    /// The sound of a session dumped to `file`: 48 kHz, the house format.
+    pub(crate) fn of_session(session: &Session, file: &Path) -> Self {
+        Self::decode(file, 48_000, session.sounds().map(|record| record.time).collect())
+    }
+
+    /// The programme time of a sample, by the time stamp of the frame that holds it.
+    pub(crate) fn time_ms(&self, sample: usize) -> f64 {
+        let frame = (sample / 1024).min(self.times.len() - 1);
+        self.times[frame] as f64 + (sample - frame * 1024) as f64 * 1000.0 / f64::from(self.rate)
+    }
+
+    /// Energy of `hz` in `samples` (Goertzel's algorithm), as the amplitude of a sine.
+    fn amplitude(&self, samples: &[f32], hz: f64) -> f64 {
+        let turn = 2.0 * (std::f64::consts::TAU * hz / f64::from(self.rate)).cos();
+        let (mut before, mut last) = (0.0, 0.0);
+        for sample in samples {
+            (before, last) = (last, f64::from(*sample) + turn * last - before);
+        }
+        let power = last * last + before * before - turn * last * before;
+        2.0 * power.max(0.0).sqrt() / samples.len() as f64
+    }
+
+    /// Which of the tones sounds when; `None` for none of them. In windows of 20 ms.
+    pub(crate) fn tones(&self, tones: &[f64]) -> Vec<Stretch<Option<u32>>> {
+        let window = self.rate as usize / 50;
+        let loudest = |samples: &[f32]| {
+            let amplitudes = tones.iter().map(|hz| (self.amplitude(samples, *hz), *hz));
+            let (amplitude, hz) = amplitudes.max_by(|a, b| a.0.total_cmp(&b.0)).unwrap();
+            (amplitude > 0.03).then_some(hz as u32)
+        };
+        let windows = self.samples.chunks_exact(window).enumerate();
+        let found = stretches(windows.map(|(n, samples)| (self.time_ms(n * window) as i64, loudest(samples))));
+        // A cut falls into a window that belongs to nobody; it is neither a tone nor a silence.
+        let long = found.into_iter().filter(|stretch| stretch.length_ms() >= 100);
+        let mut joined: Vec<Stretch<Option<u32>>> = Vec::new();
+        for stretch in long {
+            match joined.last_mut() {
+                Some(last) if last.owner == stretch.owner => last.end_ms = stretch.end_ms,
+                _ => joined.push(stretch),
+            }
+        }
+        joined
+    }
+
+    /// The pitch between two programme times, by counting zero crossings.
+    pub(crate) fn pitch_hz(&self, begin_ms: i64, end_ms: i64) -> f64 {
+        let within = |sample: &usize| (begin_ms as f64..end_ms as f64).contains(&self.time_ms(*sample));
+        let mut crossings = Vec::new();
+        for sample in (1..self.samples.len()).filter(within) {
+            let (before, after) = (self.samples[sample - 1], self.samples[sample]);
+            if before < 0.0 && after >= 0.0 {
+                crossings.push(sample as f64 - f64::from(after / (after - before)));
+            }
+        }
+        let (Some(first), Some(last)) = (crossings.first(), crossings.last()) else { return 0.0 };
+        (crossings.len() - 1) as f64 * f64::from(self.rate) / (last - first)
+    }
+
+    /// When each beep of 1 kHz begins, in programme milliseconds.
+    pub(crate) fn beeps(&self) -> Vec<f64> {
+        let mut found = Vec::new();
+        let mut quiet_since = 0;
+        for (index, sample) in self.samples.iter().enumerate() {
+            if sample.abs() > 0.1 {
+                // Half a second of silence comes before a beep; within one every period is loud.
+                if index - quiet_since > self.rate as usize / 2 {
+                    found.push(self.time_ms(index));
+                }
+                quiet_since = index;
+            }
+        }
+        found
+    }
+}
+
+/// When each flash begins, in programme milliseconds, of pictures shown at `times`.
+pub(crate) fn flashes(file: &Path, times: &[i64]) -> Vec<f64> {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-nostdin", "-v", "error", "-i"]).arg(file);
+    command.args(["-map", "0:v", "-fps_mode", "passthrough", "-enc_time_base", "1/90000"]);
+    command.args(["-vf", "scale=16:9,format=gray", "-s", "16x9", "-f", "rawvideo", "-"]);
+    let bytes = run(&mut command);
+    let mut found = Vec::new();
+    let mut bright = true;
+    for (picture, time) in bytes.chunks_exact(16 * 9).zip(times) {
+        let mean = picture.iter().map(|pixel| u32::from(*pixel)).sum::<u32>() / (16 * 9);
+        if mean > 200 && !bright {
+            found.push(*time as f64);
+        }
+        bright = mean > 200;
+    }
+    found
+}
+
+/// For each flash, how much later (positive) its beep begins, in milliseconds. Those without a beep nearby are left out.
+pub(crate) fn offsets(flashes: &[f64], beeps: &[f64]) -> Vec<(f64, f64)> {
+    let nearest = |flash: f64| beeps.iter().map(|beep| beep - flash).min_by(|a, b| a.abs().total_cmp(&b.abs()));
+    flashes
+        .iter()
+        .filter_map(|flash| Some((*flash, nearest(*flash)?)))
+        .filter(|(_, offset)| offset.abs() < 400.0)
+        .collect()
+}
+
+/// The offset of sound against picture in an asset, the median.
+pub(crate) fn source_offset(asset: Asset, rate: u32) -> f64 {
+    let path = asset.path();
+    let tags = flv::read(&path).unwrap();
+    let mut pictures = Vec::new();
+    let mut sounds = Vec::new();
+    for tag in &tags {
+        match flv::content(tag.kind, &tag.payload) {
+            Content::Picture { composition_ms, .. } if tag.kind == VIDEO => {
+                pictures.push(i64::from(tag.timestamp) + i64::from(composition_ms));
+            }
+            Content::Sound if tag.kind == AUDIO => sounds.push(i64::from(tag.timestamp)),
+            _ => {}
+        }
+    }
+    pictures.sort_unstable();
+    let beeps = Sound::decode(&path, rate, sounds).beeps();
+    let mut offsets: Vec<_> =
+        offsets(&flashes(&path, &pictures), &beeps).into_iter().map(|(_, offset)| offset).collect();
+    offsets.sort_by(f64::total_cmp);
+    assert!(offsets.len() > 20, "{} flashes with a beep in {asset:?}", offsets.len());
+    offsets[offsets.len() / 2]
+}

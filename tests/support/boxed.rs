@@ -1,0 +1,358 @@
+//! The box itself: the real binary with a folder, ports and a configuration of its own.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs::{self, File},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use super::{free_port, seconds, wait};
+
+/// `admin.token` of every box of the tests.
+pub(crate) const TOKEN: &str = "the-tests-own-admin-token";
+
+/// What a box is to be like.
+pub(crate) struct Builder {
+    program: PathBuf,
+    settings: BTreeMap<String, String>,
+    destinations: Vec<(String, String)>,
+}
+
+impl Builder {
+    /// A configuration key, for example `queue.turn_seconds`.
+    pub(crate) fn set(mut self, key: &str, value: impl std::fmt::Display) -> Self {
+        self.settings.insert(key.to_owned(), value.to_string());
+        self
+    }
+
+    /// A destination from the configuration file.
+    pub(crate) fn destination(mut self, name: &str, url: &str) -> Self {
+        self.destinations.push((name.to_owned(), url.to_owned()));
+        self
+    }
+
+    /// Starts it and waits until it is ready.
+    pub(crate) fn start(self) -> TheBox {
+        let folder = TempDir::new().unwrap();
+        let mut text = String::new();
+        for (name, url) in &self.destinations {
+            write!(text, "[[destinations]]\nname = \"{name}\"\nurl = \"{url}\"\nkey = \"key-of-{name}\"\n\n").unwrap();
+        }
+        fs::write(folder.path().join("motherstream.toml"), text).unwrap();
+        let (web, rtmp) = (free_port(), free_port());
+        let mut this = TheBox {
+            program: self.program,
+            settings: self.settings,
+            api: Api::new(web),
+            rtmp: SocketAddr::from(([127, 0, 0, 1], rtmp)),
+            folder,
+            child: None,
+            started: Instant::now(),
+        };
+        this.boot();
+        this.wait_ready();
+        this
+    }
+}
+
+/// A running box. Ends with its owner, who is told what it said if the test has failed.
+pub(crate) struct TheBox {
+    program: PathBuf,
+    settings: BTreeMap<String, String>,
+    pub(crate) api: Api,
+    /// Where encoders connect.
+    pub(crate) rtmp: SocketAddr,
+    folder: TempDir,
+    child: Option<Child>,
+    /// When the process was started last.
+    pub(crate) started: Instant,
+}
+
+impl TheBox {
+    /// A box of the program that is under test.
+    pub(crate) fn builder() -> Builder {
+        Self::of(Path::new(env!("CARGO_BIN_EXE_motherstream")))
+    }
+
+    /// A box of another build.
+    pub(crate) fn of(program: &Path) -> Builder {
+        let builder = Builder { program: program.to_owned(), settings: BTreeMap::new(), destinations: Vec::new() };
+        builder.set("ingest.kind", "embedded").set("admin.token", TOKEN)
+    }
+
+    /// Starts the process, which must not run.
+    pub(crate) fn boot(&mut self) {
+        assert!(self.child.is_none(), "the box runs already");
+        let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
+        let mut command = Command::new(&self.program);
+        command.arg("--config").arg(self.folder.path().join("motherstream.toml")).arg("run");
+        command.current_dir(self.folder.path()).env_clear();
+        for name in ["PATH", "HOME", "LANG", "XDG_CACHE_HOME", "RUST_BACKTRACE", "LD_LIBRARY_PATH"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        let set = |key: &str| format!("MOTHERSTREAM_{}", key.to_uppercase().replace('.', "__"));
+        command.env(set("data_dir"), self.folder.path().join("data"));
+        command.env(set("web.listen"), format!("127.0.0.1:{}", self.api.port));
+        command.env(set("ingest.rtmp_listen"), self.rtmp.to_string());
+        for (key, value) in &self.settings {
+            command.env(set(key), value);
+        }
+        self.started = Instant::now();
+        let child = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        self.child = Some(child);
+    }
+
+    /// Waits until it serves.
+    pub(crate) fn wait_ready(&mut self) {
+        let deadline = Instant::now() + seconds(20);
+        while !self.api.is_ready() {
+            if let Some(status) = self.child.as_mut().unwrap().try_wait().unwrap() {
+                panic!("the box ended while starting: {status}\n{}", self.log());
+            }
+            assert!(Instant::now() < deadline, "the box is not ready after 20 s\n{}", self.log());
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    /// Whether it still runs.
+    pub(crate) fn is_alive(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
+    }
+
+    /// Asks it to stop, and waits for at most 10 s.
+    pub(crate) fn stop(&mut self) -> ExitStatus {
+        let mut child = self.child.take().unwrap();
+        kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).unwrap();
+        wait("the box to stop", seconds(10), || child.try_wait().unwrap())
+    }
+
+    /// Kills it with SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        let mut child = self.child.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// The URL a streamer with `key` publishes to.
+    pub(crate) fn publish_url(&self, key: &str) -> String {
+        format!("rtmp://{}/live/{key}", self.rtmp)
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    /// What it printed.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// Memory that is the process's own and backed by no file, in bytes.
+    pub(crate) fn anonymous_memory(&self) -> u64 {
+        process_kilobytes(self.pid(), "RssAnon:") * 1024
+    }
+}
+
+impl Drop for TheBox {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if thread::panicking() {
+            let log = self.log();
+            let lines: Vec<_> = log.lines().collect();
+            eprintln!("--- what the box said (last lines)\n{}", lines[lines.len().saturating_sub(80)..].join("\n"));
+        }
+    }
+}
+
+/// A field of `/proc/PID/status` in kilobytes.
+pub(crate) fn process_kilobytes(pid: u32, field: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with(field)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// CPU time that a process has used, all threads, user and system.
+pub(crate) fn cpu_time(pid: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // The name, which may hold anything, stands in brackets before the numbers.
+    let fields: Vec<_> = stat[stat.rfind(')').unwrap() + 2..].split_whitespace().collect();
+    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+    // Linux has counted them in hundredths of a second for user space on every platform for decades.
+    Duration::from_millis(ticks * 10)
+}
+
+/// A streamer.
+#[derive(Clone, Debug)]
+pub(crate) struct Streamer {
+    pub(crate) id: Value,
+    pub(crate) name: String,
+    pub(crate) key: String,
+}
+
+/// The HTTP API, spoken with the administrator's token.
+pub(crate) struct Api {
+    port: u16,
+    runtime: Runtime,
+    client: reqwest::Client,
+}
+
+impl Clone for Api {
+    /// Another client of the same box, for another thread.
+    fn clone(&self) -> Self {
+        Self::new(self.port)
+    }
+}
+
+impl Api {
+    pub(crate) fn new(port: u16) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let client = reqwest::Client::builder().timeout(seconds(10)).build().unwrap();
+        Self { port, runtime, client }
+    }
+
+    /// The address of `path`.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    fn is_ready(&self) -> bool {
+        self.try_call(&Method::GET, "/readyz", None).is_ok_and(|(status, _)| status == 200)
+    }
+
+    /// One call; the answer's body as JSON, or as text in a JSON string. An error when there was no answer.
+    pub(crate) fn try_call(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<(u16, Value), String> {
+        let mut request = self.client.request(method.clone(), self.url(path)).bearer_auth(TOKEN);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        self.runtime.block_on(async {
+            let response = request.send().await.map_err(|error| error.to_string())?;
+            let status = response.status().as_u16();
+            let text = response.text().await.map_err(|error| error.to_string())?;
+            Ok((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
+        })
+    }
+
+    /// One call that must be answered with success.
+    #[track_caller]
+    pub(crate) fn call(&self, method: &Method, path: &str, body: Option<&Value>) -> Value {
+        let (status, answer) = self.try_call(method, path, body).unwrap();
+        assert!((200..300).contains(&status), "{method} {path} {body:?}: {status} {answer}");
+        answer
+    }
+
+    #[track_caller]
+    pub(crate) fn get(&self, path: &str) -> Value {
+        self.call(&Method::GET, path, None)
+    }
+
+    #[track_caller]
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Value {
+        self.call(&Method::POST, path, Some(body))
+    }
+
+    #[track_caller]
+    pub(crate) fn put(&self, path: &str, body: &Value) -> Value {
+        self.call(&Method::PUT, path, Some(body))
+    }
+
+    /// Registers a streamer. With the administrator's token, which no rate limit holds back.
+    #[track_caller]
+    pub(crate) fn register(&self, name: &str) -> Streamer {
+        let answer = self.post("/api/v1/accounts", &json!({ "name": name, "password": format!("{name}-password") }));
+        let key = answer["stream_key"].as_str().unwrap().to_owned();
+        Streamer { id: answer["id"].clone(), name: name.to_owned(), key }
+    }
+
+    /// Begins or ends the show.
+    #[track_caller]
+    pub(crate) fn show(&self, on: bool) {
+        self.put("/api/v1/show", &json!({ "on": on }));
+    }
+
+    /// The queue as everybody sees it.
+    #[track_caller]
+    pub(crate) fn queue(&self) -> Value {
+        self.get("/api/v1/queue")
+    }
+
+    /// Skips whoever is on air.
+    #[track_caller]
+    pub(crate) fn skip(&self) {
+        self.post("/api/v1/queue/skip", &json!({}));
+    }
+
+    /// The name of whoever is on air and not suspended.
+    #[track_caller]
+    pub(crate) fn on_air(&self) -> Option<String> {
+        let turn = &self.queue()["on_air"];
+        let there = turn["suspended"] == json!(false);
+        turn["entry"]["name"].as_str().filter(|_| there).map(ToOwned::to_owned)
+    }
+
+    /// Names of those who wait and can be taken.
+    #[track_caller]
+    pub(crate) fn ready(&self) -> Vec<String> {
+        let queue = self.queue();
+        let waiting = queue["waiting"].as_array().unwrap();
+        let ready = waiting.iter().filter(|entry| entry["presence"] == "ready");
+        ready.map(|entry| entry["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The entry of a streamer, on air or waiting.
+    #[track_caller]
+    pub(crate) fn entry(&self, name: &str) -> Option<Value> {
+        let queue = self.queue();
+        let waiting = queue["waiting"].as_array().unwrap().iter();
+        let mut entries = std::iter::once(&queue["on_air"]["entry"]).chain(waiting);
+        entries.find(|entry| entry["name"] == name).cloned()
+    }
+
+    /// Waits until `name` is on air.
+    #[track_caller]
+    pub(crate) fn wait_on_air(&self, name: &str, patience: Duration) {
+        wait(&format!("{name} to be on air"), patience, || (self.on_air().as_deref() == Some(name)).then_some(()));
+    }
+
+    /// Waits until `name` waits and can be taken.
+    #[track_caller]
+    pub(crate) fn wait_ready(&self, name: &str, patience: Duration) {
+        wait(&format!("{name} to be ready"), patience, || self.ready().iter().any(|n| n == name).then_some(()));
+    }
+
+    /// Puts a streamer's entry on air now.
+    #[track_caller]
+    pub(crate) fn take(&self, name: &str) {
+        let id = self.entry(name).unwrap()["id"].clone();
+        self.post(&format!("/api/v1/queue/entries/{}/take", path_part(&id)), &json!({}));
+    }
+}
+
+/// An id as a part of a path.
+pub(crate) fn path_part(id: &Value) -> String {
+    id.as_str().map_or_else(|| id.to_string(), ToOwned::to_owned)
+}

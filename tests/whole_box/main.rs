@@ -1,0 +1,20 @@
+//! Whole-box tests: the real binary, real ffmpeg publishers, a real RTMP server as the platform. One file for each claim.
+//!
+//! Limits on media time are exact; limits on arrival and on times are three times those of the design, because the machine
+//! that runs tests is noisy. `make bench` reports against the limits themselves. `MOTHERSTREAM_TEST_SOAK` makes runs long.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "tests"
+)]
+
+#[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "benches and the demo use what tests do not, and the other way round")]
+mod support;
+
+mod tools;
