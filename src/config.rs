@@ -1,9 +1,25 @@
 //! Configuration: built-in <- file <- data partition <- environment; validation names file and field.
+//!
+//! The file is the one named by `--config` or `MOTHERSTREAM_CONFIG`, else `/etc/motherstream.toml` where that exists. The data
+//! partition's is `settings.toml` in `data_dir`. A variable `MOTHERSTREAM_SECTION__KEY` sets `section.key`; `HOST` sets
+//! `web.public_host` and `RTMP_PORT` the port of `ingest.rtmp_listen`. An empty variable sets nothing.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
 use serde::Deserialize;
+
+mod keys;
+mod load;
+#[cfg(test)]
+mod tests;
+mod validate;
+
+pub use self::{
+    keys::{Default, KEYS, Key},
+    load::{ConfigError, LoadedConfig, Problem, Setting, Sources},
+};
+use crate::core::destination::Destination;
 
 /// Everything that can be configured. `config/motherstream.toml` is the commented reference.
 #[derive(Clone, Debug, Deserialize)]
@@ -27,6 +43,14 @@ pub struct Config {
     pub destinations: Vec<DestinationConfig>,
     /// The venue.
     pub venue: VenueConfig,
+}
+
+impl Config {
+    /// The configured destinations, which the page shows locked.
+    pub fn locked_destinations(&self) -> Vec<Destination> {
+        // Checked when the configuration was loaded.
+        validate::destinations(&self.destinations).unwrap_or_default()
+    }
 }
 
 /// `[web]`

@@ -15,6 +15,7 @@ use crate::core::{
     queue::TakeId,
 };
 
+pub mod chain;
 pub mod egress;
 pub mod house;
 pub mod listeners;
@@ -130,7 +131,12 @@ struct Inner {
 /// Media's events; bounded, and read by the director alone.
 pub type MediaEvents = mpsc::Receiver<MediaEvent>;
 
-#[expect(clippy::todo, clippy::unused_self, unused_variables, reason = "skeleton")]
+#[expect(
+    clippy::todo,
+    clippy::unused_self,
+    unused_variables,
+    reason = "skeleton"
+)]
 impl Media {
     /// Says which connections are to be kept in a ring, in order of importance: the on-air one, the next, a put-on-air target.
     pub fn set_cued(&self, connections: Vec<ConnectionId>) {

@@ -1,10 +1,29 @@
 //! Which frames leave, when, and with which programme time stamps. Pure: it is given frames and `now`.
+//!
+//! Every input lies on the programme's line by one offset of its own. A picture is *due* at its decoding time on that line, a
+//! frame of sound at its presentation time. What is due within the horizon is decided; the pacer lets it go when its time comes.
+//!
+//! **The cut.** An input is left only at a *clean point*: everything before is shown before everything after. All IDRs have one
+//! composition delay, so the decoding time at which the next input's IDR continues the outgoing one without a gap is
+//! `leave` = (latest presentation time so far) + (one picture's duration) - (composition delay). The incoming offset is shifted to meet it.
+//! The sound changes over at the same presentation time, a composition delay later on the line.
+//!
+//! Picture and sound have a source each: when one starves, the slate's stands in for it alone.
 
-use std::sync::Arc;
+mod audio;
+mod input;
+mod video;
+
+use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
 
-use super::frame::{CodecConfig, ConnectionId, Frame, MediaTime};
+use self::input::Input;
+use super::{
+    frame::{CodecConfig, ConnectionId, Frame, MediaTime, Track},
+    moment::Moment,
+    queue::TakeId,
+};
 
 /// Whose picture or sound it is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -49,3 +68,416 @@ pub struct SlatePicture {
     /// Whether it is an IDR.
     pub keyframe: bool,
 }
+
+/// The switcher's constants of a run.
+#[derive(Clone, Copy, Debug)]
+pub struct SwitcherSettings {
+    /// How long a frame waits: the stall that nobody sees.
+    pub latency: MediaTime,
+    /// How long before a frame is due it is decided upon: room for the house stage's work.
+    pub horizon: MediaTime,
+    /// Most bytes that one input's ring may hold.
+    pub max_input_bytes: usize,
+}
+
+/// What happened, for the director.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SwitchEvent {
+    /// The take's first picture (or sound) is decided.
+    Taken(TakeId),
+    /// Its input is gone.
+    TakeFailed(TakeId),
+    /// A track of the on-air input is missing; the slate stands in.
+    Stalled(ConnectionId),
+    /// All its tracks are back.
+    Recovered(ConnectionId),
+}
+
+/// A planned take waits so long for a key frame to come before it takes one from the ring's past.
+const PLANNED_WAIT: MediaTime = MediaTime::from_millis(3000);
+/// A take that is wanted now waits so long for a key frame to come, when the old input can go on meanwhile.
+const URGENT_WAIT: MediaTime = MediaTime::from_millis(500);
+/// An older key frame than this is not entered at: the rest of the turn would lag by that. OBS's default interval is 8.3 s.
+const MOST_LAG: MediaTime = MediaTime::from_millis(10_000);
+/// A slate that has been up for so long is a steady picture; before that it is a gap to be closed quickly.
+const SLATE_STEADY: MediaTime = MediaTime::from_millis(1000);
+/// The next picture is so far away that the slate stands in: longer than any encoder's frame drops should be seen.
+const PICTURE_HOLE: MediaTime = MediaTime::from_millis(500);
+/// The same for sound; a gap this short is filled by the house stage.
+const SOUND_HOLE: MediaTime = MediaTime::from_millis(100);
+/// Sound comes back only when so much of it is there, so that it does not flap.
+const SOUND_RETURN: MediaTime = MediaTime::from_millis(200);
+/// No step between two pictures at a cut is shorter, if it can be helped.
+const LEAST_STEP: MediaTime = MediaTime::from_millis(1);
+/// Decisions per track in one call at most, so that a clock that leapt can not keep it for ever.
+const MOST_PER_POLL: usize = 20_000;
+
+/// Which source a track has. Inputs by their serial number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum On {
+    Slate,
+    Input(u64),
+}
+
+#[derive(Debug)]
+struct VideoTrack {
+    on: On,
+    /// Where the next picture belongs.
+    leave: MediaTime,
+    /// The latest decoding and presentation times that left.
+    latest_dts: MediaTime,
+    latest_pts: MediaTime,
+    splice: bool,
+    /// Next picture of the slate's loop, and when the slate came up.
+    slate_next: usize,
+    slate_since: MediaTime,
+}
+
+#[derive(Debug)]
+struct AudioTrack {
+    on: On,
+    /// The end of the sound that left.
+    end: MediaTime,
+    splice: bool,
+    slate_next: usize,
+    /// Changes to come: the cut's pictures are decided a composition delay before its sound.
+    changes: VecDeque<(MediaTime, On)>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    take: TakeId,
+    input: u64,
+    urgent: bool,
+    ordered: MediaTime,
+}
+
+/// A key frame to enter at.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    input: u64,
+    index: usize,
+    /// Where it lies on the programme's line with `offset`.
+    due: MediaTime,
+    offset: MediaTime,
+    /// The offset may be shifted to meet the cut.
+    free: bool,
+    /// Enter at once, however far `due` is from the cut.
+    at_once: bool,
+    take: Option<TakeId>,
+}
+
+/// The splicer.
+#[derive(Debug)]
+pub struct Switcher {
+    settings: SwitcherSettings,
+    slate: SlateLoop,
+    start: Moment,
+    inputs: Vec<Input>,
+    serial: u64,
+    selected: Option<u64>,
+    pending: Option<Pending>,
+    forced: bool,
+    video: VideoTrack,
+    audio: AudioTrack,
+    polled: MediaTime,
+}
+
+impl Switcher {
+    /// A switcher that shows the slate; programme time zero is `start`.
+    pub fn new(settings: SwitcherSettings, slate: SlateLoop, start: Moment) -> Self {
+        Self {
+            settings,
+            slate,
+            start,
+            inputs: Vec::new(),
+            serial: 0,
+            selected: None,
+            pending: None,
+            forced: false,
+            video: VideoTrack {
+                on: On::Slate,
+                leave: MediaTime::ZERO,
+                latest_dts: MediaTime::from_micros(-1),
+                latest_pts: MediaTime::from_micros(-1),
+                splice: true,
+                slate_next: 0,
+                slate_since: MediaTime::from_millis(-10_000),
+            },
+            audio: AudioTrack {
+                on: On::Slate,
+                end: MediaTime::ZERO,
+                splice: true,
+                slate_next: 0,
+                changes: VecDeque::with_capacity(8),
+            },
+            polled: MediaTime::ZERO,
+        }
+    }
+
+    /// Programme time of a moment.
+    pub fn program_time(&self, now: Moment) -> MediaTime {
+        MediaTime::from(now) - MediaTime::from(self.start)
+    }
+
+    /// Begins to keep the frames of `connection`. One that is kept already stays as it is.
+    pub fn cue(&mut self, connection: &ConnectionId) {
+        if let Some(input) = self
+            .inputs
+            .iter_mut()
+            .find(|input| input.id == *connection && !input.ended)
+        {
+            input.kept = true;
+            return;
+        }
+        self.serial += 1;
+        self.inputs.push(Input::new(
+            self.serial,
+            connection.clone(),
+            self.settings.max_input_bytes,
+        ));
+    }
+
+    /// Keeps the frames of `connection` no longer, once it is not on air.
+    pub fn uncue(&mut self, connection: &ConnectionId) {
+        for input in self
+            .inputs
+            .iter_mut()
+            .filter(|input| input.id == *connection)
+        {
+            input.kept = false;
+        }
+    }
+
+    /// The connection is over. What its ring holds still plays if it is on air.
+    pub fn end(&mut self, connection: &ConnectionId) {
+        for input in self
+            .inputs
+            .iter_mut()
+            .filter(|input| input.id == *connection)
+        {
+            input.ended = true;
+        }
+    }
+
+    /// Connections that are kept at the moment.
+    pub fn cued(&self) -> impl Iterator<Item = &ConnectionId> {
+        self.inputs
+            .iter()
+            .filter(|input| input.kept && !input.ended)
+            .map(|input| &input.id)
+    }
+
+    /// Takes a frame of a cued connection; one that is not cued is left out.
+    pub fn push(&mut self, connection: &ConnectionId, frame: Frame, arrival: Moment) {
+        let arrival = self.program_time(arrival);
+        let horizon = self.polled + self.settings.horizon;
+        let waits_for_picture = self.video.on == On::Slate;
+        let Some(input) = self
+            .inputs
+            .iter_mut()
+            .rev()
+            .find(|input| input.id == *connection && !input.ended)
+        else {
+            return;
+        };
+        let keyframe = frame.keyframe && frame.track == Track::Video;
+        input.push(frame, arrival);
+        if keyframe
+            && waits_for_picture
+            && let (Some(picture), Some(offset)) = (input.video.back(), input.offset)
+        {
+            input.late_keyframes = if picture.place.dts + offset < horizon {
+                input.late_keyframes + 1
+            } else {
+                0
+            };
+        }
+    }
+
+    /// Orders a take, instead of any that is pending. `urgent`: also from the ring's past.
+    pub fn take(&mut self, take: TakeId, connection: &ConnectionId, urgent: bool, now: Moment) {
+        self.cue(connection);
+        let ordered = self.program_time(now);
+        if let Some(input) = self
+            .inputs
+            .iter()
+            .rev()
+            .find(|input| input.id == *connection && !input.ended)
+        {
+            self.pending = Some(Pending {
+                take,
+                input: input.serial,
+                urgent,
+                ordered,
+            });
+        }
+    }
+
+    /// Gives a pending take up; one that has happened stays.
+    pub fn cancel(&mut self, take: TakeId) {
+        if self
+            .pending
+            .as_ref()
+            .is_some_and(|pending| pending.take == take)
+        {
+            self.pending = None;
+        }
+    }
+
+    /// Nobody is on air.
+    pub fn clear(&mut self) {
+        self.pending = None;
+        self.selected = None;
+    }
+
+    /// The slate covers whoever is on air.
+    pub fn force_slate(&mut self, on: bool) {
+        self.forced = on;
+    }
+
+    /// Whose picture and whose sound leave.
+    pub fn on_air(&self) -> (Source, Source) {
+        (self.source(self.video.on), self.source(self.audio.on))
+    }
+
+    /// Whether somebody is on air, seen or covered.
+    pub fn is_anybody_on_air(&self) -> bool {
+        self.selected.is_some()
+    }
+
+    /// Why a cued connection can not be shown, if so.
+    pub fn problem(&self, connection: &ConnectionId) -> Option<String> {
+        self.inputs
+            .iter()
+            .find(|input| input.id == *connection)?
+            .problem
+            .map(|problem| problem.to_string())
+    }
+
+    /// Bytes that the rings hold.
+    pub fn ring_bytes(&self) -> usize {
+        self.inputs.iter().map(Input::bytes).sum()
+    }
+
+    /// Decides everything that is due by the horizon: appends the frames that leave to `out`, each track in decoding order, and what
+    /// happened to `events`.
+    pub fn poll(
+        &mut self,
+        now: Moment,
+        out: &mut Vec<ProgramFrame>,
+        events: &mut Vec<SwitchEvent>,
+    ) {
+        let now = self.program_time(now);
+        self.follow(now);
+        let _ = (0..MOST_PER_POLL).find(|_| !self.video_step(now, out, events));
+        let _ = (0..MOST_PER_POLL).find(|_| !self.audio_step(now, out));
+        self.settle_stalls(now, events);
+        self.polled = now;
+    }
+
+    fn follow(&mut self, now: MediaTime) {
+        let passed = now - self.polled;
+        let limit = now + self.settings.horizon;
+        for at in 0..self.inputs.len() {
+            let Some(serial) = self.inputs.get(at).map(|input| input.serial) else {
+                break;
+            };
+            let (video, audio, bound) = (
+                self.video.on == On::Input(serial),
+                self.audio.on == On::Input(serial),
+                self.is_bound(serial),
+            );
+            if let Some(input) = self.inputs.get_mut(at) {
+                input.follow(now, passed, self.settings.latency, bound);
+                input.trim(limit, video, audio);
+                if bound && !video && input.late_keyframes >= 2 {
+                    // The sound was followed, and the pictures come later than it allows: both start afresh.
+                    input.follow_now(now, self.settings.latency);
+                }
+            }
+        }
+    }
+
+    /// Whether something of the input is on air, so that its offset must not move freely.
+    fn is_bound(&self, serial: u64) -> bool {
+        let on = On::Input(serial);
+        self.video.on == on
+            || self.audio.on == on
+            || self.audio.changes.iter().any(|(_, to)| *to == on)
+    }
+
+    /// A track of the input ran dry. When nothing of it is on air any more it is placed afresh once it is back.
+    fn starved(&mut self, serial: u64) {
+        if !self.is_bound(serial)
+            && let Some(input) = self.input_mut(serial)
+        {
+            input.forget_lateness();
+        }
+    }
+
+    fn source(&self, on: On) -> Source {
+        match on {
+            On::Slate => Source::Slate,
+            On::Input(serial) => self
+                .input(serial)
+                .map_or(Source::Slate, |input| Source::Input(input.id.clone())),
+        }
+    }
+
+    fn input(&self, serial: u64) -> Option<&Input> {
+        self.inputs.iter().find(|input| input.serial == serial)
+    }
+
+    fn input_mut(&mut self, serial: u64) -> Option<&mut Input> {
+        self.inputs.iter_mut().find(|input| input.serial == serial)
+    }
+
+    /// Reports stalls and recoveries, forgets inputs that are over.
+    fn settle_stalls(&mut self, now: MediaTime, events: &mut Vec<SwitchEvent>) {
+        let (video, audio) = (self.video.on, self.audio.on);
+        let changing = !self.audio.changes.is_empty();
+        let forced = self.forced;
+        if let Some(serial) = self.selected
+            && let Some(input) = self.input_mut(serial)
+        {
+            let on = On::Input(serial);
+            let picture_missing = input.video_seen && video != on;
+            let sound_missing = input.audio_seen && audio != on && !changing;
+            let entering = !input.stalled
+                && input.offset.is_none_or(|offset| {
+                    // A sound that starts after its pictures is not a stall.
+                    input
+                        .audio
+                        .front()
+                        .is_some_and(|sound| sound.place.pts + offset > now)
+                });
+            let missing = !forced && (picture_missing || (sound_missing && !entering));
+            if missing && !input.stalled {
+                input.stalled = true;
+                events.push(SwitchEvent::Stalled(input.id.clone()));
+            } else if !missing && input.stalled && !forced {
+                input.stalled = false;
+                events.push(SwitchEvent::Recovered(input.id.clone()));
+            }
+        }
+        let pending = self.pending.as_ref().map(|pending| pending.input);
+        if let Some(serial) = self.selected
+            && !self.is_bound(serial)
+            && self.input(serial).is_none_or(|input| input.ended)
+        {
+            self.selected = None;
+        }
+        let (selected, changes) = (self.selected, &self.audio.changes);
+        self.inputs.retain(|input| {
+            let on = On::Input(input.serial);
+            let bound = video == on || audio == on || changes.iter().any(|(_, to)| *to == on);
+            bound
+                || pending == Some(input.serial)
+                || (!input.ended && (input.kept || selected == Some(input.serial)))
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,6 @@
 //! the process. It is placed by its time stamps: gaps become silence, overlaps are trimmed, and a servo follows sources whose clock
 //! is off. All of it happens inside the call, in the caller's thread, and the same frames give the same bytes.
 
-mod chain;
 mod codec;
 mod line;
 mod servo;
@@ -19,6 +18,7 @@ use self::{
     line::{BLOCK, Line, Stereo},
     servo::{Servo, stretch},
 };
+use super::chain::ChainError;
 use crate::core::{
     frame::{AacConfig, CodecConfig, Frame, MediaTime, Track},
     switcher::{ProgramFrame, Source},
@@ -54,17 +54,12 @@ const COMPLAINT_INTERVAL: MediaTime = MediaTime::from_millis(10_000);
 /// Why the stage can not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum HouseError {
-    /// An element is missing.
-    #[error("the GStreamer element `{0}` is not installed; `motherstream doctor` says which package has it")]
-    Missing(&'static str),
-    /// GStreamer did not do what it must.
-    #[error("the sound's {chain} can not be started: {reason}")]
-    Start {
-        /// Which chain of elements.
-        chain: &'static str,
-        /// What went wrong.
-        reason: String,
-    },
+    /// GStreamer itself does not start.
+    #[error("GStreamer can not be started: {0}")]
+    Library(#[from] gstreamer::glib::Error),
+    /// An element is missing or does not do what it must.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
 }
 
 /// The stage. Synchronous: everything happens inside the call, in the caller's thread.
@@ -112,7 +107,7 @@ struct Way {
 }
 
 impl Way {
-    fn new(rate: u32, start: i64) -> Result<Self, HouseError> {
+    fn new(rate: u32, start: i64) -> Result<Self, ChainError> {
         Ok(Self { resampler: Resampler::new(rate)?, servo: Servo::default(), next: start, given: 0, got: 0 })
     }
 
@@ -135,7 +130,7 @@ impl House {
     ///
     /// When GStreamer can not be started or an element is missing.
     pub fn new() -> Result<Self, HouseError> {
-        gstreamer::init().map_err(|error| HouseError::Start { chain: "library", reason: error.to_string() })?;
+        gstreamer::init()?;
         let [first, second] = EncoderKind::ALL;
         Self::with_encoder(first).or_else(|error| Self::with_encoder(second).map_err(|_| error))
     }
@@ -144,7 +139,7 @@ impl House {
         let (encoder, packets) = primed(kind)?;
         let record = encoder
             .record()
-            .ok_or_else(|| HouseError::Start { chain: "encoder", reason: "it makes no packets".to_owned() })?;
+            .ok_or_else(|| ChainError::Start { chain: "sound encoder", reason: "it makes no packets".to_owned() })?;
         let config = AacConfig { record, sample_rate: RATE, channels: 2, frame_samples: 1024 };
         // A missing element shows now rather than at the first take.
         Decoder::new(&config).open()?;
@@ -297,13 +292,13 @@ impl House {
 }
 
 /// An encoder that was given [`PRIMING`] blocks of silence, and how many packets that made.
-fn primed(kind: EncoderKind) -> Result<(Encoder, i64), HouseError> {
+fn primed(kind: EncoderKind) -> Result<(Encoder, i64), ChainError> {
     let encoder = Encoder::new(kind, RATE, BITS_PER_SECOND)?;
     let mut packets = 0;
     for _ in 0..PRIMING {
         let made = encoder
             .encode(&[[0.0; 2]; BLOCK])
-            .map_err(|error| HouseError::Start { chain: "encoder", reason: error.to_string() })?;
+            .map_err(|error| ChainError::Start { chain: "sound encoder", reason: error.to_string() })?;
         packets += count(made.len());
     }
     Ok((encoder, packets))

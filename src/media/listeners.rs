@@ -1,1 +1,193 @@
-//! Players of `/program.flv`.
+//! Players of `/program.flv`: each gets an FLV stream of its own that begins at time 0 with a key frame.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use tokio::sync::mpsc;
+
+use super::tag::{Preroll, Tag, session_time};
+use crate::core::{flv, frame::MediaTime};
+
+/// How many players there can be.
+pub const MAX_PLAYERS: usize = 16;
+
+/// Pieces that wait for a player. One leaves at each tick that brought a frame, so that this is 5 to 8 s; a player for which it is
+/// full does not read, and is dropped: its channel closes.
+const BACKLOG: usize = 256;
+
+/// Where players come in. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ListenerDoor {
+    requests: mpsc::Sender<Player>,
+    count: Arc<AtomicUsize>,
+}
+
+impl ListenerDoor {
+    /// A player: an FLV file's header and configuration, then tags from the last key frame on. The channel closes when the player
+    /// does not read, or with the programme. None when there are too many.
+    pub fn add(&self) -> Option<mpsc::Receiver<Bytes>> {
+        let place = Place::take(&self.count)?;
+        let (sender, receiver) = mpsc::channel(BACKLOG);
+        self.requests.try_send(Player { sender, base: None, last: MediaTime::ZERO, _place: place }).ok()?;
+        Some(receiver)
+    }
+}
+
+/// The players, as the pacing thread feeds them.
+#[derive(Debug)]
+pub struct Listeners {
+    requests: mpsc::Receiver<Player>,
+    players: Vec<Player>,
+}
+
+/// One of `MAX_PLAYERS` places, given back when it is dropped.
+#[derive(Debug)]
+struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(count: &Arc<AtomicUsize>) -> Option<Self> {
+        count
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| (count < MAX_PLAYERS).then_some(count + 1))
+            .is_ok()
+            .then(|| Self(count.clone()))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[derive(Debug)]
+struct Player {
+    sender: mpsc::Sender<Bytes>,
+    /// Programme time of its first key frame; none before that.
+    base: Option<MediaTime>,
+    last: MediaTime,
+    _place: Place,
+}
+
+impl Listeners {
+    /// No players yet, and the door for them.
+    pub fn new() -> (ListenerDoor, Self) {
+        let (requests, receiver) = mpsc::channel(MAX_PLAYERS);
+        let door = ListenerDoor { requests, count: Arc::default() };
+        (door, Self { requests: receiver, players: Vec::new() })
+    }
+
+    /// Sends what left the programme since the last call. To be called at each tick, also with nothing. `preroll` is the
+    /// programme's ring after `batch` was added to it. Never blocks.
+    pub fn push(&mut self, batch: &[Tag], preroll: &Preroll) {
+        while let Ok(player) = self.requests.try_recv() {
+            self.players.push(player);
+        }
+        self.players.retain_mut(|player| player.push(batch, preroll));
+    }
+}
+
+impl Player {
+    /// False when the player is gone or does not read.
+    fn push(&mut self, batch: &[Tag], preroll: &Preroll) -> bool {
+        let mut piece = BytesMut::new();
+        if self.base.is_some() {
+            self.write(&mut piece, batch.iter());
+        } else if let Some(first) = preroll.tags.iter().rposition(|tag| tag.keyframe) {
+            self.base = preroll.tags.get(first).map(|tag| tag.time);
+            piece.put(flv::file_header(true, true));
+            let earlier = preroll.tags.iter().take(first).filter(|tag| tag.header);
+            self.write(&mut piece, preroll.headers.iter().chain(earlier).chain(preroll.tags.iter().skip(first)));
+        }
+        if piece.is_empty() { !self.sender.is_closed() } else { self.sender.try_send(piece.freeze()).is_ok() }
+    }
+
+    fn write<'a>(&mut self, piece: &mut BytesMut, tags: impl Iterator<Item = &'a Tag>) {
+        let base = self.base.unwrap_or_default();
+        for tag in tags {
+            self.last = self.last.max(tag.time - base);
+            piece.put(flv::tag(tag.kind as u8, session_time(self.last), &tag.body));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+    use super::*;
+    use crate::media::tag::TagKind;
+
+    fn tag(kind: TagKind, millis: i64, keyframe: bool, header: bool) -> Tag {
+        Tag { kind, time: MediaTime::from_millis(millis), keyframe, header, body: Bytes::from_static(b"body") }
+    }
+
+    fn ring() -> Preroll {
+        Preroll {
+            headers: vec![tag(TagKind::Script, 90_000, false, true), tag(TagKind::Video, 90_000, false, true)],
+            tags: [
+                tag(TagKind::Video, 100_000, true, false),
+                tag(TagKind::Audio, 100_010, false, false),
+                tag(TagKind::Video, 100_040, false, false),
+            ]
+            .into(),
+        }
+    }
+
+    /// Kind and time of each tag of an FLV stream.
+    fn tags(mut stream: &[u8]) -> Vec<(u8, u32)> {
+        let mut found = Vec::new();
+        while stream.len() >= 15 {
+            let size = usize::from(stream[1]) << 16 | usize::from(stream[2]) << 8 | usize::from(stream[3]);
+            found.push((stream[0], u32::from_be_bytes([stream[7], stream[4], stream[5], stream[6]])));
+            stream = &stream[size + 15..];
+        }
+        assert!(stream.is_empty());
+        found
+    }
+
+    #[test]
+    fn player_begins_at_time_zero_with_headers_and_the_last_key_frame() {
+        let (door, mut listeners) = Listeners::new();
+        let mut player = door.add().unwrap();
+        listeners.push(&[], &Preroll::default());
+        assert!(player.try_recv().is_err(), "nothing to show yet");
+        listeners.push(&[], &ring());
+        let first = player.try_recv().unwrap();
+        assert_eq!(&first[..3], b"FLV");
+        assert_eq!(tags(&first[13..]), [(18, 0), (9, 0), (9, 0), (8, 10), (9, 40)]);
+        listeners.push(&[tag(TagKind::Video, 100_080, false, false)], &ring());
+        assert_eq!(tags(&player.try_recv().unwrap()), [(9, 80)]);
+    }
+
+    #[test]
+    fn player_that_does_not_read_is_dropped_and_its_place_is_free_again() {
+        let (door, mut listeners) = Listeners::new();
+        let mut slow = door.add().unwrap();
+        let mut others: Vec<_> = (1..MAX_PLAYERS).map(|_| door.add().unwrap()).collect();
+        assert!(door.add().is_none(), "there can be {MAX_PLAYERS}");
+        for millis in 0..=i64::try_from(BACKLOG).unwrap() {
+            listeners.push(&[tag(TagKind::Video, 100_080 + millis, false, false)], &ring());
+            for other in &mut others {
+                assert!(other.try_recv().is_ok());
+            }
+        }
+        let mut kept = 0;
+        while slow.try_recv().is_ok() {
+            kept += 1;
+        }
+        assert_eq!(kept, BACKLOG);
+        assert!(matches!(slow.try_recv(), Err(mpsc::error::TryRecvError::Disconnected)));
+        assert!(door.add().is_some());
+    }
+
+    #[test]
+    fn player_that_left_is_forgotten_at_the_next_tick() {
+        let (door, mut listeners) = Listeners::new();
+        drop(door.add().unwrap());
+        listeners.push(&[], &Preroll::default());
+        assert!(listeners.players.is_empty());
+    }
+}

@@ -39,3 +39,25 @@ pub struct Preroll {
     /// Everything from the programme's last key frame on, in the order in which it left (with the headers that came in between).
     pub tags: std::collections::VecDeque<Tag>,
 }
+
+/// A time since a session's start as FLV and RTMP write it: whole milliseconds in 32 bits, which wrap after 49.7 days. A time
+/// before the start is zero.
+pub fn session_time(since_start: MediaTime) -> u32 {
+    const WRAP: i64 = 1 << 32;
+    u32::try_from(since_start.as_millis().max(0).rem_euclid(WRAP)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn session_time_wraps_at_32_bits_and_never_precedes_the_start() {
+        let at = |millis| session_time(MediaTime::from_millis(millis));
+        assert_eq!(at(-5), 0);
+        assert_eq!(at(0x00ff_ffff), 0x00ff_ffff);
+        assert_eq!(at(0x0100_0000), 0x0100_0000);
+        assert_eq!(at(0xffff_ffff), 0xffff_ffff);
+        assert_eq!(at(0x1_0000_0001), 1);
+    }
+}

@@ -1,6 +1,6 @@
 //! What can happen to a disk, and what is promised then.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use std::{
     io,
@@ -8,7 +8,9 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use redb::{Builder, Database, ReadableDatabase, StorageBackend, TableDefinition, backends::InMemoryBackend};
+use redb::{
+    Builder, Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition, backends::InMemoryBackend,
+};
 use serde_json::{Map, json};
 use tempfile::TempDir;
 

@@ -306,7 +306,10 @@ impl Connection {
             self.session.refuse(&reason);
         }
         self.flush().await?;
-        self.stream.shutdown().await?;
+        // A peer that ended by itself hangs up by itself: GStreamer takes it for an error when we do it first.
+        if !matches!(end, End::Unpublished) {
+            self.stream.shutdown().await?;
+        }
         loop {
             self.input.clear();
             self.read(SMALL_READ).await?;

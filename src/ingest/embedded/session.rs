@@ -15,6 +15,9 @@ use crate::core::{
     frame::Track,
 };
 
+#[cfg(test)]
+mod tests;
+
 /// C1, C2, S1 and S2 (RTMP 1.0, 5.2.3).
 const HANDSHAKE: usize = 1536;
 

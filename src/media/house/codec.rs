@@ -5,11 +5,13 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 
 use super::{
-    HouseError, RATE,
-    chain::{Chain, element, filter},
+    RATE,
     line::{BLOCK, Stereo},
 };
-use crate::core::frame::AacConfig;
+use crate::{
+    core::frame::AacConfig,
+    media::chain::{Chain, ChainError, element, filter},
+};
 
 /// Raw interleaved stereo at `rate`.
 fn raw(format: &str, rate: Option<u32>) -> gst::Caps {
@@ -64,7 +66,7 @@ impl Decoder {
         Self { chain: None, config: config.clone(), rate: config.sample_rate.max(1), pcm: Vec::new() }
     }
 
-    fn chain(config: &AacConfig) -> Result<Chain, HouseError> {
+    fn chain(config: &AacConfig) -> Result<Chain, ChainError> {
         let caps = gst::Caps::builder("audio/mpeg")
             .field("mpegversion", 4_i32)
             .field("framed", true)
@@ -74,7 +76,7 @@ impl Decoder {
             .field("codec_data", gst::Buffer::from_slice(config.record.clone()))
             .build();
         let elements = vec![element("avdec_aac")?, element("audioconvert")?, filter(&raw("F32LE", None))?];
-        Chain::new("decoder", elements, &caps)
+        Chain::new("sound decoder", elements, &caps)
     }
 
     /// Whether it decodes frames of `config`.
@@ -83,7 +85,7 @@ impl Decoder {
     }
 
     /// Makes sure that the elements are there.
-    pub(super) fn open(&mut self) -> Result<(), HouseError> {
+    pub(super) fn open(&mut self) -> Result<(), ChainError> {
         self.chain = Some(Self::chain(&self.config)?);
         Ok(())
     }
@@ -139,12 +141,12 @@ pub(super) struct Resampler {
 
 impl Resampler {
     /// From `rate` samples per second; no elements at all where that is the house's own.
-    pub(super) fn new(rate: u32) -> Result<Self, HouseError> {
+    pub(super) fn new(rate: u32) -> Result<Self, ChainError> {
         let chain = if rate == RATE {
             None
         } else {
             let elements = vec![element("audioresample")?, filter(&raw("F32LE", Some(RATE)))?];
-            Some(Chain::new("resampler", elements, &raw("F32LE", Some(rate)))?)
+            Some(Chain::new("sound resampler", elements, &raw("F32LE", Some(rate)))?)
         };
         Ok(Self { chain, rate })
     }
@@ -213,7 +215,7 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
-    pub(super) fn new(kind: EncoderKind, rate: u32, bits_per_second: u32) -> Result<Self, HouseError> {
+    pub(super) fn new(kind: EncoderKind, rate: u32, bits_per_second: u32) -> Result<Self, ChainError> {
         let encoder = element(kind.factory())?;
         encoder.set_property_from_str("bitrate", &bits_per_second.to_string());
         let format = match kind {
@@ -225,7 +227,7 @@ impl Encoder {
             }
         };
         let coded = gst::Caps::builder("audio/mpeg").field("mpegversion", 4_i32).field("stream-format", "raw").build();
-        let chain = Chain::new("encoder", vec![encoder, filter(&coded)?], &raw(format, Some(rate)))?;
+        let chain = Chain::new("sound encoder", vec![encoder, filter(&coded)?], &raw(format, Some(rate)))?;
         Ok(Self { chain, kind })
     }
 

@@ -14,12 +14,11 @@ use std::{collections::HashSet, f64::consts::TAU, sync::LazyLock};
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
-use super::{
-    chain::{Chain, element},
-    codec::rate_of,
-    *,
+use super::{codec::rate_of, *};
+use crate::{
+    core::frame::ConnectionId,
+    media::chain::{Chain, element},
 };
-use crate::core::frame::ConnectionId;
 
 /// Coded sound of one source.
 struct Coded {

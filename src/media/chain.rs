@@ -12,7 +12,21 @@ use std::{
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
-use super::HouseError;
+/// Why a chain can not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum ChainError {
+    /// An element is missing.
+    #[error("the GStreamer element `{0}` is not installed; `motherstream doctor` says which package has it")]
+    Missing(&'static str),
+    /// GStreamer did not do what it must.
+    #[error("the {chain} can not be started: {reason}")]
+    Start {
+        /// Which chain of elements.
+        chain: &'static str,
+        /// What went wrong.
+        reason: String,
+    },
+}
 
 /// Elements with a pad of ours at either end.
 #[derive(Debug)]
@@ -32,12 +46,12 @@ struct Output {
 }
 
 /// Makes one element.
-pub(super) fn element(factory: &'static str) -> Result<gst::Element, HouseError> {
-    gst::ElementFactory::make(factory).build().map_err(|_| HouseError::Missing(factory))
+pub(super) fn element(factory: &'static str) -> Result<gst::Element, ChainError> {
+    gst::ElementFactory::make(factory).build().map_err(|_| ChainError::Missing(factory))
 }
 
 /// A filter that lets only `caps` through.
-pub(super) fn filter(caps: &gst::Caps) -> Result<gst::Element, HouseError> {
+pub(super) fn filter(caps: &gst::Caps) -> Result<gst::Element, ChainError> {
     let filter = element("capsfilter")?;
     filter.set_property("caps", caps);
     Ok(filter)
@@ -45,7 +59,7 @@ pub(super) fn filter(caps: &gst::Caps) -> Result<gst::Element, HouseError> {
 
 impl Chain {
     /// Links `elements` one after the other and says that `caps` will be pushed.
-    pub(super) fn new(name: &'static str, elements: Vec<gst::Element>, caps: &gst::Caps) -> Result<Self, HouseError> {
+    pub(super) fn new(name: &'static str, elements: Vec<gst::Element>, caps: &gst::Caps) -> Result<Self, ChainError> {
         let output = Arc::new(Mutex::new(Output::default()));
         let head = gst::Pad::builder(gst::PadDirection::Src).name("head").build();
         let tail = gst::Pad::builder(gst::PadDirection::Sink)
@@ -68,7 +82,7 @@ impl Chain {
             })
             .build();
         let chain = Self { name, elements, head, tail, output };
-        chain.start(caps).map_err(|reason| HouseError::Start { chain: name, reason: reason.to_string() })?;
+        chain.start(caps).map_err(|reason| ChainError::Start { chain: name, reason: reason.to_string() })?;
         Ok(chain)
     }
 

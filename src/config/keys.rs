@@ -1,0 +1,100 @@
+//! Every key, with its default and what may stand there.
+
+/// What a key is when nobody sets it, which also says of what kind it is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Default {
+    /// A text.
+    Text(&'static str),
+    /// A whole number.
+    Number(u64),
+    /// `true` or `false`.
+    Flag(bool),
+    /// A text, unset.
+    NoText,
+    /// A text that is never shown, unset.
+    NoSecret,
+    /// A list of tables, empty.
+    NoTables,
+}
+
+/// One key.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Where it stands: `section.key`.
+    pub path: &'static str,
+    /// Its default.
+    pub default: Default,
+    /// What may stand there, as the end of "write ...".
+    pub shape: &'static str,
+}
+
+const SECONDS: &str = "a whole number of seconds";
+
+const fn key(path: &'static str, default: Default, shape: &'static str) -> Key {
+    Key { path, default, shape }
+}
+
+/// All keys, in the order of `config/motherstream.toml`, which explains them.
+pub const KEYS: &[Key] = &[
+    key("data_dir", Default::Text("./data"), "a folder, such as \"/var/lib/motherstream\""),
+    key("venue.name", Default::Text("Motherstream"), "a name, such as \"Blue Room\""),
+    key("web.listen", Default::Text("0.0.0.0:8080"), "an address and a port, such as \"0.0.0.0:8080\""),
+    key("web.public_host", Default::NoText, "a name or an address, such as \"stream.example.org\""),
+    key("admin.token", Default::NoSecret, "a text in quotes, 16 characters or more"),
+    key("accounts.registration", Default::Text("open"), "\"open\", \"invite\", \"approval\" or \"closed\""),
+    key("ingest.kind", Default::Text("auto"), "\"auto\" or \"embedded\""),
+    key("ingest.app", Default::Text("live"), "a word, such as \"live\""),
+    key("ingest.rtmp_listen", Default::Text("0.0.0.0:1935"), "an address and a port, such as \"0.0.0.0:1935\""),
+    key("ingest.max_publishers", Default::Number(100), "a whole number"),
+    key("ingest.handshake_seconds", Default::Number(10), SECONDS),
+    key("ingest.silence_seconds", Default::Number(30), SECONDS),
+    key("queue.turn_seconds", Default::Number(3600), SECONDS),
+    key("queue.rejoin_seconds", Default::Number(15), SECONDS),
+    key("queue.restart_grace_seconds", Default::Number(60), SECONDS),
+    key("queue.hold_off_seconds", Default::Number(300), SECONDS),
+    key("queue.stall_limit_seconds", Default::Number(20), SECONDS),
+    key("queue.overtime", Default::Flag(true), "true or false"),
+    key("queue.block", Default::Flag(false), "true or false"),
+    key("program.latency_ms", Default::Number(1500), "a whole number of milliseconds"),
+    key("program.house_format", Default::Text("audio"), "\"off\" or \"audio\""),
+    key("program.slate", Default::NoText, "the path of a PNG or JPEG picture"),
+    key("program.slate_sound", Default::Text("silence"), "\"silence\" or \"tone\""),
+    key("program.idle_end_minutes", Default::Number(30), "a whole number of minutes"),
+    key("destinations", Default::NoTables, "[[destinations]] with name, url, key and enabled"),
+];
+
+/// The keys of one destination.
+pub(super) const DESTINATION_KEYS: &[&str] = &["name", "url", "key", "enabled"];
+
+/// The key at `path`.
+pub(super) fn find(path: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.path == path)
+}
+
+impl Key {
+    /// Whether its value is a text: then a variable's value is taken as it is, `42` and `true` included.
+    pub(super) const fn is_text(&self) -> bool {
+        matches!(self.default, Default::Text(_) | Default::NoText | Default::NoSecret)
+    }
+
+    /// Whether its value, or a part of it, is never shown.
+    pub(super) const fn is_secret(&self) -> bool {
+        matches!(self.default, Default::NoSecret | Default::NoTables)
+    }
+}
+
+/// The known key that `path` was most likely meant to be.
+pub(super) fn suggestion(path: &str) -> Option<&'static str> {
+    let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
+    let likeness = |known: &str| {
+        // The right key in the wrong section is as good as a slip of the pen in the right one.
+        let whole = strsim::jaro_winkler(&path.replace('.', "_"), &known.replace('.', "_"));
+        let end = strsim::jaro_winkler(&last(path), &last(known)) - 0.02;
+        whole.max(end)
+    };
+    KEYS.iter()
+        .map(|key| (key.path, likeness(key.path)))
+        .filter(|(_, likeness)| *likeness > 0.85)
+        .max_by(|(_, one), (_, other)| one.total_cmp(other))
+        .map(|(path, _)| path)
+}

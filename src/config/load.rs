@@ -1,0 +1,432 @@
+//! Reading the layers, one over the other, and blaming the right one.
+
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use figment::{
+    Figment, Metadata, Profile, Provider,
+    error::Kind,
+    providers::{Format, Toml},
+    value::{Dict, Map, Value},
+};
+use thiserror::Error;
+
+use super::{
+    Config, Default, KEYS, keys,
+    keys::{DESTINATION_KEYS, Key},
+    validate,
+};
+
+/// The file that is read when none is named, if it exists.
+const DEFAULT_FILE: &str = "/etc/motherstream.toml";
+
+/// The data partition's file, inside `data_dir`.
+pub(super) const SETTINGS_FILE: &str = "settings.toml";
+
+const PREFIX: &str = "MOTHERSTREAM_";
+
+/// Variables with our prefix that are not configuration: those of tests, demo and benchmark, and of building.
+const NOT_CONFIGURATION: [&str; 6] = ["TEST_", "DEMO_", "BENCH_", "SOAK_", "TARGET", "CONFIG"];
+
+const BUILT_IN: &str = "built in";
+
+/// Where configuration comes from.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// The file somebody named; it must exist.
+    pub file: Option<PathBuf>,
+    /// The file that is read otherwise, if it exists.
+    pub fallback: PathBuf,
+    /// The environment, name and value.
+    pub environment: Vec<(String, String)>,
+}
+
+impl Sources {
+    /// Those of this process; `file` is what `--config` names.
+    pub fn of_process(file: Option<PathBuf>) -> Self {
+        let environment: Vec<_> = std::env::vars_os()
+            .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+            .collect();
+        let named = |(name, value): &(String, String)| {
+            (name == "MOTHERSTREAM_CONFIG" && !value.is_empty()).then(|| PathBuf::from(value))
+        };
+        let file = file.or_else(|| environment.iter().find_map(named));
+        Self { file, fallback: DEFAULT_FILE.into(), environment }
+    }
+
+    /// Reads, merges and checks everything.
+    ///
+    /// # Errors
+    /// All problems that were found, each with its source and field.
+    pub fn load(&self) -> Result<LoadedConfig, ConfigError> {
+        let mut problems = Vec::new();
+        let mut layers = vec![built_in()];
+        match &self.file {
+            Some(file) => layers.extend(read_file(file, true, &mut problems)),
+            None => layers.extend(read_file(&self.fallback, false, &mut problems)),
+        }
+        let environment = environment_layers(&self.environment, &mut problems);
+        // Where the data partition is can not be said on it, but anywhere else.
+        let data_dir: Option<PathBuf> =
+            merge(layers.iter().chain(&environment)).extract_inner::<String>("data_dir").ok().map(PathBuf::from);
+        if let Some(data_dir) = data_dir {
+            let settings = read_file(&data_dir.join(SETTINGS_FILE), false, &mut problems);
+            if let Some(layer) = settings.as_ref().filter(|layer| layer.dict.contains_key("data_dir")) {
+                problems.push(Problem::new(&layer.name, "data_dir", "this file lies in it and can not name another"));
+            }
+            layers.extend(settings);
+        }
+        apply_rtmp_port(&mut layers, &environment, &self.environment, &mut problems);
+        layers.extend(environment);
+        for layer in &layers {
+            unknown_keys(layer, &mut problems);
+        }
+        if !problems.is_empty() {
+            return Err(ConfigError { problems });
+        }
+
+        let figment = merge(&layers);
+        let config: Config = figment
+            .extract()
+            .map_err(|error| ConfigError { problems: error.into_iter().map(|error| of_figment(&error)).collect() })?;
+        let problems: Vec<_> = validate::validate(&config)
+            .into_iter()
+            .map(|(field, reason)| Problem { source: origin(&figment, &field), field, reason })
+            .collect();
+        if problems.is_empty() {
+            Ok(LoadedConfig { settings: settings(&figment), config })
+        } else {
+            Err(ConfigError { problems })
+        }
+    }
+}
+
+/// A configuration that is complete and right, and where it came from.
+#[derive(Clone, Debug)]
+pub struct LoadedConfig {
+    /// The values.
+    pub config: Config,
+    /// Every key with its value and origin, to show.
+    pub settings: Vec<Setting>,
+}
+
+impl fmt::Display for LoadedConfig {
+    /// A line for each key; secrets are redacted.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.settings.iter().map(|setting| setting.key.len()).max().unwrap_or_default();
+        let value_width =
+            self.settings.iter().map(|setting| setting.value.chars().count()).max().unwrap_or_default().min(40);
+        for Setting { key, value, origin } in &self.settings {
+            writeln!(f, "{key:width$} = {value:value_width$}  # {origin}")?;
+        }
+        Ok(())
+    }
+}
+
+/// One key as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// `section.key`.
+    pub key: String,
+    /// Its value as TOML; secrets are redacted.
+    pub value: String,
+    /// The file or variable it came from, or `built in`.
+    pub origin: String,
+}
+
+/// Why there is no configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub struct ConfigError {
+    /// Everything that is wrong.
+    pub problems: Vec<Problem>,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.problems.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            problem.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The file or variable to change.
+    pub source: String,
+    /// The key in it; empty when the file as a whole is meant.
+    pub field: String,
+    /// What is wrong and what would be right. Never holds a secret.
+    pub reason: String,
+}
+
+impl Problem {
+    fn new(source: &str, field: &str, reason: impl Into<String>) -> Self {
+        Self { source: source.to_owned(), field: field.to_owned(), reason: reason.into() }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { source, field, reason } = self;
+        if field.is_empty() { write!(f, "{source}: {reason}") } else { write!(f, "{source}: {field}: {reason}") }
+    }
+}
+
+/// The values of one file or variable.
+#[derive(Clone, Debug)]
+struct Layer {
+    name: String,
+    dict: Dict,
+}
+
+impl Provider for Layer {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.name.clone())
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        Ok(Map::from([(Profile::Default, self.dict.clone())]))
+    }
+}
+
+fn merge<'a>(layers: impl IntoIterator<Item = &'a Layer>) -> Figment {
+    layers.into_iter().fold(Figment::new(), |figment, layer| figment.merge(layer))
+}
+
+fn built_in() -> Layer {
+    let mut dict = Dict::new();
+    for key in KEYS {
+        let value = match key.default {
+            Default::Text(text) => Value::from(text),
+            Default::Number(number) => Value::from(number),
+            Default::Flag(flag) => Value::from(flag),
+            Default::NoTables => Value::from(Vec::<Value>::new()),
+            Default::NoText | Default::NoSecret => {
+                // Its section has to be there nevertheless.
+                if let Some((section, _)) = key.path.split_once('.') {
+                    dict.entry(section.to_owned()).or_insert_with(|| Value::from(Dict::new()));
+                }
+                continue;
+            }
+        };
+        insert(&mut dict, key.path, value);
+    }
+    Layer { name: BUILT_IN.to_owned(), dict }
+}
+
+/// Puts a value at `section.key`.
+fn insert(dict: &mut Dict, path: &str, value: Value) {
+    match path.split_once('.') {
+        None => {
+            dict.insert(path.to_owned(), value);
+        }
+        Some((section, rest)) => {
+            let entry = dict.entry(section.to_owned()).or_insert_with(|| Value::from(Dict::new()));
+            if let Value::Dict(_, inner) = entry {
+                insert(inner, rest, value);
+            }
+        }
+    }
+}
+
+fn read_file(path: &Path, must_exist: bool, problems: &mut Vec<Problem>) -> Option<Layer> {
+    let name = path.display().to_string();
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !must_exist => return None,
+        Err(error) => {
+            problems.push(Problem::new(&name, "", format!("can not be read: {error}")));
+            return None;
+        }
+    };
+    match <Toml as Format>::from_str::<Dict>(&text) {
+        Ok(dict) => Some(Layer { name, dict }),
+        Err(error) => {
+            // The error's own text quotes the line, which may hold a secret.
+            let line = error
+                .span()
+                .and_then(|span| text.get(..span.start))
+                .map_or(1, |before| before.matches('\n').count() + 1);
+            problems.push(Problem::new(&name, &format!("line {line}"), error.message()));
+            None
+        }
+    }
+}
+
+/// One layer for each variable, so that each is blamed by its own name; `HOST` before the rest, which override it.
+fn environment_layers(environment: &[(String, String)], problems: &mut Vec<Problem>) -> Vec<Layer> {
+    let mut layers = Vec::new();
+    let mut variables: Vec<_> = environment.iter().filter(|(_, value)| !value.trim().is_empty()).collect();
+    variables.sort();
+    if let Some((_, host)) = variables.iter().find(|(name, _)| name == "HOST") {
+        let mut dict = Dict::new();
+        insert(&mut dict, "web.public_host", Value::from(host.trim()));
+        layers.push(Layer { name: "environment variable HOST".to_owned(), dict });
+    }
+    for (name, value) in variables {
+        let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+        if NOT_CONFIGURATION.iter().any(|other| rest == *other || (other.ends_with('_') && rest.starts_with(other))) {
+            continue;
+        }
+        let path = rest.to_ascii_lowercase().replace("__", ".");
+        let source = format!("environment variable {name}");
+        match variable_value(keys::find(&path), value) {
+            Ok(value) => {
+                let mut dict = Dict::new();
+                insert(&mut dict, &path, value);
+                layers.push(Layer { name: source, dict });
+            }
+            Err(reason) => problems.push(Problem::new(&source, &path, reason)),
+        }
+    }
+    layers
+}
+
+/// A text key takes the variable as it is; anything else is written as in the file.
+fn variable_value(key: Option<&Key>, text: &str) -> Result<Value, String> {
+    let Some(key) = key.filter(|key| !key.is_text()) else {
+        return Ok(Value::from(text));
+    };
+    let parsed: Option<Dict> = <Toml as Format>::from_str(&format!("value = {}", text.trim())).ok();
+    parsed.and_then(|mut dict| dict.remove("value")).ok_or_else(|| format!("write {}", key.shape))
+}
+
+/// `RTMP_PORT` changes the port of whatever address the files name.
+fn apply_rtmp_port(
+    layers: &mut Vec<Layer>,
+    environment: &[Layer],
+    variables: &[(String, String)],
+    problems: &mut Vec<Problem>,
+) {
+    const KEY: &str = "ingest.rtmp_listen";
+    const SOURCE: &str = "environment variable RTMP_PORT";
+    let variable = variables.iter().find(|(name, value)| name == "RTMP_PORT" && !value.trim().is_empty());
+    let Some((_, port)) = variable else { return };
+    // The address in full, by its own variable, says more.
+    if environment.iter().any(|layer| layer.name.ends_with("MOTHERSTREAM_INGEST__RTMP_LISTEN")) {
+        return;
+    }
+    let Ok(port) = port.trim().parse::<u16>() else {
+        problems.push(Problem::new(SOURCE, KEY, "write a port from 1 to 65535"));
+        return;
+    };
+    // An address that can not be read is blamed on its own source.
+    let Ok(Ok(mut address)) = merge(layers.iter()).extract_inner::<String>(KEY).map(|text| text.parse::<SocketAddr>())
+    else {
+        return;
+    };
+    address.set_port(port);
+    let mut dict = Dict::new();
+    insert(&mut dict, KEY, Value::from(address.to_string()));
+    layers.push(Layer { name: SOURCE.to_owned(), dict });
+}
+
+fn unknown_keys(layer: &Layer, problems: &mut Vec<Problem>) {
+    for (name, value) in &layer.dict {
+        match value {
+            Value::Array(_, tables) if name == "destinations" => {
+                for (index, table) in tables.iter().enumerate() {
+                    let Value::Dict(_, table) = table else { continue };
+                    for key in table.keys().filter(|key| !DESTINATION_KEYS.contains(&key.as_str())) {
+                        let reason = format!("there is no such key; a destination has {}", DESTINATION_KEYS.join(", "));
+                        problems.push(Problem::new(&layer.name, &format!("destinations.{index}.{key}"), reason));
+                    }
+                }
+            }
+            Value::Dict(_, section) if KEYS.iter().any(|key| key.path.starts_with(&format!("{name}."))) => {
+                for path in section.keys().map(|key| format!("{name}.{key}")) {
+                    if keys::find(&path).is_none() {
+                        problems.push(unknown(layer, &path));
+                    }
+                }
+            }
+            Value::Dict(_, section) if !section.is_empty() => {
+                problems.extend(section.keys().map(|key| unknown(layer, &format!("{name}.{key}"))));
+            }
+            _ if keys::find(name).is_some() => {}
+            _ => problems.push(unknown(layer, name)),
+        }
+    }
+}
+
+fn unknown(layer: &Layer, path: &str) -> Problem {
+    let variable = layer.name.starts_with("environment");
+    let spelled = |path: &str| {
+        if variable { format!("{PREFIX}{}", path.replace('.', "__").to_ascii_uppercase()) } else { path.to_owned() }
+    };
+    let reason = match keys::suggestion(path) {
+        Some(known) => format!("there is no such key; did you mean {}?", spelled(known)),
+        None => "there is no such key; `motherstream config` lists them all".to_owned(),
+    };
+    Problem::new(&layer.name, path, reason)
+}
+
+/// Where the value of a field comes from: its own source, or that of the section above.
+fn origin(figment: &Figment, field: &str) -> String {
+    let mut path = field;
+    loop {
+        if let Some(metadata) = figment.find_metadata(path) {
+            return metadata.name.to_string();
+        }
+        match path.rsplit_once('.') {
+            Some((above, _)) => path = above,
+            None => return BUILT_IN.to_owned(),
+        }
+    }
+}
+
+/// A type that does not fit. The value found is not repeated where it may be a secret.
+fn of_figment(error: &figment::Error) -> Problem {
+    let source = error.metadata.as_ref().map_or_else(|| BUILT_IN.to_owned(), |metadata| metadata.name.to_string());
+    let field = error.path.join(".");
+    let key = keys::find(&field).or_else(|| keys::find(error.path.first().map_or("", String::as_str)));
+    let reason = match (&error.kind, key) {
+        (Kind::MissingField(name), _) => format!("`{name}` is missing"),
+        (_, Some(key)) if key.is_secret() => format!("write {}", key.shape),
+        (Kind::UnknownVariant(found, _), Some(key)) => format!("\"{found}\" is not known; write {}", key.shape),
+        (Kind::InvalidType(found, _) | Kind::InvalidValue(found, _), Some(key)) => {
+            format!("found {found}; write {}", key.shape)
+        }
+        (kind, Some(key)) => format!("{kind}; write {}", key.shape),
+        (kind, None) => kind.to_string(),
+    };
+    Problem { source, field, reason }
+}
+
+fn settings(figment: &Figment) -> Vec<Setting> {
+    KEYS.iter()
+        .map(|key| {
+            let value = figment.find_value(key.path).ok();
+            Setting {
+                key: key.path.to_owned(),
+                value: value.as_ref().map_or_else(|| "(none)".to_owned(), |value| shown(key, value)),
+                origin: if value.is_some() { origin(figment, key.path) } else { BUILT_IN.to_owned() },
+            }
+        })
+        .collect()
+}
+
+fn shown(key: &Key, value: &Value) -> String {
+    match (key.default, value) {
+        (Default::NoSecret, _) => "[redacted]".to_owned(),
+        (Default::NoTables, Value::Array(_, tables)) => {
+            let names: Vec<_> = tables.iter().filter_map(|table| table.find_ref("name")?.as_str()).collect();
+            if names.is_empty() { "(none)".to_owned() } else { format!("{} ({})", names.len(), names.join(", ")) }
+        }
+        (_, Value::String(_, text)) => format!("{text:?}"),
+        (_, Value::Bool(_, flag)) => flag.to_string(),
+        (_, value) => match (value.to_u128(), value.to_i128()) {
+            (Some(number), _) => number.to_string(),
+            (None, Some(number)) => number.to_string(),
+            (None, None) => String::new(),
+        },
+    }
+}

@@ -1,0 +1,302 @@
+//! Layers, blame, bounds, and the reference file.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+use std::fs;
+
+use secrecy::ExposeSecret;
+use tempfile::TempDir;
+
+use super::{load::SETTINGS_FILE, *};
+
+const REFERENCE: &str = include_str!("../../config/motherstream.toml");
+
+/// A folder with a configuration file and a data folder.
+struct Place {
+    folder: TempDir,
+    environment: Vec<(String, String)>,
+}
+
+impl Place {
+    fn new(file: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        fs::create_dir(folder.path().join("data")).unwrap();
+        fs::write(folder.path().join("box.toml"), file).unwrap();
+        let data = folder.path().join("data").display().to_string();
+        Self { folder, environment: vec![("MOTHERSTREAM_DATA_DIR".to_owned(), data)] }
+    }
+
+    fn with(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    fn settings(self, text: &str) -> Self {
+        fs::write(self.folder.path().join("data").join(SETTINGS_FILE), text).unwrap();
+        self
+    }
+
+    fn load(&self) -> Result<LoadedConfig, ConfigError> {
+        let file = Some(self.folder.path().join("box.toml"));
+        Sources { file, fallback: "/nowhere".into(), environment: self.environment.clone() }.load()
+    }
+
+    fn config(&self) -> Config {
+        self.load().unwrap().config
+    }
+
+    fn problem(&self) -> String {
+        self.load().unwrap_err().to_string().replace(&format!("{}/", self.folder.path().display()), "")
+    }
+}
+
+fn problem(file: &str) -> String {
+    Place::new(file).problem()
+}
+
+fn defaults() -> LoadedConfig {
+    Sources { file: None, fallback: "/nowhere".into(), environment: Vec::new() }.load().unwrap()
+}
+
+#[test]
+fn nothing_configured_is_complete() {
+    let config = defaults().config;
+    assert_eq!(config.web.listen.port(), 8080);
+    assert_eq!(config.queue.turn_seconds, 3600);
+    assert!(config.queue.overtime && !config.queue.block);
+    assert_eq!(config.program.house_format, HouseFormat::Audio);
+    assert!(config.admin.token.is_none() && config.destinations.is_empty());
+}
+
+#[test]
+fn reference_sets_every_default_and_nothing_else() {
+    let reference = Place::new(REFERENCE);
+    let settings = |loaded: &LoadedConfig| -> Vec<_> {
+        loaded.settings.iter().map(|setting| (setting.key.clone(), setting.value.clone())).collect()
+    };
+    let mut expected = settings(&defaults());
+    let mut found = settings(&reference.load().unwrap());
+    // Said by the environment in these tests.
+    expected.retain(|(key, _)| key != "data_dir");
+    found.retain(|(key, _)| key != "data_dir");
+    assert_eq!(found, expected);
+    assert!(REFERENCE.contains("data_dir = \"./data\""));
+}
+
+#[test]
+fn reference_names_every_key_in_order() {
+    let mut section = String::new();
+    let mut named = Vec::new();
+    for line in REFERENCE.lines() {
+        let line = line.strip_prefix("# ").unwrap_or(line);
+        if let Some(name) = line.strip_prefix("[[").and_then(|rest| rest.strip_suffix("]]")) {
+            named.push(name.to_owned());
+            section = name.to_owned();
+        } else if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            section = name.to_owned();
+        } else if let Some((key, _)) = line.split_once(" = ")
+            && key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+            && section != "destinations"
+        {
+            named.push(if section.is_empty() { key.to_owned() } else { format!("{section}.{key}") });
+        }
+    }
+    assert_eq!(named, KEYS.iter().map(|key| key.path).collect::<Vec<_>>());
+}
+
+#[test]
+fn destinations_of_the_reference_are_valid() {
+    let commented = REFERENCE.split("# [[destinations]]").nth(1).unwrap().replace("# ", "");
+    let place = Place::new(&format!("[[destinations]]{commented}"));
+    let list = place.config().locked_destinations();
+    assert_eq!(list.len(), 1);
+    assert!(list[0].locked && list[0].enabled);
+    assert_eq!(list[0].id, place.config().locked_destinations()[0].id);
+}
+
+#[test]
+fn environment_wins_over_data_partition_over_file() {
+    let place = Place::new("[queue]\nturn_seconds = 1000\nrejoin_seconds = 1\nblock = true")
+        .settings("[queue]\nturn_seconds = 2000\nrejoin_seconds = 2")
+        .with("MOTHERSTREAM_QUEUE__TURN_SECONDS", "3000");
+    let loaded = place.load().unwrap();
+    let queue = &loaded.config.queue;
+    assert_eq!((queue.turn_seconds, queue.rejoin_seconds, queue.block), (3000, 2, true));
+    let origin = |key: &str| loaded.settings.iter().find(|setting| setting.key == key).unwrap().origin.clone();
+    assert_eq!(origin("queue.turn_seconds"), "environment variable MOTHERSTREAM_QUEUE__TURN_SECONDS");
+    assert!(origin("queue.rejoin_seconds").ends_with("settings.toml"));
+    assert!(origin("queue.block").ends_with("box.toml"));
+    assert_eq!(origin("queue.overtime"), "built in");
+}
+
+#[test]
+fn data_partition_can_not_move_itself() {
+    let place = Place::new("").settings("data_dir = \"/elsewhere\"");
+    assert!(place.problem().starts_with("data/settings.toml: data_dir:"), "{}", place.problem());
+}
+
+#[test]
+fn plain_names_are_understood_and_the_full_ones_win() {
+    let place =
+        Place::new("[ingest]\nrtmp_listen = \"127.0.0.1:1\"").with("HOST", "box.example").with("RTMP_PORT", "1936");
+    let config = place.config();
+    assert_eq!(config.web.public_host.as_deref(), Some("box.example"));
+    assert_eq!(config.ingest.rtmp_listen.to_string(), "127.0.0.1:1936");
+    let place = place
+        .with("MOTHERSTREAM_WEB__PUBLIC_HOST", "other.example")
+        .with("MOTHERSTREAM_INGEST__RTMP_LISTEN", "0.0.0.0:5");
+    let config = place.config();
+    assert_eq!(config.web.public_host.as_deref(), Some("other.example"));
+    assert_eq!(config.ingest.rtmp_listen.to_string(), "0.0.0.0:5");
+}
+
+#[test]
+fn texts_of_digits_in_variables_stay_texts() {
+    let config = Place::new("")
+        .with("MOTHERSTREAM_VENUE__NAME", "42")
+        .with("MOTHERSTREAM_ADMIN__TOKEN", "12345678901234567890")
+        .config();
+    assert_eq!(config.venue.name, "42");
+    assert_eq!(config.admin.token.unwrap().expose_secret(), "12345678901234567890");
+}
+
+#[test]
+fn empty_variables_and_those_of_tests_and_builds_set_nothing() {
+    Place::new("")
+        .with("MOTHERSTREAM_ADMIN__TOKEN", "")
+        .with("HOST", "")
+        .with("RTMP_PORT", " ")
+        .with("MOTHERSTREAM_TEST_SOAK", "1")
+        .with("MOTHERSTREAM_TARGET", "/x")
+        .with("MOTHERSTREAM_CONFIG", "/x")
+        .with("MOTHERSTREAM_DEMO_BOX", "/x")
+        .load()
+        .unwrap();
+}
+
+#[test]
+fn destinations_come_from_a_variable_too() {
+    let list = r#"[{ name = "T", url = "rtmp://live.twitch.tv/app", key = "live_1", enabled = false }]"#;
+    let place = Place::new("").with("MOTHERSTREAM_DESTINATIONS", list);
+    assert!(!place.config().locked_destinations()[0].enabled);
+    let shown = place.load().unwrap().to_string();
+    assert!(shown.contains("1 (T)") && !shown.contains("live_1"), "{shown}");
+}
+
+#[test]
+fn unknown_keys_are_blamed_with_a_suggestion() {
+    assert_eq!(
+        problem("[queue]\nturn_second = 5"),
+        "box.toml: queue.turn_second: there is no such key; did you mean queue.turn_seconds?"
+    );
+    assert_eq!(
+        problem("[web]\nturn_seconds = 5"),
+        "box.toml: web.turn_seconds: there is no such key; did you mean queue.turn_seconds?"
+    );
+    assert_eq!(
+        problem("[qeue]\nblock = true"),
+        "box.toml: qeue.block: there is no such key; did you mean queue.block?"
+    );
+    assert_eq!(
+        Place::new("").with("MOTHERSTREAM_QUEUE_TURN_SECONDS", "5").problem(),
+        "environment variable MOTHERSTREAM_QUEUE_TURN_SECONDS: queue_turn_seconds: there is no such key; \
+         did you mean MOTHERSTREAM_QUEUE__TURN_SECONDS?"
+    );
+    assert_eq!(problem("wombat = 1"), "box.toml: wombat: there is no such key; `motherstream config` lists them all");
+    assert!(problem("[[destinations]]\nname='a'\nurl='rtmp://a.example/b'\nkye='c'").contains("destinations.0.kye"));
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let error = Place::new("[queue]\nturn_seconds = 0\n[program]\nlatency_ms = 20").load().unwrap_err();
+    assert_eq!(error.problems.len(), 2);
+}
+
+#[test]
+fn wrong_types_are_blamed_with_what_to_write() {
+    assert_eq!(
+        problem("[queue]\nturn_seconds = \"long\""),
+        "box.toml: queue.turn_seconds: found string \"long\"; write a whole number of seconds"
+    );
+    assert_eq!(
+        problem("[accounts]\nregistration = \"public\""),
+        "box.toml: accounts.registration: \"public\" is not known; write \"open\", \"invite\", \"approval\" or \"closed\""
+    );
+    assert_eq!(
+        Place::new("").with("MOTHERSTREAM_QUEUE__BLOCK", "maybe").problem(),
+        "environment variable MOTHERSTREAM_QUEUE__BLOCK: queue.block: write true or false"
+    );
+    assert!(problem("[web]\nlisten = \"8080\"").contains("write an address and a port"));
+    assert!(problem("queue = 5").contains("box.toml: queue"), "{}", problem("queue = 5"));
+    assert!(problem("[[destinations]]\nname='a'\nurl='rtmp://a.example/b'").contains("`key` is missing"));
+}
+
+#[test]
+fn broken_file_is_blamed_by_its_line_without_quoting_it() {
+    let problem = problem("[admin]\ntoken = secret-without-quotes");
+    assert!(problem.starts_with("box.toml: line 2:") && !problem.contains("secret"), "{problem}");
+}
+
+#[test]
+fn secrets_are_never_repeated() {
+    let number = problem("[admin]\ntoken = 123456789012345678");
+    assert!(number.contains("admin.token") && !number.contains("123456"), "{number}");
+    let short = problem("[admin]\ntoken = \"hunter2\"");
+    assert!(short.contains("too short") && !short.contains("hunter2"), "{short}");
+    let key = problem("[[destinations]]\nname='a'\nurl='rtmp://a.example/b'\nkey=7788");
+    assert!(key.contains("destinations.0.key") && !key.contains("7788"), "{key}");
+    let loaded = Place::new("[admin]\ntoken = \"0123456789abcdef\"").load().unwrap();
+    assert!(!format!("{loaded} {loaded:?}").contains("0123456789abcdef"));
+}
+
+#[test]
+fn file_that_was_named_must_exist() {
+    let sources = Sources { file: Some("/no/such.toml".into()), fallback: "/nowhere".into(), environment: Vec::new() };
+    assert!(sources.load().unwrap_err().to_string().starts_with("/no/such.toml: can not be read"));
+}
+
+#[test]
+fn bounds_hold() {
+    for (file, field) in [
+        ("[queue]\nturn_seconds = 0", "queue.turn_seconds"),
+        ("[queue]\nturn_seconds = 86401", "queue.turn_seconds"),
+        ("[queue]\nturn_seconds = -1", "queue.turn_seconds"),
+        ("[queue]\nstall_limit_seconds = 26", "ingest.silence_seconds"),
+        ("[ingest]\nsilence_seconds = 24", "ingest.silence_seconds"),
+        ("[ingest]\nkind = \"srs\"", "ingest.kind"),
+        ("[ingest]\napp = \"a/b\"", "ingest.app"),
+        ("[ingest]\nmax_publishers = 0", "ingest.max_publishers"),
+        ("[ingest]\nrtmp_listen = \"0.0.0.0:8080\"", "web.listen"),
+        ("[program]\nlatency_ms = 299", "program.latency_ms"),
+        ("[program]\nlatency_ms = 10001", "program.latency_ms"),
+        ("[program]\nhouse_format = \"full\"", "program.house_format"),
+        ("[program]\nslate = \"/no/such.png\"", "program.slate"),
+        ("[program]\nslate = \"/etc/passwd\"", "program.slate"),
+        ("[web]\npublic_host = \"rtmp://box/live\"", "web.public_host"),
+        ("[web]\npublic_host = \"box:1935\"", "web.public_host"),
+        ("[web]\npublic_host = \"0.0.0.0\"", "web.public_host"),
+        ("[venue]\nname = \" \"", "venue.name"),
+        ("[admin]\ntoken = \"with some spaces in it\"", "admin.token"),
+        ("[[destinations]]\nname='a'\nurl='http://a.example/b'\nkey='c'", "destinations.0.url"),
+        ("[[destinations]]\nname='a'\nurl='rtmp://127.0.0.1/live'\nkey='c'", "destinations.0.url"),
+        (
+            "[[destinations]]\nname='a'\nurl='rtmp://a.example/b'\nkey='c'\n[[destinations]]\nname='A'\nurl='rtmp://a.example/b'\nkey='c'",
+            "destinations.1.name",
+        ),
+    ] {
+        let problem = problem(file);
+        assert!(
+            problem.starts_with(&format!("box.toml: {field}: ")) || problem.contains(&format!(" {field}: ")),
+            "{file}: {problem}"
+        );
+    }
+    for file in [
+        "[web]\npublic_host = \"192.168.1.9\"",
+        "[web]\npublic_host = \"fe80::1\"",
+        "[web]\npublic_host = \"box.local\"",
+        "[queue]\nstall_limit_seconds = 25",
+        "[[destinations]]\nname='a'\nurl='rtmp://127.0.0.1:19350/live'\nkey='c'",
+    ] {
+        Place::new(file).load().unwrap();
+    }
+}
