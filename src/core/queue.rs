@@ -15,10 +15,12 @@ mod entry;
 mod events;
 mod orders;
 #[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod properties;
 mod record;
 mod settle;
 #[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 mod tests;
 mod words;
 

@@ -109,6 +109,17 @@ pub struct HoldOffRecord {
     pub remaining_ms: u64,
 }
 
+impl Record {
+    /// The running turn is known to have been on air for `on_air`, which was noted after the record was stored.
+    pub fn catch_up(&mut self, turn: TurnId, on_air: Duration) {
+        if let Some(record) = self.on_air.as_mut().filter(|record| record.id == turn) {
+            let missed = ms(on_air).saturating_sub(record.on_air_ms);
+            record.on_air_ms += missed;
+            record.elapsed_ms += missed;
+        }
+    }
+}
+
 impl Queue {
     /// What must survive, as of `now`.
     pub fn record(&self, now: Moment) -> Record {

@@ -60,7 +60,9 @@ impl Queue {
         self.give_up_stale_take(now);
         self.hurry_take(now);
         if self.pending.is_none() {
-            self.end_without_successor(now);
+            if let Some(why) = self.ends_without_successor(now) {
+                self.end_turn(why, now);
+            }
             if let Some((cause, in_haste)) = self.take_due(now) {
                 let target = if cause == Cause::Resume {
                     self.on_air.as_ref().and_then(|turn| Some((turn.entry.id, turn.entry.connection()?.clone())))
@@ -94,7 +96,12 @@ impl Queue {
             Cause::Time => !self.frozen() && self.time_up(now),
             Cause::Stall => !self.frozen(),
             Cause::Ending | Cause::PutOnAir => true,
-            Cause::Resume => !matches!(self.take_due(now), Some((cause, _)) if cause != Cause::Resume) && !self.ends(),
+            // What another's take or the turn's end replaces is not worth resuming.
+            Cause::Resume => {
+                !self.ends()
+                    && self.ends_without_successor(now).is_none()
+                    && !matches!(self.take_due(now), Some((cause, _)) if cause != Cause::Resume)
+            }
         };
         if !(can && should) {
             self.actions.push(Action::CancelTake(take));
@@ -112,22 +119,15 @@ impl Queue {
         }
     }
 
-    /// Rules 10 and 14: a turn that must end although nobody follows.
-    fn end_without_successor(&mut self, now: Moment) {
-        let Some(turn) = &self.on_air else { return };
+    /// Rules 10, 14 and 15: why the turn must end although nobody follows, if it must.
+    fn ends_without_successor(&self, now: Moment) -> Option<TurnEnd> {
+        let turn = self.on_air.as_ref()?;
         let successor = self.next_ready().is_some();
-        if let Some(why) = turn.ending {
-            if self.hold || !successor {
-                self.end_turn(why, now);
-            }
-        } else if !successor
-            && !self.settings.overtime
-            && !turn.entry.is_absent()
-            && !self.frozen()
-            && self.time_up(now)
-        {
-            self.end_turn(TurnEnd::Time, now);
+        if turn.ending.is_some() {
+            return turn.ending.filter(|_| self.hold || !successor);
         }
+        let over = !successor && !self.settings.overtime && !self.frozen() && self.time_up(now);
+        over.then_some(TurnEnd::Time)
     }
 
     /// The take that is to be ordered by the rules, and whether in haste, if none is pending.

@@ -1,1 +1,9 @@
-//! Tests of the rules, one by one.
+//! The rules, one by one, and the table of cases. The numbers are those of `docs/queue.md`.
+
+mod cases;
+mod holding;
+mod orders;
+mod presence;
+mod restart;
+mod stage;
+mod turns;
