@@ -165,4 +165,54 @@ mod tests {
             assert_eq!(refusal(body).0, StatusCode::BAD_REQUEST, "{body}");
         }
     }
+
+    fn sent(kind: Option<&str>, body: axum::body::Body) -> Request {
+        let mut request = axum::http::Request::builder().method("POST");
+        if let Some(kind) = kind {
+            request = request.header(header::CONTENT_TYPE, kind);
+        }
+        request.body(body).unwrap()
+    }
+
+    async fn status_of(request: Request) -> StatusCode {
+        match Body::<Example>::from_request(request, &()).await {
+            Ok(_) => StatusCode::OK,
+            Err(problem) => problem.into_response().status(),
+        }
+    }
+
+    #[tokio::test]
+    async fn only_json_is_taken() {
+        for (kind, status) in [
+            (Some("application/json"), StatusCode::OK),
+            (Some("Application/JSON; charset=utf-8"), StatusCode::OK),
+            (Some("text/plain"), StatusCode::UNSUPPORTED_MEDIA_TYPE),
+            (Some("application/x-www-form-urlencoded"), StatusCode::UNSUPPORTED_MEDIA_TYPE),
+            (None, StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        ] {
+            assert_eq!(status_of(sent(kind, r#"{"name": "a"}"#.into())).await, status, "{kind:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn body_that_does_not_arrive_is_given_up() {
+        let never = futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
+        let request = sent(Some("application/json"), axum::body::Body::from_stream(never));
+        assert_eq!(status_of(request).await, StatusCode::REQUEST_TIMEOUT);
+    }
+
+    #[tokio::test]
+    async fn body_that_may_be_left_out_may_be_empty() {
+        #[derive(Default, Deserialize)]
+        struct Maybe {
+            on: Option<bool>,
+        }
+        let empty = OptionalBody::<Maybe>::from_request(sent(None, axum::body::Body::empty()), &()).await;
+        assert!(empty.is_ok_and(|OptionalBody(body)| body.on.is_none()));
+        let request = sent(Some("application/json"), r#"{"on": true}"#.into());
+        let given = OptionalBody::<Maybe>::from_request(request, &()).await;
+        assert!(given.is_ok_and(|OptionalBody(body)| body.on == Some(true)));
+        let request = sent(None, r#"{"on": true}"#.into());
+        assert!(OptionalBody::<Maybe>::from_request(request, &()).await.is_err());
+    }
 }

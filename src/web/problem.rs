@@ -243,3 +243,72 @@ impl From<QueryRejection> for Problem {
         Self::new(Kind::BadRequest, rejection.body_text())
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+mod tests {
+    use axum::{Router, body::Body, middleware::from_fn, routing::get};
+    use tower::ServiceExt;
+    use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
+
+    use super::*;
+
+    async fn answer(request: Request) -> (StatusCode, serde_json::Value) {
+        let router = Router::new()
+            .route("/", get(async || "fine"))
+            .route("/panic", get(async || if true { panic!("a secret") } else { "never" }))
+            .route("/slow", get(async || std::future::pending::<&str>().await))
+            .route("/plain", get(async || (StatusCode::CONFLICT, [("x-more", "kept")], "some text")))
+            .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, Duration::from_secs(10)))
+            .layer(CatchPanicLayer::new())
+            .layer(from_fn(every_error_is_a_problem));
+        let response = router.oneshot(request).await.unwrap();
+        let status = response.status();
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            assert_eq!(response.headers()[header::ALLOW], "GET,HEAD");
+        }
+        let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    fn request(method: &str, path: &str) -> Request {
+        axum::http::Request::builder().method(method).uri(path).body(Body::empty()).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn errors_of_the_router_and_the_layers_are_problems_too() {
+        for (method, path, status) in [
+            ("GET", "/nowhere", StatusCode::NOT_FOUND),
+            ("POST", "/", StatusCode::METHOD_NOT_ALLOWED),
+            ("GET", "/plain", StatusCode::CONFLICT),
+            ("GET", "/panic", StatusCode::INTERNAL_SERVER_ERROR),
+            ("GET", "/slow", StatusCode::SERVICE_UNAVAILABLE),
+        ] {
+            let (answered, problem) = answer(request(method, path)).await;
+            assert_eq!(answered, status, "{path}");
+            assert_eq!(problem["status"], status.as_u16(), "{path}");
+            assert_eq!(problem["type"], "about:blank", "{path}");
+            assert!(!problem["title"].as_str().unwrap().is_empty(), "{path}");
+            assert!(!problem.to_string().contains("secret"), "{path}");
+        }
+    }
+
+    #[test]
+    fn time_to_wait_is_rounded_up() {
+        for (wait, header) in [(0, "1"), (1, "1"), (1000, "1"), (1001, "2"), (59_500, "60")] {
+            let problem = Problem::new(Kind::TooManyAttempts, "").retry_after(Duration::from_millis(wait));
+            assert_eq!(problem.into_response().headers()[header::RETRY_AFTER], header);
+        }
+    }
+
+    #[test]
+    fn field_to_blame_is_named_once() {
+        let problem =
+            Problem::from(AccountError::Invalid { field: "name", reason: "use at least 2 characters".into() });
+        let value = serde_json::to_value(&problem).unwrap();
+        assert_eq!(value["field"], "name");
+        assert_eq!(value["detail"], "use at least 2 characters");
+        assert_eq!(value["status"], 422);
+    }
+}
