@@ -16,7 +16,7 @@ use motherstream::{
     config::{IngestConfig, IngestKind},
     core::{
         amf::Writer,
-        frame::{CodecConfig, ConnectionId, Frame, FrameSink, FrameSinks, Track},
+        frame::{CodecConfig, ConnectionId, Frame, FrameSink, FrameSinks, MediaTime, Track},
         moment::Moment,
     },
     ingest::{Ingest, IngestEvent, Verdict, embedded},
@@ -312,6 +312,23 @@ async fn ffmpeg_publishes_and_every_frame_arrives_with_its_configuration() {
     let CodecConfig::Aac(aac) = audio[0].config.as_ref() else { unreachable!("sound is AAC") };
     assert_eq!((aac.sample_rate, aac.channels), (48_000, 1));
     assert!(venue.ingest.connections().await.is_empty());
+}
+
+/// 0xFFFFFF ms are 16,777.215 s: from there on RTMP's time stamps have four more bytes.
+#[tokio::test]
+async fn ffmpeg_publishes_across_the_point_where_time_stamps_are_extended() {
+    let venue = Venue::open(10, 30).await;
+    let codecs = [H264_AAC, &["-output_ts_offset", "16776"]].concat();
+    let status = output(ffmpeg(&venue.url("key"), "3", &codecs)).await;
+    assert!(status.status.success(), "{status:?}");
+    let id = venue.published("key").await;
+    venue.unpublished(&id).await;
+    let mut video = venue.frames(&id);
+    video.retain(|frame| frame.track == Track::Video);
+    assert_eq!(video.len(), 75);
+    assert!(video.windows(2).all(|pair| pair[1].dts - pair[0].dts == MediaTime::from_millis(40)));
+    assert!(video.first().unwrap().dts < MediaTime::from_millis(0xff_ffff));
+    assert!(video.last().unwrap().dts > MediaTime::from_millis(0xff_ffff));
 }
 
 #[tokio::test]
