@@ -40,7 +40,7 @@ mod queue;
 mod sessions;
 mod show;
 
-pub use destinations::{Destinations, InvalidConfigured};
+pub use destinations::Destinations;
 pub use health::{Latch, Readiness, Ready};
 
 use self::{

@@ -11,7 +11,6 @@ use axum::{Json, extract::State, http::StatusCode, response::Response};
 use rand::RngExt;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tokio::sync::Mutex;
 use url::Url;
@@ -25,7 +24,6 @@ use super::{
     to_the_end,
 };
 use crate::{
-    config::DestinationConfig,
     core::destination::{
         Destination, DestinationId, DestinationInput, DestinationState, DestinationStatus, InvalidDestination, port_of,
         redacted,
@@ -38,8 +36,8 @@ use crate::{
 /// internet may be away for the moment.
 const LOOK_UP: Duration = Duration::from_secs(3);
 
-/// Ids stay below 2^52, so that every JSON reader keeps them whole. The upper half is the configuration's.
-const CONFIGURED_IDS: u64 = 1 << 51;
+/// Ids of the page's own destinations stay below those of the configuration's.
+const CONFIGURED_IDS: u64 = 1 << 52;
 
 /// All destinations, as they are wanted. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -57,51 +55,21 @@ struct Shared {
     change: Mutex<()>,
 }
 
-/// A configured destination that can not be used.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("destinations, \"{name}\": {source}")]
-pub struct InvalidConfigured {
-    /// Its name.
-    pub name: String,
-    /// What is wrong with it.
-    #[source]
-    pub source: InvalidDestination,
-}
-
 impl Destinations {
-    /// The configured destinations and the stored ones, in this order. The caller hands [`Self::all`] to media.
-    ///
-    /// # Errors
-    ///
-    /// A configured destination that can not be used. Stored ones were checked when they were saved.
-    pub fn new(
-        store: Store,
-        configured: &[DestinationConfig],
-        stored: Vec<DestinationRecord>,
-        rtmp_port: u16,
-    ) -> Result<Self, InvalidConfigured> {
-        let mut all: Vec<Destination> = Vec::new();
-        for wanted in configured {
-            let input = DestinationInput {
-                name: wanted.name.clone(),
-                url: wanted.url.clone(),
-                key: wanted.key.clone(),
-                enabled: wanted.enabled,
-            };
-            let destination = Destination::validate(configured_id(&wanted.name), input, true, &all)
-                .map_err(|source| InvalidConfigured { name: wanted.name.clone(), source })?;
-            all.push(destination);
-        }
-        all.extend(stored.into_iter().map(|record| Destination {
+    /// The configured destinations (`Config::locked_destinations`) and the stored ones, in this order. The caller hands
+    /// [`Self::all`] to media.
+    pub fn new(store: Store, locked: Vec<Destination>, stored: Vec<DestinationRecord>, rtmp_port: u16) -> Self {
+        let stored = stored.into_iter().map(|record| Destination {
             id: record.id,
             name: record.name,
             url: record.url,
             key: record.key,
             enabled: record.enabled,
             locked: false,
-        }));
+        });
+        let all = locked.into_iter().chain(stored).collect();
         let shared = Shared { store, rtmp_port, all: RwLock::new(all), change: Mutex::new(()) };
-        Ok(Self { shared: Arc::new(shared) })
+        Self { shared: Arc::new(shared) }
     }
 
     /// All of them, keys included.
@@ -189,13 +157,6 @@ impl Destinations {
         }
         Ok(destination)
     }
-}
-
-/// The same after every start, as long as the name stays.
-fn configured_id(name: &str) -> DestinationId {
-    let digest = Sha256::digest(name.as_bytes());
-    let number = digest.iter().take(8).fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
-    DestinationId(CONFIGURED_IDS | (number % CONFIGURED_IDS))
 }
 
 fn editable(all: &[Destination], id: DestinationId) -> Result<&Destination, DestinationError> {
