@@ -23,14 +23,14 @@ pub(crate) enum Asset {
     LongGop,
     /// Intra refresh: an IDR at the very beginning and never again. 30 s.
     IntraRefresh,
-    /// 1 Mbit/s. 30 s.
+    /// 1 Mbit/s. 60 s.
     OneMbit,
     /// 6 Mbit/s, 1280x720 at 30. 32 s.
     SixMbit,
 }
 
 /// Changes when a recipe does.
-const VERSION: &str = "assets-2";
+const VERSION: &str = "assets-3";
 
 impl Asset {
     /// The frequency of its tone.
@@ -90,7 +90,7 @@ impl Asset {
             }
             Self::OneMbit => {
                 let rate = &["-bf", "0", "-g", "60", "-b:v", "900k", "-minrate", "900k", "-x264-params", "nal-hrd=cbr"];
-                (test("testsrc2", "640x360", 30, 30), tone(30, 48_000), "2", rate)
+                (test("testsrc2", "640x360", 30, 60), tone(60, 48_000), "2", rate)
             }
             Self::SixMbit => {
                 let noise = ",noise=alls=12:allf=t";

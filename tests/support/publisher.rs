@@ -1,6 +1,8 @@
-//! Encoders: ffmpeg that copies an asset in real time, stopped and killed as a test likes.
+//! Encoders: ffmpeg that copies an asset in real time, stopped and killed as a test likes; and one of the tests' own for
+//! what ffmpeg can not be made to send.
 
 use std::{
+    net::SocketAddr,
     path::Path,
     process::{Child, Command, Stdio},
     sync::{
@@ -8,12 +10,17 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
+};
+
+use super::{
+    flv::{self, Content, FlvTag},
+    rtmp::Publisher,
 };
 
 /// One running ffmpeg. Ends with its owner.
@@ -51,6 +58,12 @@ impl Encoder {
     /// Whether it has ended.
     pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Waits until it has ended, as an encoder does that was disconnected.
+    #[track_caller]
+    pub(crate) fn wait_end(mut self, patience: Duration) {
+        super::wait("an encoder to be disconnected", patience, || self.has_ended().then_some(()));
     }
 }
 
@@ -108,6 +121,74 @@ impl Returning {
 }
 
 impl Drop for Returning {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A publisher that sends an asset's tags in real time with time stamps of the test's choice. Ends with its owner.
+pub(crate) struct Paced {
+    stop: Arc<AtomicBool>,
+    ended: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// How a [`Paced`] differs from the asset.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Manner {
+    /// Added to every time stamp, modulo 2^32.
+    pub(crate) offset: u32,
+    /// Whether chunks of type 3 leave the extended time stamp out, as OBS did before 2024.
+    pub(crate) terse: bool,
+    /// Leaves out every IDR picture.
+    pub(crate) without_idr: bool,
+}
+
+impl Paced {
+    /// Publishes, and fails if it is refused.
+    #[track_caller]
+    pub(crate) fn publish(file: &Path, address: SocketAddr, key: &str, manner: Manner) -> Self {
+        let mut tags = flv::read(file).unwrap();
+        if manner.without_idr {
+            tags.retain(|tag| !matches!(flv::content(tag.kind, &tag.payload), Content::Picture { idr: true, .. }));
+        }
+        let mut publisher = Publisher::publish(address, "live", key).unwrap();
+        publisher.writer.repeat_extended = !manner.terse;
+        let stop = Arc::new(AtomicBool::new(false));
+        let ended = Arc::new(AtomicBool::new(false));
+        let thread = thread::spawn({
+            let (stop, ended) = (stop.clone(), ended.clone());
+            move || {
+                send(&tags, &mut publisher, manner.offset, &stop);
+                ended.store(true, Ordering::Relaxed);
+            }
+        });
+        Self { stop, ended, thread: Some(thread) }
+    }
+
+    /// Whether the asset, or the connection, is at its end.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+}
+
+fn send(tags: &[FlvTag], publisher: &mut Publisher, offset: u32, stop: &AtomicBool) {
+    let begin = Instant::now();
+    for tag in tags {
+        let due = begin + Duration::from_millis(u64::from(tag.timestamp));
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        if stop.load(Ordering::Relaxed)
+            || publisher.send(tag.kind, tag.timestamp.wrapping_add(offset), &tag.payload).is_err()
+        {
+            return;
+        }
+    }
+}
+
+impl Drop for Paced {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {

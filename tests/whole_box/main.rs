@@ -17,4 +17,7 @@
 #[expect(dead_code, reason = "benches and the demo use what tests do not, and the other way round")]
 mod support;
 
+mod destinations;
+mod takes;
 mod tools;
+mod unbroken;
