@@ -423,6 +423,11 @@ impl Publisher {
         self.flush()
     }
 
+    /// Sends bytes as they are.
+    pub(crate) fn send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.socket.write_all(bytes)
+    }
+
     /// Whether the server has closed the connection; waits for it at most `patience`.
     pub(crate) fn closed_within(mut self, patience: Duration) -> bool {
         closed_within(&mut self.socket, patience)

@@ -17,7 +17,11 @@
 #[expect(dead_code, reason = "benches and the demo use what tests do not, and the other way round")]
 mod support;
 
+mod crash;
+mod crowd;
 mod destinations;
+mod inputs;
+mod refusals;
 mod takes;
 mod tools;
 mod unbroken;

@@ -1,0 +1,36 @@
+//! A full house.
+
+use std::{thread, time::Duration};
+
+use crate::support::{analysis, assets::Asset, boxed::TheBox, publisher::Encoder, recorder::Recorder, seconds, wait};
+
+/// Fifty publishers at 1 Mbit/s in the queue at once, one of them on air.
+#[test]
+fn fifty_publishers_at_once_leave_the_programme_unbroken() {
+    let platform = Recorder::start();
+    let the_box = TheBox::builder().destination("recorder", &platform.url()).start();
+    let api = &the_box.api;
+    let path = Asset::OneMbit.path();
+    let names: Vec<_> = (1..=50).map(|n| format!("Streamer {n}")).collect();
+    let encoders: Vec<_> = names
+        .iter()
+        .map(|name| {
+            let streamer = api.register(name);
+            // Encoders do not all start in the same instant.
+            thread::sleep(Duration::from_millis(100));
+            Encoder::publish(&path, &the_box.publish_url(&streamer.key))
+        })
+        .collect();
+    wait("everybody to be ready", seconds(40), || (api.ready().len() == 49).then_some(()));
+    thread::sleep(seconds(4));
+    api.skip();
+    thread::sleep(seconds(4));
+    api.take("Streamer 50");
+    api.wait_on_air("Streamer 50", seconds(5));
+    thread::sleep(seconds(4));
+    assert_eq!(api.ready().len(), 48);
+    drop(encoders);
+    let figures = analysis::figures(&platform.only_session());
+    eprintln!("{figures:#?}");
+    analysis::assert_unbroken(&figures);
+}
