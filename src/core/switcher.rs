@@ -268,6 +268,11 @@ impl Switcher {
             .map(|input| &input.id)
     }
 
+    /// Whether the frames of `connection` are still of use: it is cued or on air.
+    pub fn holds(&self, connection: &ConnectionId) -> bool {
+        self.inputs.iter().any(|input| input.id == *connection && !input.ended)
+    }
+
     /// Takes a frame of a cued connection; one that is not cued is left out.
     pub fn push(&mut self, connection: &ConnectionId, frame: Frame, arrival: Moment) {
         let arrival = self.program_time(arrival);

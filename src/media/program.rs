@@ -1,1 +1,431 @@
 //! The pacing thread: inputs, switcher, house stage, fan-out.
+//!
+//! Every 20 ms it takes in what arrived, lets the switcher decide what is due within the horizon, passes the sound through the
+//! house stage, and lets go what is due now: as tags, to every destination and player. It waits for nobody: orders and frames
+//! come through bounded channels that it only polls, and what it publishes are atomics and pointers.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, atomic::Ordering::Relaxed, mpsc as orders},
+    thread,
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use bytes::BytesMut;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    MediaEvent, ProgramStatus,
+    egress::EgressFeed,
+    house::House,
+    listeners::Listeners,
+    source::{Arrival, Gauge, Gauges},
+    tag::{Preroll, Tag, TagKind},
+};
+use crate::{
+    clock::Clock,
+    core::{
+        destination::DestinationId,
+        flv::{self, MetaData},
+        frame::{CodecConfig, ConnectionId, MediaTime, Track},
+        queue::TakeId,
+        switcher::{ProgramFrame, Source, SwitchEvent, Switcher},
+    },
+};
+
+/// How often the thread looks: at 50 times a second a frame leaves at most 20 ms late, an eighth of what a platform may notice, and
+/// the wake-ups cost little.
+const TICK: Duration = Duration::from_millis(20);
+/// How far ahead of its time a frame is decided upon: the house stage's lag, two ticks and some.
+pub(super) const HORIZON: MediaTime = MediaTime::from_millis(140);
+/// The ring that new sessions begin with holds one group of pictures, and at most so much.
+const MAX_PREROLL_BYTES: usize = 16 << 20;
+/// Tags are written into blocks of this size, which are used again once nobody holds a tag of them.
+const BLOCK: usize = 256 << 10;
+/// How often figures are published when nothing changes.
+const PUBLISH: Duration = Duration::from_millis(500);
+
+/// What the handle and the monitor order.
+pub(super) enum Order {
+    SetCued(Vec<ConnectionId>),
+    Take(TakeId, ConnectionId, bool),
+    Cancel(TakeId),
+    Clear,
+    ForceSlate(bool),
+    AddFeed(DestinationId, EgressFeed),
+    RemoveFeed(DestinationId),
+}
+
+/// What the thread publishes.
+#[derive(Debug, Default)]
+pub(super) struct Published {
+    pub(super) program: ProgramStatus,
+    /// Somebody is on air, seen or covered by the forced slate.
+    pub(super) anybody: bool,
+    /// Why cued connections can not be shown.
+    pub(super) problems: Vec<(ConnectionId, String)>,
+}
+
+/// All that the thread needs.
+pub(super) struct Program {
+    pub(super) clock: Clock,
+    pub(super) switcher: Switcher,
+    pub(super) house: Option<House>,
+    pub(super) frames: mpsc::Receiver<Arrival>,
+    pub(super) orders: orders::Receiver<Order>,
+    pub(super) gauges: Arc<Gauges>,
+    pub(super) listeners: Listeners,
+    pub(super) events: mpsc::Sender<MediaEvent>,
+    pub(super) published: Arc<ArcSwap<Published>>,
+    pub(super) changed: Arc<Notify>,
+    pub(super) token: CancellationToken,
+}
+
+impl Program {
+    /// Runs until the token is cancelled. To be called in a thread of its own.
+    pub(super) fn run(self) {
+        let token = self.token.clone();
+        let mut pacer = Pacer::new(self);
+        let mut next = Instant::now();
+        while !token.is_cancelled() {
+            let late = next.elapsed();
+            pacer.note_lateness(late);
+            // After a pause of the whole machine nothing is made up for.
+            next = if late > TICK * 50 { Instant::now() } else { next } + TICK;
+            pacer.tick();
+            thread::sleep(next.saturating_duration_since(Instant::now()));
+        }
+    }
+}
+
+/// The thread's state.
+struct Pacer {
+    at: Program,
+    /// Cued or on-air connections whose frames come in.
+    fed: Vec<Arc<Gauge>>,
+    wanted: Vec<ConnectionId>,
+    feeds: Vec<(DestinationId, EgressFeed)>,
+    decided: Vec<ProgramFrame>,
+    happened: Vec<SwitchEvent>,
+    made: Vec<ProgramFrame>,
+    video: VecDeque<ProgramFrame>,
+    audio: VecDeque<ProgramFrame>,
+    writer: Writer,
+    batch: Vec<Tag>,
+    /// Events that found the channel full.
+    backlog: VecDeque<MediaEvent>,
+    status: ProgramStatus,
+    published: Instant,
+}
+
+impl Pacer {
+    fn new(at: Program) -> Self {
+        Self {
+            at,
+            fed: Vec::new(),
+            wanted: Vec::new(),
+            feeds: Vec::new(),
+            decided: Vec::with_capacity(256),
+            happened: Vec::new(),
+            made: Vec::with_capacity(256),
+            video: VecDeque::with_capacity(256),
+            audio: VecDeque::with_capacity(256),
+            writer: Writer::default(),
+            batch: Vec::with_capacity(64),
+            backlog: VecDeque::new(),
+            status: ProgramStatus::default(),
+            published: Instant::now(),
+        }
+    }
+
+    fn note_lateness(&mut self, late: Duration) {
+        let late = u64::try_from(late.as_millis()).unwrap_or(u64::MAX);
+        self.status.latest_tick_ms = self.status.latest_tick_ms.max(late);
+    }
+
+    fn tick(&mut self) {
+        while let Ok(order) = self.at.orders.try_recv() {
+            self.obey(order);
+        }
+        self.take_in();
+        let now = self.at.clock.now();
+        let time = self.at.switcher.program_time(now);
+        self.at.switcher.poll(now, &mut self.decided, &mut self.happened);
+        self.make(time + HORIZON);
+        self.release(time);
+        for (_, feed) in &mut self.feeds {
+            feed.push(&self.batch, &self.writer.preroll, now);
+        }
+        self.at.listeners.push(&self.batch, &self.writer.preroll);
+        self.batch.clear();
+        self.report(time);
+    }
+
+    fn obey(&mut self, order: Order) {
+        let now = self.at.clock.now();
+        match order {
+            Order::SetCued(connections) => {
+                for connection in &connections {
+                    self.feed(connection);
+                }
+                for connection in self.wanted.iter().filter(|old| !connections.contains(old)) {
+                    self.at.switcher.uncue(connection);
+                }
+                self.wanted = connections;
+            }
+            Order::Take(take, connection, urgent) => {
+                if self.feed(&connection) {
+                    self.at.switcher.take(take, &connection, urgent, now);
+                } else {
+                    self.backlog.push_back(MediaEvent::TakeFailed(take));
+                }
+            }
+            Order::Cancel(take) => self.at.switcher.cancel(take),
+            Order::Clear => self.at.switcher.clear(),
+            Order::ForceSlate(on) => self.at.switcher.force_slate(on),
+            Order::AddFeed(id, feed) => {
+                self.feeds.retain(|(held, _)| *held != id);
+                self.feeds.push((id, feed));
+            }
+            Order::RemoveFeed(id) => self.feeds.retain(|(held, _)| *held != id),
+        }
+    }
+
+    /// Lets the frames of a connection come in. False when there is no such connection any more.
+    fn feed(&mut self, connection: &ConnectionId) -> bool {
+        if !self.fed.iter().any(|gauge| gauge.connection == *connection) {
+            let Some(gauge) = self.at.gauges.get(connection) else { return false };
+            gauge.fed.store(true, Relaxed);
+            self.fed.push(gauge);
+        }
+        self.at.switcher.cue(connection);
+        true
+    }
+
+    /// Takes the frames that arrived, and notes who is over.
+    fn take_in(&mut self) {
+        // Looked at before the channel: what was sent before the end is in it by then.
+        let ended: Vec<bool> = self.fed.iter().map(|gauge| gauge.ended.load(Relaxed)).collect();
+        while let Ok((gauge, frame, arrival)) = self.at.frames.try_recv() {
+            gauge.in_flight.fetch_sub(frame.payload.len(), Relaxed);
+            self.at.switcher.push(&gauge.connection, frame, arrival);
+        }
+        let mut ended = ended.into_iter();
+        let switcher = &mut self.at.switcher;
+        self.fed.retain(|gauge| {
+            let over = ended.next().unwrap_or(false);
+            if over {
+                switcher.end(&gauge.connection);
+            }
+            let keep = !over && switcher.holds(&gauge.connection);
+            if !keep {
+                gauge.fed.store(false, Relaxed);
+            }
+            keep
+        });
+    }
+
+    /// Passes what was decided through the house stage, into one queue per track.
+    fn make(&mut self, decided_until: MediaTime) {
+        for frame in self.decided.drain(..) {
+            match (frame.frame.track, &mut self.at.house) {
+                (Track::Video, _) => self.video.push_back(frame),
+                (Track::Audio, None) => self.audio.push_back(frame),
+                (Track::Audio, Some(house)) => house.push(&frame, &mut self.made),
+            }
+        }
+        if let Some(house) = &mut self.at.house {
+            house.fill_until(decided_until, &mut self.made);
+            self.audio.extend(self.made.drain(..).filter(|frame| frame.frame.dts >= MediaTime::ZERO));
+        }
+    }
+
+    /// Lets go what is due, both tracks in one order.
+    fn release(&mut self, time: MediaTime) {
+        loop {
+            let due = |queue: &VecDeque<ProgramFrame>| queue.front().map(|frame| frame.frame.dts).filter(|dts| *dts <= time);
+            let queue = match (due(&self.video), due(&self.audio)) {
+                (Some(video), Some(audio)) if video <= audio => &mut self.video,
+                (Some(_), None) => &mut self.video,
+                (_, Some(_)) => &mut self.audio,
+                (None, None) => break,
+            };
+            let Some(frame) = queue.pop_front() else { break };
+            self.status.frames += 1;
+            let gauge = match &frame.source {
+                Source::Input(id) => self.fed.iter().find(|gauge| gauge.connection == *id),
+                Source::Slate => None,
+            };
+            self.writer.write(&frame, gauge, &mut self.batch);
+        }
+    }
+
+    /// Tells the director what happened, and publishes the figures.
+    fn report(&mut self, time: MediaTime) {
+        let mut news = false;
+        for event in self.happened.drain(..) {
+            news = true;
+            let stalled = |id: &ConnectionId, on| {
+                if let Some(gauge) = self.fed.iter().find(|gauge| gauge.connection == *id) {
+                    gauge.stalled.store(on, Relaxed);
+                }
+            };
+            let event = match event {
+                SwitchEvent::Taken(take) => {
+                    self.status.takes += 1;
+                    MediaEvent::Taken(take)
+                }
+                SwitchEvent::TakeFailed(take) => MediaEvent::TakeFailed(take),
+                SwitchEvent::Stalled(id) => {
+                    self.status.starvations += 1;
+                    stalled(&id, true);
+                    MediaEvent::Stalled(id)
+                }
+                SwitchEvent::Recovered(id) => {
+                    stalled(&id, false);
+                    MediaEvent::Recovered(id)
+                }
+            };
+            self.backlog.push_back(event);
+        }
+        while let Some(event) = self.backlog.pop_front() {
+            if let Err(mpsc::error::TrySendError::Full(event)) = self.at.events.try_send(event) {
+                self.backlog.push_front(event);
+                break;
+            }
+        }
+        if news || self.published.elapsed() >= PUBLISH {
+            self.publish(time);
+        }
+        if news {
+            self.at.changed.notify_one();
+        }
+    }
+
+    fn publish(&mut self, time: MediaTime) {
+        self.published = Instant::now();
+        let name = |source| match source {
+            Source::Slate => None,
+            Source::Input(id) => Some(id),
+        };
+        let (picture, sound) = self.at.switcher.on_air();
+        (self.status.picture, self.status.sound) = (name(picture), name(sound));
+        self.status.time_ms = u64::try_from(time.as_millis()).unwrap_or(0);
+        let problem = |id: &ConnectionId| Some((id.clone(), self.at.switcher.problem(id)?));
+        self.at.published.store(Arc::new(Published {
+            program: self.status.clone(),
+            anybody: self.at.switcher.is_anybody_on_air(),
+            problems: self.at.switcher.cued().filter_map(problem).collect(),
+        }));
+    }
+}
+
+/// Makes tags of frames, with configuration where it changes, and keeps the ring that new sessions begin with.
+#[derive(Default)]
+struct Writer {
+    block: BytesMut,
+    /// Configurations in force.
+    video: Option<Arc<CodecConfig>>,
+    audio: Option<Arc<CodecConfig>>,
+    preroll: Preroll,
+    preroll_bytes: usize,
+    headers: Headers,
+    /// The latest time that left: the tags of both tracks together never run back.
+    latest: MediaTime,
+}
+
+/// The configuration tags in force.
+#[derive(Default)]
+struct Headers {
+    metadata: Option<Tag>,
+    video: Option<Tag>,
+    audio: Option<Tag>,
+}
+
+impl Writer {
+    fn write(&mut self, frame: &ProgramFrame, gauge: Option<&Arc<Gauge>>, batch: &mut Vec<Tag>) {
+        let time = frame.frame.dts.max(self.latest);
+        self.latest = time;
+        self.configure(frame, time, gauge, batch);
+        if self.block.capacity() < frame.frame.payload.len() + 4096 {
+            self.block.reserve(BLOCK.max(frame.frame.payload.len() + 4096));
+        }
+        let kind = match frame.frame.track {
+            Track::Video => {
+                flv::video_body(&frame.frame, &mut self.block);
+                TagKind::Video
+            }
+            Track::Audio => {
+                flv::audio_body(&frame.frame, &mut self.block);
+                TagKind::Audio
+            }
+        };
+        let keyframe = frame.frame.keyframe && kind == TagKind::Video;
+        if keyframe {
+            self.preroll.tags.clear();
+            self.preroll_bytes = 0;
+            self.preroll.headers.clear();
+            self.preroll.headers.extend([&self.headers.metadata, &self.headers.video, &self.headers.audio].into_iter().flatten().cloned());
+        }
+        self.emit(Tag { kind, time, keyframe, header: false, body: self.block.split().freeze() }, batch);
+    }
+
+    /// Announces a configuration that is new.
+    fn configure(&mut self, frame: &ProgramFrame, time: MediaTime, gauge: Option<&Arc<Gauge>>, batch: &mut Vec<Tag>) {
+        let config = &frame.frame.config;
+        let held = match frame.frame.track {
+            Track::Video => &mut self.video,
+            Track::Audio => &mut self.audio,
+        };
+        // A picture's configuration is said again at each cut, also when it is the same: so does every encoder that reconnects.
+        let again = frame.splice && frame.frame.track == Track::Video;
+        if !again && held.as_ref().is_some_and(|held| Arc::ptr_eq(held, config) || held == config) {
+            return;
+        }
+        *held = Some(config.clone());
+        let header = |kind, body| Tag { kind, time, keyframe: false, header: true, body };
+        let tag = match &**config {
+            CodecConfig::Avc(avc) => header(TagKind::Video, flv::video_header(avc)),
+            CodecConfig::Aac(aac) => header(TagKind::Audio, flv::audio_header(aac)),
+        };
+        let metadata = header(TagKind::Script, flv::on_metadata(&self.metadata(gauge)));
+        self.headers.metadata = Some(metadata.clone());
+        match frame.frame.track {
+            Track::Video => self.headers.video = Some(tag.clone()),
+            Track::Audio => self.headers.audio = Some(tag.clone()),
+        }
+        self.emit(metadata, batch);
+        self.emit(tag, batch);
+    }
+
+    fn metadata(&self, gauge: Option<&Arc<Gauge>>) -> MetaData {
+        let mut data = MetaData { encoder: concat!("Motherstream ", env!("CARGO_PKG_VERSION")).to_owned(), ..MetaData::default() };
+        if let Some(CodecConfig::Avc(avc)) = self.video.as_deref() {
+            (data.width, data.height) = (Some(avc.width), Some(avc.height));
+            data.frame_rate = match gauge {
+                Some(gauge) => gauge.frame_rate(),
+                None => Some(30.0),
+            };
+        }
+        if let Some(CodecConfig::Aac(aac)) = self.audio.as_deref() {
+            data.sample_rate = Some(aac.sample_rate);
+            data.stereo = Some(aac.channels == 2);
+        }
+        data
+    }
+
+    fn emit(&mut self, tag: Tag, batch: &mut Vec<Tag>) {
+        // The ring begins with a key frame; its own headers stand apart.
+        if tag.keyframe || !self.preroll.tags.is_empty() {
+            self.preroll_bytes += tag.body.len();
+            self.preroll.tags.push_back(tag.clone());
+            if self.preroll_bytes > MAX_PREROLL_BYTES {
+                self.preroll.tags.clear();
+                self.preroll_bytes = 0;
+            }
+        }
+        batch.push(tag);
+    }
+}

@@ -1,1 +1,267 @@
 //! One input: measured always, kept in a ring while cued.
+//!
+//! The ingest pushes frames into a [`Tap`]. It counts them in atomics, which the monitor reads twice a second; while the
+//! connection is cued it also hands them to the pacing thread, over one bounded channel that all cued inputs share.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::{Notify, mpsc};
+
+use crate::core::{
+    frame::{CodecConfig, ConnectionId, Frame, FrameSink, FrameSinks, MediaTime, Track},
+    moment::Moment,
+    timeline::COMPOSITION_DELAY,
+};
+
+/// Frames on their way to the pacing thread, of all cued inputs together. It empties the channel every 20 ms; a burst of ten seconds of one
+/// input is 800 frames.
+const FRAMES_IN_FLIGHT: usize = 4096;
+/// Bytes of one input on their way. The same bound as its ring's.
+pub(super) const MAX_INPUT_BYTES: usize = 16 << 20;
+/// Sound alone makes an input ready after so long without any picture.
+const SOUND_ALONE: MediaTime = MediaTime::from_millis(3000);
+
+/// A frame on its way to the pacing thread.
+pub(super) type Arrival = (Arc<Gauge>, Frame, Moment);
+
+/// What is known of one connection. Written by its tap, read by the monitor and the pacing thread.
+#[derive(Debug)]
+pub(super) struct Gauge {
+    pub(super) connection: ConnectionId,
+    /// Frames go to the pacing thread.
+    pub(super) fed: AtomicBool,
+    /// The connection is over.
+    pub(super) ended: AtomicBool,
+    /// First IDR seen (or sound alone for 3 s).
+    pub(super) ready: AtomicBool,
+    /// Reported as stalled and not yet as recovered.
+    pub(super) stalled: AtomicBool,
+    /// Pictures are reordered for longer than the programme can bear.
+    pub(super) reordered: AtomicBool,
+    pub(super) in_flight: AtomicUsize,
+    pub(super) video_bytes: AtomicU64,
+    pub(super) audio_bytes: AtomicU64,
+    pub(super) pictures: AtomicU64,
+    pub(super) keyframes: AtomicU64,
+    pub(super) sounds: AtomicU64,
+    pub(super) lost: AtomicU64,
+    /// Moments in microseconds; -1: never.
+    pub(super) first: AtomicI64,
+    pub(super) last_video: AtomicI64,
+    pub(super) last_audio: AtomicI64,
+    /// Between the last two IDRs, in microseconds; -1: not known.
+    pub(super) keyframe_interval: AtomicI64,
+    /// Smoothed deviation of arrival from the time stamps, in microseconds.
+    pub(super) jitter: AtomicU32,
+    pub(super) video_config: ArcSwapOption<CodecConfig>,
+    pub(super) audio_config: ArcSwapOption<CodecConfig>,
+}
+
+impl Gauge {
+    fn new(connection: ConnectionId) -> Self {
+        Self {
+            connection,
+            fed: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            ready: AtomicBool::new(false),
+            stalled: AtomicBool::new(false),
+            reordered: AtomicBool::new(false),
+            in_flight: AtomicUsize::new(0),
+            video_bytes: AtomicU64::new(0),
+            audio_bytes: AtomicU64::new(0),
+            pictures: AtomicU64::new(0),
+            keyframes: AtomicU64::new(0),
+            sounds: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            first: AtomicI64::new(-1),
+            last_video: AtomicI64::new(-1),
+            last_audio: AtomicI64::new(-1),
+            keyframe_interval: AtomicI64::new(-1),
+            jitter: AtomicU32::new(0),
+            video_config: ArcSwapOption::empty(),
+            audio_config: ArcSwapOption::empty(),
+        }
+    }
+
+    /// Pictures per second since the first, once that can be said.
+    pub(super) fn frame_rate(&self) -> Option<f64> {
+        let passed = self.last_video.load(Relaxed) - self.first.load(Relaxed);
+        let pictures = self.pictures.load(Relaxed);
+        (passed > 1_000_000 && pictures > 10).then(|| (pictures as f64 * 1e6 / passed as f64 * 100.0).round() / 100.0)
+    }
+
+    /// When it last sent what it is expected to send: pictures if it ever did, else sound.
+    pub(super) fn last(&self) -> i64 {
+        let video = self.last_video.load(Relaxed);
+        if video >= 0 { video } else { self.last_audio.load(Relaxed) }
+    }
+}
+
+/// All open connections. The lock is taken when one opens or closes, for an order that names one, and by the monitor; never for a
+/// frame, and never by the web.
+#[derive(Debug, Default)]
+pub(super) struct Gauges(Mutex<HashMap<ConnectionId, Arc<Gauge>>>);
+
+impl Gauges {
+    pub(super) fn get(&self, connection: &ConnectionId) -> Option<Arc<Gauge>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(connection).cloned()
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<Gauge>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    fn insert(&self, gauge: Arc<Gauge>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(gauge.connection.clone(), gauge);
+    }
+
+    fn remove(&self, gauge: &Arc<Gauge>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.get(&gauge.connection).is_some_and(|held| Arc::ptr_eq(held, gauge)) {
+            all.remove(&gauge.connection);
+        }
+    }
+}
+
+/// Opens taps. One for the whole box.
+pub(super) struct Taps {
+    pub(super) gauges: Arc<Gauges>,
+    frames: mpsc::Sender<Arrival>,
+    /// Wakes the monitor when an input becomes ready or ends.
+    changed: Arc<Notify>,
+}
+
+impl Taps {
+    pub(super) fn new(gauges: Arc<Gauges>, changed: Arc<Notify>) -> (Self, mpsc::Receiver<Arrival>) {
+        let (frames, receiver) = mpsc::channel(FRAMES_IN_FLIGHT);
+        (Self { gauges, frames, changed }, receiver)
+    }
+}
+
+impl FrameSinks for Taps {
+    fn open(&self, connection: ConnectionId) -> Box<dyn FrameSink> {
+        let gauge = Arc::new(Gauge::new(connection));
+        self.gauges.insert(gauge.clone());
+        Box::new(Tap {
+            gauge,
+            gauges: self.gauges.clone(),
+            frames: self.frames.clone(),
+            changed: self.changed.clone(),
+            broken: true,
+            last_keyframe: None,
+            first_sound: None,
+            lateness: None,
+        })
+    }
+}
+
+/// One connection's way in.
+struct Tap {
+    gauge: Arc<Gauge>,
+    gauges: Arc<Gauges>,
+    frames: mpsc::Sender<Arrival>,
+    changed: Arc<Notify>,
+    /// Pictures are missing since the last IDR, so those that follow are of no use.
+    broken: bool,
+    last_keyframe: Option<MediaTime>,
+    first_sound: Option<Moment>,
+    /// Arrival less time stamp of the last frame of the leading track, for the jitter.
+    lateness: Option<i64>,
+}
+
+impl FrameSink for Tap {
+    fn push(&mut self, frame: Frame, arrival: Moment) {
+        self.measure(&frame, arrival);
+        if !self.gauge.fed.load(Relaxed) {
+            self.broken = true;
+            return;
+        }
+        let size = frame.payload.len();
+        if frame.track == Track::Video {
+            if frame.keyframe {
+                self.broken = false;
+            } else if self.broken {
+                return;
+            }
+        }
+        let room = self.gauge.in_flight.load(Relaxed) + size <= MAX_INPUT_BYTES;
+        let video = frame.track == Track::Video;
+        if room && self.frames.try_send((self.gauge.clone(), frame, arrival)).is_ok() {
+            self.gauge.in_flight.fetch_add(size, Relaxed);
+        } else {
+            self.gauge.lost.fetch_add(1, Relaxed);
+            self.broken |= video;
+        }
+    }
+}
+
+impl Tap {
+    fn measure(&mut self, frame: &Frame, arrival: Moment) {
+        let gauge = &self.gauge;
+        let now = arrival.as_micros();
+        let _ = gauge.first.compare_exchange(-1, now, Relaxed, Relaxed);
+        let size = frame.payload.len() as u64;
+        let config = match frame.track {
+            Track::Video => &gauge.video_config,
+            Track::Audio => &gauge.audio_config,
+        };
+        if config.load().as_ref().is_none_or(|held| !Arc::ptr_eq(held, &frame.config)) {
+            config.store(Some(frame.config.clone()));
+        }
+        match frame.track {
+            Track::Video => {
+                gauge.video_bytes.fetch_add(size, Relaxed);
+                gauge.pictures.fetch_add(1, Relaxed);
+                gauge.last_video.store(now, Relaxed);
+                if frame.keyframe {
+                    gauge.keyframes.fetch_add(1, Relaxed);
+                    let interval = self.last_keyframe.map(|last| (frame.dts - last).as_micros());
+                    if let Some(interval) = interval.filter(|interval| *interval > 0) {
+                        gauge.keyframe_interval.store(interval, Relaxed);
+                    }
+                    self.last_keyframe = Some(frame.dts);
+                    let bearable = frame.pts - frame.dts <= COMPOSITION_DELAY;
+                    gauge.reordered.store(!bearable, Relaxed);
+                    if bearable && !gauge.ready.swap(true, Relaxed) {
+                        self.changed.notify_one();
+                    }
+                }
+            }
+            Track::Audio => {
+                gauge.audio_bytes.fetch_add(size, Relaxed);
+                gauge.sounds.fetch_add(1, Relaxed);
+                gauge.last_audio.store(now, Relaxed);
+                let first = *self.first_sound.get_or_insert(arrival);
+                let alone = gauge.last_video.load(Relaxed) < 0 && MediaTime::from(arrival.since(first)) >= SOUND_ALONE;
+                if alone && !gauge.ready.swap(true, Relaxed) {
+                    self.changed.notify_one();
+                }
+            }
+        }
+        let leading = (frame.track == Track::Video) == (gauge.last_video.load(Relaxed) >= 0);
+        if leading {
+            let lateness = now - frame.dts.as_micros();
+            if let Some(last) = self.lateness.replace(lateness) {
+                let deviation = u32::try_from((lateness - last).unsigned_abs().min(10_000_000)).unwrap_or(0);
+                let jitter = gauge.jitter.load(Relaxed);
+                // RFC 3550's smoothing, by sixteenths.
+                gauge.jitter.store(jitter - jitter / 16 + deviation / 16, Relaxed);
+            }
+        }
+    }
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        self.gauge.ended.store(true, Relaxed);
+        self.gauges.remove(&self.gauge);
+        self.changed.notify_one();
+    }
+}
