@@ -3,22 +3,43 @@
 //! One thread of its own (`program`) paces everything against the monotonic clock. The handle only posts orders to it
 //! and reads what it publishes; nothing here waits for a frame and no frame waits for anything here.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
+use arc_swap::ArcSwap;
 use serde::Serialize;
-use tokio::sync::{mpsc, watch};
+use thiserror::Error;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument;
 use utoipa::ToSchema;
 
-use crate::core::{
-    destination::{Destination, DestinationId, DestinationStatus},
-    frame::{ConnectionId, FrameSinks},
-    queue::TakeId,
+use self::{
+    house::House,
+    listeners::{ListenerDoor, Listeners},
+    monitor::{Monitor, Request},
+    program::{HORIZON, Order, Program, Published},
+    source::{Gauges, MAX_INPUT_BYTES, Taps},
+};
+use crate::{
+    clock::Clock,
+    core::{
+        destination::{Destination, DestinationId, DestinationStatus},
+        frame::{ConnectionId, FrameSinks},
+        queue::TakeId,
+        switcher::{SlateLoop, Switcher, SwitcherSettings},
+    },
 };
 
 pub mod chain;
 pub mod egress;
 pub mod house;
 pub mod listeners;
+mod monitor;
 pub mod program;
 pub mod slate;
 pub mod source;
@@ -118,6 +139,36 @@ pub struct MediaStatus {
     pub destinations: HashMap<DestinationId, DestinationStatus>,
 }
 
+/// What media is started with.
+pub struct MediaSettings {
+    /// The programme's buffer.
+    pub latency: Duration,
+    /// Whether the sound passes through the house stage.
+    pub house: bool,
+    /// The venue's name, for the slate.
+    pub venue: String,
+    /// The venue's own slate.
+    pub slate: Option<PathBuf>,
+    /// A soft tone under the slate instead of silence.
+    pub tone: bool,
+    /// The show ends after so long without anybody; none: by hand only.
+    pub idle_end: Option<Duration>,
+}
+
+/// Why media can not start.
+#[derive(Debug, Error)]
+pub enum MediaError {
+    /// GStreamer does not start, or something of it is missing.
+    #[error("GStreamer: {0}; run `motherstream doctor`")]
+    GStreamer(String),
+    /// The slate can not be made.
+    #[error("the slate can not be made: {0}")]
+    Slate(String),
+    /// The system gives no thread.
+    #[error("the programme's thread can not be started: {0}")]
+    Thread(std::io::Error),
+}
+
 /// The handle. Cheap to clone.
 #[derive(Clone)]
 pub struct Media {
@@ -125,57 +176,153 @@ pub struct Media {
 }
 
 struct Inner {
+    orders: std::sync::mpsc::SyncSender<Order>,
+    requests: mpsc::Sender<Request>,
     status: watch::Receiver<Arc<MediaStatus>>,
+    taps: Arc<Taps>,
+    door: ListenerDoor,
+    token: CancellationToken,
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
 
 /// Media's events; bounded, and read by the director alone.
 pub type MediaEvents = mpsc::Receiver<MediaEvent>;
 
-#[expect(
-    clippy::todo,
-    clippy::unused_self,
-    unused_variables,
-    reason = "skeleton"
-)]
+/// Orders that wait for the pacing thread, which empties them every 20 ms.
+const ORDERS: usize = 1024;
+/// Events that wait for the director; when it is full the pacing thread keeps them.
+const EVENTS: usize = 1024;
+
 impl Media {
+    /// Renders the slate, builds the house stage and starts the programme on the slate. Blocks for as long as that takes (a fraction of a
+    /// second): to be called off the async threads, within a tokio runtime. A picture of the venue's that can not be used is said in
+    /// the log, and the built-in one stands in.
+    ///
+    /// # Errors
+    /// See [`MediaError`].
+    pub fn start(
+        settings: &MediaSettings,
+        clock: Clock,
+        tracker: &TaskTracker,
+        token: &CancellationToken,
+    ) -> Result<(Self, MediaEvents), MediaError> {
+        gstreamer::init().map_err(|error| MediaError::GStreamer(error.to_string()))?;
+        let slate = render_slate(settings)?;
+        let house = settings
+            .house
+            .then(House::new)
+            .transpose()
+            .map_err(|error| MediaError::GStreamer(error.to_string()))?;
+        let token = token.child_token();
+        let (orders, order_receiver) = std::sync::mpsc::sync_channel(ORDERS);
+        let (events, event_receiver) = mpsc::channel(EVENTS);
+        let (requests, request_receiver) = mpsc::channel(64);
+        let (status, status_receiver) = watch::channel(Arc::new(MediaStatus::default()));
+        let (door, listeners) = Listeners::new();
+        let gauges = Arc::new(Gauges::default());
+        let changed = Arc::new(Notify::new());
+        let (taps, frames) = Taps::new(gauges.clone(), changed.clone());
+        let published = Arc::new(ArcSwap::from_pointee(Published::default()));
+        let switcher_settings = SwitcherSettings {
+            latency: settings.latency.into(),
+            horizon: HORIZON,
+            max_input_bytes: MAX_INPUT_BYTES,
+        };
+        let program = Program {
+            clock,
+            switcher: Switcher::new(switcher_settings, slate, clock.now()),
+            house,
+            frames,
+            orders: order_receiver,
+            gauges: gauges.clone(),
+            listeners,
+            events: events.clone(),
+            published: published.clone(),
+            changed: changed.clone(),
+            token: token.clone(),
+        };
+        let thread = std::thread::Builder::new()
+            .name("program".to_owned())
+            .spawn(move || program.run())
+            .map_err(MediaError::Thread)?;
+        let monitor = Monitor::new(monitor::Parts {
+            clock,
+            latency: settings.latency,
+            idle_end: settings.idle_end,
+            gauges,
+            published,
+            changed,
+            orders: orders.clone(),
+            requests: request_receiver,
+            events,
+            status,
+            tracker: tracker.clone(),
+            token: token.clone(),
+        });
+        tracker.spawn(monitor.run().instrument(tracing::info_span!("media")));
+        let inner = Inner {
+            orders,
+            requests,
+            status: status_receiver,
+            taps: Arc::new(taps),
+            door,
+            token,
+            thread: Mutex::new(Some(thread)),
+        };
+        Ok((Self { inner: Arc::new(inner) }, event_receiver))
+    }
+
+    fn order(&self, order: Order) {
+        // Full only when the pacing thread has died, and then the supervisor ends the process.
+        if self.inner.orders.try_send(order).is_err() && !self.inner.token.is_cancelled() {
+            tracing::error!("the programme takes no orders");
+        }
+    }
+
+    fn request(&self, request: Request) {
+        if self.inner.requests.try_send(request).is_err() && !self.inner.token.is_cancelled() {
+            tracing::error!("media takes no orders");
+        }
+    }
+
     /// Says which connections are to be kept in a ring, in order of importance: the on-air one, the next, a put-on-air target.
     pub fn set_cued(&self, connections: Vec<ConnectionId>) {
-        todo!()
+        self.order(Order::SetCued(connections));
     }
 
     /// Orders a take. A later one replaces an earlier one that has not happened.
     pub fn take(&self, take: TakeId, connection: ConnectionId, urgency: Urgency) {
-        todo!()
+        self.order(Order::Take(take, connection, urgency == Urgency::Now));
     }
 
     /// Gives a pending take up.
     pub fn cancel_take(&self, take: TakeId) {
-        todo!()
+        self.order(Order::Cancel(take));
     }
 
     /// Nobody is on air: the slate, as soon as can be, and gives up any pending take.
     pub fn clear(&self) {
-        todo!()
+        self.order(Order::Clear);
     }
 
     /// The panic button: the slate covers whoever is on air or taken, until it is lifted.
     pub fn force_slate(&self, on: bool) {
-        todo!()
+        self.order(Order::ForceSlate(on));
     }
 
     /// Begins or ends the show by hand. The end closes the platforms' sessions.
     pub fn set_show(&self, on: bool) {
-        todo!()
+        self.request(Request::Show(on));
     }
 
     /// Adds a destination or replaces the one with its id. Never touches another.
     pub fn put_destination(&self, destination: Destination) {
-        todo!()
+        self.request(Request::Put(destination));
     }
 
     /// Removes a destination and closes its session.
     pub fn remove_destination(&self, id: DestinationId) {
-        todo!()
+        self.request(Request::Remove(id));
     }
 
     /// The latest look; `watch` for changes.
@@ -185,17 +332,42 @@ impl Media {
 
     /// The way in for the ingest's frames.
     pub fn sinks(&self) -> Arc<dyn FrameSinks> {
-        todo!()
+        self.inner.taps.clone()
     }
 
     /// A player of `/program.flv`: FLV file header, configuration, then tags from the last key frame on. Bounded: a player that
     /// does not read is dropped (the channel closes). None when there are too many players.
     pub fn listen(&self) -> Option<mpsc::Receiver<bytes::Bytes>> {
-        todo!()
+        self.inner.door.add()
     }
 
-    /// Ends every destination's session cleanly and stops the thread; waits at most 2 s.
+    /// Whether the pacing thread runs.
+    pub fn is_running(&self) -> bool {
+        let thread = self.inner.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
+    /// Ends every destination's session cleanly and stops the thread; waits at most 4 s.
     pub async fn stop(&self) {
-        todo!()
+        let (done, ended) = oneshot::channel();
+        self.request(Request::Stop(done));
+        let _ = tokio::time::timeout(Duration::from_secs(4), ended).await;
+        self.inner.token.cancel();
+        let thread = self.inner.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+    }
+}
+
+fn render_slate(settings: &MediaSettings) -> Result<SlateLoop, MediaError> {
+    let render = |picture| slate::render(slate::SlateSettings { venue: &settings.venue, picture, tone: settings.tone });
+    match (render(settings.slate.as_deref()), &settings.slate) {
+        (Ok(slate), _) => Ok(slate),
+        (Err(error), Some(_)) => {
+            tracing::warn!(error = %error, "the venue's slate can not be used, the built-in one stands in");
+            render(None).map_err(|error| MediaError::Slate(error.to_string()))
+        }
+        (Err(error), None) => Err(MediaError::Slate(error.to_string())),
     }
 }

@@ -346,9 +346,9 @@ impl Switcher {
         (self.source(self.video.on), self.source(self.audio.on))
     }
 
-    /// Whether somebody is on air, seen or covered.
-    pub fn is_anybody_on_air(&self) -> bool {
-        self.selected.is_some()
+    /// Who was taken last and is on air still: seen, stalled or covered.
+    pub fn selected(&self) -> Option<&ConnectionId> {
+        self.input(self.selected?).map(|input| &input.id)
     }
 
     /// Why a cued connection can not be shown, if so.

@@ -62,8 +62,8 @@ pub(super) enum Order {
 #[derive(Debug, Default)]
 pub(super) struct Published {
     pub(super) program: ProgramStatus,
-    /// Somebody is on air, seen or covered by the forced slate.
-    pub(super) anybody: bool,
+    /// Who is on air: seen, stalled, or covered by the forced slate.
+    pub(super) on_air: Option<ConnectionId>,
     /// Why cued connections can not be shown.
     pub(super) problems: Vec<(ConnectionId, String)>,
 }
@@ -105,6 +105,8 @@ struct Pacer {
     at: Program,
     /// Cued or on-air connections whose frames come in.
     fed: Vec<Arc<Gauge>>,
+    /// Which of them are over, for one tick.
+    ended: Vec<bool>,
     wanted: Vec<ConnectionId>,
     feeds: Vec<(DestinationId, EgressFeed)>,
     decided: Vec<ProgramFrame>,
@@ -125,6 +127,7 @@ impl Pacer {
         Self {
             at,
             fed: Vec::new(),
+            ended: Vec::new(),
             wanted: Vec::new(),
             feeds: Vec::new(),
             decided: Vec::with_capacity(256),
@@ -207,12 +210,13 @@ impl Pacer {
     /// Takes the frames that arrived, and notes who is over.
     fn take_in(&mut self) {
         // Looked at before the channel: what was sent before the end is in it by then.
-        let ended: Vec<bool> = self.fed.iter().map(|gauge| gauge.ended.load(Relaxed)).collect();
+        self.ended.clear();
+        self.ended.extend(self.fed.iter().map(|gauge| gauge.ended.load(Relaxed)));
         while let Ok((gauge, frame, arrival)) = self.at.frames.try_recv() {
             gauge.in_flight.fetch_sub(frame.payload.len(), Relaxed);
             self.at.switcher.push(&gauge.connection, frame, arrival);
         }
-        let mut ended = ended.into_iter();
+        let mut ended = self.ended.iter().copied();
         let switcher = &mut self.at.switcher;
         self.fed.retain(|gauge| {
             let over = ended.next().unwrap_or(false);
@@ -316,7 +320,7 @@ impl Pacer {
         let problem = |id: &ConnectionId| Some((id.clone(), self.at.switcher.problem(id)?));
         self.at.published.store(Arc::new(Published {
             program: self.status.clone(),
-            anybody: self.at.switcher.is_anybody_on_air(),
+            on_air: self.at.switcher.selected().cloned(),
             problems: self.at.switcher.cued().filter_map(problem).collect(),
         }));
     }

@@ -1,0 +1,363 @@
+//! What media does at leisure: it looks at the inputs' gauges, runs the show, keeps the destinations, and publishes the status.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, atomic::Ordering::Relaxed, mpsc as orders},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, mpsc, oneshot, watch},
+    time::{MissedTickBehavior, interval},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    InputStatus, MediaEvent, MediaStatus,
+    egress::{Egress, EgressControl},
+    program::{Order, Published},
+    source::{Gauge, Gauges},
+};
+use crate::{
+    clock::Clock,
+    core::{
+        destination::{Destination, DestinationId},
+        frame::{CodecConfig, ConnectionId},
+        moment::Moment,
+    },
+};
+
+/// How often everything is looked at when nothing happens.
+const LOOK: Duration = Duration::from_millis(500);
+/// Rates are means over so many looks: 5 s.
+const LOOKS: usize = 10;
+/// A waiting input that has sent pictures for so long and no IDR is told why it waits.
+const NO_KEYFRAME: Duration = Duration::from_secs(8);
+
+/// What the handle asks for.
+pub(super) enum Request {
+    Show(bool),
+    Put(Destination),
+    Remove(DestinationId),
+    Stop(oneshot::Sender<()>),
+}
+
+/// What the monitor is made of.
+pub(super) struct Parts {
+    pub(super) clock: Clock,
+    pub(super) latency: Duration,
+    pub(super) idle_end: Option<Duration>,
+    pub(super) gauges: Arc<Gauges>,
+    pub(super) published: Arc<ArcSwap<Published>>,
+    pub(super) changed: Arc<Notify>,
+    pub(super) orders: orders::SyncSender<Order>,
+    pub(super) requests: mpsc::Receiver<Request>,
+    pub(super) events: mpsc::Sender<MediaEvent>,
+    pub(super) status: watch::Sender<Arc<MediaStatus>>,
+    pub(super) tracker: TaskTracker,
+    pub(super) token: CancellationToken,
+}
+
+/// The task.
+pub(super) struct Monitor {
+    parts: Parts,
+    show: Show,
+    inputs: HashMap<ConnectionId, Watched>,
+    destinations: HashMap<DestinationId, EgressControl>,
+}
+
+/// Whether the show is on.
+struct Show {
+    on: bool,
+    /// It was ended by hand while somebody was on air: the takes of those who go on do not begin it anew.
+    ended_over_somebody: bool,
+    takes_seen: u64,
+    last_busy: Moment,
+}
+
+/// What the monitor remembers of an input.
+#[derive(Default)]
+struct Watched {
+    ready_said: bool,
+    advice_said: Option<String>,
+    /// IDRs (or frames of sound) when it stalled.
+    stalled_at: Option<u64>,
+    looks: VecDeque<Look>,
+}
+
+#[derive(Clone, Copy)]
+struct Look {
+    at: Moment,
+    video_bytes: u64,
+    audio_bytes: u64,
+    pictures: u64,
+}
+
+impl Monitor {
+    pub(super) fn new(parts: Parts) -> Self {
+        let last_busy = parts.clock.now();
+        Self {
+            parts,
+            show: Show { on: false, ended_over_somebody: false, takes_seen: 0, last_busy },
+            inputs: HashMap::new(),
+            destinations: HashMap::new(),
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let token = self.parts.token.clone();
+        let changed = self.parts.changed.clone();
+        loop {
+            let look = tokio::select! {
+                biased;
+                () = token.cancelled() => break,
+                request = self.parts.requests.recv() => match request {
+                    Some(Request::Stop(done)) => {
+                        self.stop().await;
+                        let _ = done.send(());
+                        break;
+                    }
+                    Some(request) => {
+                        self.serve(request).await;
+                        false
+                    }
+                    None => break,
+                },
+                () = changed.notified() => false,
+                _ = looks.tick() => true,
+            };
+            self.look(look).await;
+        }
+        self.stop().await;
+    }
+
+    async fn stop(&mut self) {
+        let stops = self.destinations.drain().map(|(_, control)| control.stop());
+        futures_util::future::join_all(stops).await;
+    }
+
+    async fn serve(&mut self, request: Request) {
+        match request {
+            Request::Show(on) => self.set_show(on, true).await,
+            Request::Put(destination) => self.put(destination),
+            Request::Remove(id) => {
+                let _ = self.parts.orders.try_send(Order::RemoveFeed(id));
+                if let Some(control) = self.destinations.remove(&id) {
+                    // Its polite end takes up to 2 s, and nobody waits for it.
+                    self.parts.tracker.spawn(control.stop());
+                }
+            }
+            Request::Stop(_) => {}
+        }
+    }
+
+    fn put(&mut self, destination: Destination) {
+        if let Some(control) = self.destinations.get(&destination.id) {
+            control.update(destination);
+            return;
+        }
+        let id = destination.id;
+        let (control, feed) =
+            Egress::spawn(destination, self.show.on, self.parts.clock, &Handle::current(), &self.parts.tracker, &self.parts.token);
+        if self.parts.orders.try_send(Order::AddFeed(id, feed)).is_err() {
+            tracing::error!("the programme takes no orders");
+        }
+        self.destinations.insert(id, control);
+    }
+
+    async fn set_show(&mut self, on: bool, by_hand: bool) {
+        let somebody = self.parts.published.load().on_air.is_some();
+        self.show.ended_over_somebody = !on && by_hand && somebody;
+        self.show.last_busy = self.parts.clock.now();
+        if self.show.on == on {
+            return;
+        }
+        self.show.on = on;
+        tracing::info!(on, by_hand, "show");
+        for control in self.destinations.values() {
+            control.set_show(on);
+        }
+        let _ = self.parts.events.send(MediaEvent::Show(on)).await;
+    }
+
+    async fn look(&mut self, regular: bool) {
+        let published = self.parts.published.load_full();
+        self.run_show(&published).await;
+        let gauges = self.parts.gauges.all();
+        self.inputs.retain(|id, _| gauges.iter().any(|gauge| gauge.connection == *id));
+        let now = self.parts.clock.now();
+        for gauge in &gauges {
+            self.watch(gauge, &published, now, regular).await;
+        }
+        let inputs = gauges
+            .iter()
+            .map(|gauge| (gauge.connection.clone(), self.input_status(gauge, now)))
+            .collect();
+        let destinations = self.destinations.iter().map(|(id, control)| (*id, control.status().borrow().clone())).collect();
+        let mut program = published.program.clone();
+        program.show = self.show.on;
+        let status = MediaStatus { program, inputs, destinations };
+        self.parts.status.send_if_modified(|held| {
+            let differs = **held != status;
+            if differs {
+                *held = Arc::new(status);
+            }
+            differs
+        });
+    }
+
+    async fn run_show(&mut self, published: &Published) {
+        let now = self.parts.clock.now();
+        let taken = published.program.takes > self.show.takes_seen;
+        self.show.takes_seen = published.program.takes;
+        if published.on_air.is_some() {
+            self.show.last_busy = now;
+        } else {
+            self.show.ended_over_somebody = false;
+        }
+        if taken && !self.show.on && !self.show.ended_over_somebody {
+            self.set_show(true, false).await;
+        }
+        if self.show.on && self.parts.idle_end.is_some_and(|limit| now.since(self.show.last_busy) >= limit) {
+            self.set_show(false, false).await;
+        }
+    }
+
+    /// Says what changed about an input. A waiting one stalls when nothing came for longer than the programme's buffer; of the
+    /// on-air one the switcher judges.
+    async fn watch(&mut self, gauge: &Arc<Gauge>, published: &Published, now: Moment, regular: bool) {
+        let watched = self.inputs.entry(gauge.connection.clone()).or_default();
+        let mut events: Vec<MediaEvent> = Vec::new();
+        let id = || gauge.connection.clone();
+        if regular || watched.looks.is_empty() {
+            watched.looks.push_back(Look {
+                at: now,
+                video_bytes: gauge.video_bytes.load(Relaxed),
+                audio_bytes: gauge.audio_bytes.load(Relaxed),
+                pictures: gauge.pictures.load(Relaxed),
+            });
+            if watched.looks.len() > LOOKS + 1 {
+                watched.looks.pop_front();
+            }
+        }
+        let ready = gauge.ready.load(Relaxed);
+        if ready && !watched.ready_said {
+            watched.ready_said = true;
+            events.push(MediaEvent::Ready(id()));
+        }
+        let progress = if gauge.last_video.load(Relaxed) >= 0 { gauge.keyframes.load(Relaxed) } else { gauge.sounds.load(Relaxed) };
+        let on_air = published.on_air.as_ref() == Some(&gauge.connection);
+        if ready && !on_air {
+            let silence = now.as_micros() - gauge.last();
+            let stalled = gauge.stalled.load(Relaxed);
+            let at = *watched.stalled_at.get_or_insert(progress);
+            if !stalled {
+                watched.stalled_at = None;
+                // 1.5 s at least, for sources with a picture a second.
+                if silence > i64::try_from(self.parts.latency.max(Duration::from_millis(1500)).as_micros()).unwrap_or(i64::MAX) {
+                    gauge.stalled.store(true, Relaxed);
+                    watched.stalled_at = Some(progress);
+                    events.push(MediaEvent::Stalled(id()));
+                }
+            } else if progress > at {
+                gauge.stalled.store(false, Relaxed);
+                watched.stalled_at = None;
+                events.push(MediaEvent::Recovered(id()));
+            }
+        } else {
+            watched.stalled_at = None;
+        }
+        let advice = advice(gauge, published, now);
+        if advice.is_some() && advice != watched.advice_said {
+            watched.advice_said.clone_from(&advice);
+            events.extend(advice.map(|advice| MediaEvent::Advice(id(), advice)));
+        }
+        for event in events {
+            // The director reads these as fast as it can; waiting here holds nobody back.
+            let _ = self.parts.events.send(event).await;
+        }
+    }
+
+    fn input_status(&self, gauge: &Gauge, now: Moment) -> InputStatus {
+        let none = VecDeque::new();
+        let looks = self.inputs.get(&gauge.connection).map_or(&none, |watched| &watched.looks);
+        let (video_kbps, audio_kbps, frame_rate) = match (looks.front(), looks.back()) {
+            (Some(first), Some(last)) if last.at > first.at => {
+                let seconds = last.at.since(first.at).as_secs_f64();
+                let rate = |from: u64, to: u64| to.saturating_sub(from) as f64 / seconds;
+                (
+                    rate(first.video_bytes, last.video_bytes) * 8.0 / 1000.0,
+                    rate(first.audio_bytes, last.audio_bytes) * 8.0 / 1000.0,
+                    rate(first.pictures, last.pictures),
+                )
+            }
+            _ => (0.0, 0.0, 0.0),
+        };
+        let video = gauge.video_config.load_full();
+        let audio = gauge.audio_config.load_full();
+        let avc = match video.as_deref() {
+            Some(CodecConfig::Avc(avc)) => Some(avc),
+            _ => None,
+        };
+        let aac = match audio.as_deref() {
+            Some(CodecConfig::Aac(aac)) => Some(aac),
+            _ => None,
+        };
+        let interval = gauge.keyframe_interval.load(Relaxed);
+        let first = gauge.first.load(Relaxed);
+        InputStatus {
+            video_kbps,
+            audio_kbps,
+            frame_rate,
+            keyframe_interval_seconds: (interval >= 0).then_some(interval as f64 / 1e6),
+            jitter_ms: f64::from(gauge.jitter.load(Relaxed)) / 1000.0,
+            width: avc.map(|avc| avc.width),
+            height: avc.map(|avc| avc.height),
+            video_codec: avc.map(|avc| format!("H.264 {} {}.{}", profile_name(avc.profile), avc.level / 10, avc.level % 10)),
+            audio_codec: aac.map(|aac| {
+                let channels = match aac.channels {
+                    1 => "mono".to_owned(),
+                    2 => "stereo".to_owned(),
+                    more => format!("{more} channels"),
+                };
+                format!("AAC {} Hz {channels}", aac.sample_rate)
+            }),
+            uptime_seconds: if first >= 0 { u64::try_from((now.as_micros() - first) / 1_000_000).unwrap_or(0) } else { 0 },
+            bytes: gauge.video_bytes.load(Relaxed) + gauge.audio_bytes.load(Relaxed),
+            cued: gauge.fed.load(Relaxed),
+            lost_frames: gauge.lost.load(Relaxed),
+        }
+    }
+}
+
+/// Why a connection that sends can not be shown, in words for its streamer.
+fn advice(gauge: &Gauge, published: &Published, now: Moment) -> Option<String> {
+    if gauge.reordered.load(Relaxed) {
+        return Some("your encoder reorders pictures too far; set B-frames to 2 or less".to_owned());
+    }
+    let since_first = now.since_start().saturating_sub(Duration::from_micros(u64::try_from(gauge.first.load(Relaxed)).unwrap_or(u64::MAX)));
+    if gauge.pictures.load(Relaxed) > 0 && gauge.keyframes.load(Relaxed) == 0 && since_first > NO_KEYFRAME {
+        return Some(
+            "your encoder sends no key frames (IDR pictures); set the keyframe interval to 2 s and switch intra refresh off".to_owned(),
+        );
+    }
+    published.problems.iter().find(|(id, _)| *id == gauge.connection).map(|(_, problem)| problem.clone())
+}
+
+/// The usual names of H.264's profiles (ITU-T H.264, annex A).
+fn profile_name(profile: u8) -> &'static str {
+    match profile {
+        66 => "Baseline",
+        77 => "Main",
+        88 => "Extended",
+        100 => "High",
+        110 => "High 10",
+        122 => "High 4:2:2",
+        244 => "High 4:4:4",
+        _ => "profile unknown",
+    }
+}
