@@ -120,19 +120,10 @@ pub struct KeyOwner {
 #[derive(Clone)]
 pub struct Accounts {}
 
-#[expect(
-    clippy::todo,
-    clippy::unused_self,
-    clippy::unused_async,
-    unused_variables,
-    reason = "skeleton"
-)]
+#[expect(clippy::todo, clippy::unused_self, clippy::unused_async, unused_variables, reason = "skeleton")]
 impl Accounts {
     /// Registers a streamer by the policy in force.
-    pub async fn register(
-        &self,
-        registration: Registration,
-    ) -> Result<(Account, StreamKey), AccountError> {
+    pub async fn register(&self, registration: Registration) -> Result<(Account, StreamKey), AccountError> {
         todo!()
     }
 
@@ -162,11 +153,7 @@ impl Accounts {
     }
 
     /// Checks a password. Takes as long for a name nobody has.
-    pub async fn sign_in(
-        &self,
-        name: &str,
-        password: &secrecy::SecretString,
-    ) -> Result<Account, AccountError> {
+    pub async fn sign_in(&self, name: &str, password: &secrecy::SecretString) -> Result<Account, AccountError> {
         todo!()
     }
 

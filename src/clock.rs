@@ -13,9 +13,7 @@ pub struct Clock {
 impl Clock {
     /// A clock whose zero is now. Made once, by the supervisor.
     pub fn start() -> Self {
-        Self {
-            start: Instant::now(),
-        }
+        Self { start: Instant::now() }
     }
 
     /// The present moment.

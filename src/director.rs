@@ -133,13 +133,7 @@ pub struct Director {
     snapshot: watch::Receiver<Arc<Snapshot>>,
 }
 
-#[expect(
-    clippy::todo,
-    clippy::unused_self,
-    clippy::unused_async,
-    unused_variables,
-    reason = "skeleton"
-)]
+#[expect(clippy::todo, clippy::unused_self, clippy::unused_async, unused_variables, reason = "skeleton")]
 impl Director {
     /// The latest look; `watch` for changes. Changes at every event, not by the clock.
     pub fn snapshot(&self) -> watch::Receiver<Arc<Snapshot>> {
@@ -172,11 +166,7 @@ impl Director {
     }
 
     /// Moves a waiting entry before another, or to the tail. Rule 14.
-    pub async fn move_entry(
-        &self,
-        entry: EntryId,
-        before: Option<EntryId>,
-    ) -> Result<(), OrderError> {
+    pub async fn move_entry(&self, entry: EntryId, before: Option<EntryId>) -> Result<(), OrderError> {
         todo!()
     }
 
@@ -202,12 +192,7 @@ impl Director {
 
     /// The account got a new key or was disabled, banned or deleted: its connection is dropped. Rule 14. `remove` also removes
     /// its entry (disabled, banned, deleted).
-    pub async fn revoke(
-        &self,
-        account: AccountId,
-        remove: bool,
-        reason: String,
-    ) -> Result<(), OrderError> {
+    pub async fn revoke(&self, account: AccountId, remove: bool, reason: String) -> Result<(), OrderError> {
         todo!()
     }
 

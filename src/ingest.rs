@@ -81,10 +81,7 @@ impl Ingest {
     /// Closes a connection. Its `Unpublish` follows. One that is gone already is no error.
     pub async fn disconnect(&self, connection: ConnectionId, reason: String) {
         // The ingest is gone only when the whole box stops.
-        let _ = self
-            .orders
-            .send(IngestOrder::Disconnect(connection, reason))
-            .await;
+        let _ = self.orders.send(IngestOrder::Disconnect(connection, reason)).await;
     }
 
     /// The connections the ingest still has, for `Restarted`. Empty for the embedded ingest of a fresh process.

@@ -208,11 +208,8 @@ impl Media {
     ) -> Result<(Self, MediaEvents), MediaError> {
         gstreamer::init().map_err(|error| MediaError::GStreamer(error.to_string()))?;
         let slate = render_slate(settings)?;
-        let house = settings
-            .house
-            .then(House::new)
-            .transpose()
-            .map_err(|error| MediaError::GStreamer(error.to_string()))?;
+        let house =
+            settings.house.then(House::new).transpose().map_err(|error| MediaError::GStreamer(error.to_string()))?;
         let token = token.child_token();
         let (orders, order_receiver) = std::sync::mpsc::sync_channel(ORDERS);
         let (events, event_receiver) = mpsc::channel(EVENTS);
@@ -223,11 +220,8 @@ impl Media {
         let changed = Arc::new(Notify::new());
         let (taps, frames) = Taps::new(gauges.clone(), changed.clone());
         let published = Arc::new(ArcSwap::from_pointee(Published::default()));
-        let switcher_settings = SwitcherSettings {
-            latency: settings.latency.into(),
-            horizon: HORIZON,
-            max_input_bytes: MAX_INPUT_BYTES,
-        };
+        let switcher_settings =
+            SwitcherSettings { latency: settings.latency.into(), horizon: HORIZON, max_input_bytes: MAX_INPUT_BYTES };
         let program = Program {
             clock,
             switcher: Switcher::new(switcher_settings, slate, clock.now()),

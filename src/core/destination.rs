@@ -22,9 +22,7 @@ pub const MAX_KEY: usize = 512;
 pub const MAX_URL: usize = 1024;
 
 /// One destination. Those of the configuration file have ids derived from their names; see `Destination::locked`.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct DestinationId(pub u64);
 

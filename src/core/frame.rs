@@ -30,9 +30,7 @@ impl std::fmt::Display for ConnectionId {
 }
 
 /// A time stamp or a difference of two, in microseconds. Signed: composition offsets and offsets between lines may be negative.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct MediaTime(i64);
 

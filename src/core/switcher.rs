@@ -222,50 +222,31 @@ impl Switcher {
 
     /// Begins to keep the frames of `connection`. One that is kept already stays as it is.
     pub fn cue(&mut self, connection: &ConnectionId) {
-        if let Some(input) = self
-            .inputs
-            .iter_mut()
-            .find(|input| input.id == *connection && !input.ended)
-        {
+        if let Some(input) = self.inputs.iter_mut().find(|input| input.id == *connection && !input.ended) {
             input.kept = true;
             return;
         }
         self.serial += 1;
-        self.inputs.push(Input::new(
-            self.serial,
-            connection.clone(),
-            self.settings.max_input_bytes,
-        ));
+        self.inputs.push(Input::new(self.serial, connection.clone(), self.settings.max_input_bytes));
     }
 
     /// Keeps the frames of `connection` no longer, once it is not on air.
     pub fn uncue(&mut self, connection: &ConnectionId) {
-        for input in self
-            .inputs
-            .iter_mut()
-            .filter(|input| input.id == *connection)
-        {
+        for input in self.inputs.iter_mut().filter(|input| input.id == *connection) {
             input.kept = false;
         }
     }
 
     /// The connection is over. What its ring holds still plays if it is on air.
     pub fn end(&mut self, connection: &ConnectionId) {
-        for input in self
-            .inputs
-            .iter_mut()
-            .filter(|input| input.id == *connection)
-        {
+        for input in self.inputs.iter_mut().filter(|input| input.id == *connection) {
             input.ended = true;
         }
     }
 
     /// Connections that are kept at the moment.
     pub fn cued(&self) -> impl Iterator<Item = &ConnectionId> {
-        self.inputs
-            .iter()
-            .filter(|input| input.kept && !input.ended)
-            .map(|input| &input.id)
+        self.inputs.iter().filter(|input| input.kept && !input.ended).map(|input| &input.id)
     }
 
     /// Whether the frames of `connection` are still of use: it is cued or on air.
@@ -278,12 +259,7 @@ impl Switcher {
         let arrival = self.program_time(arrival);
         let horizon = self.polled + self.settings.horizon;
         let waits_for_picture = self.video.on == On::Slate;
-        let Some(input) = self
-            .inputs
-            .iter_mut()
-            .rev()
-            .find(|input| input.id == *connection && !input.ended)
-        else {
+        let Some(input) = self.inputs.iter_mut().rev().find(|input| input.id == *connection && !input.ended) else {
             return;
         };
         let keyframe = frame.keyframe && frame.track == Track::Video;
@@ -292,11 +268,7 @@ impl Switcher {
             && waits_for_picture
             && let (Some(picture), Some(offset)) = (input.video.back(), input.offset)
         {
-            input.late_keyframes = if picture.place.dts + offset < horizon {
-                input.late_keyframes + 1
-            } else {
-                0
-            };
+            input.late_keyframes = if picture.place.dts + offset < horizon { input.late_keyframes + 1 } else { 0 };
         }
     }
 
@@ -304,28 +276,14 @@ impl Switcher {
     pub fn take(&mut self, take: TakeId, connection: &ConnectionId, urgent: bool, now: Moment) {
         self.cue(connection);
         let ordered = self.program_time(now);
-        if let Some(input) = self
-            .inputs
-            .iter()
-            .rev()
-            .find(|input| input.id == *connection && !input.ended)
-        {
-            self.pending = Some(Pending {
-                take,
-                input: input.serial,
-                urgent,
-                ordered,
-            });
+        if let Some(input) = self.inputs.iter().rev().find(|input| input.id == *connection && !input.ended) {
+            self.pending = Some(Pending { take, input: input.serial, urgent, ordered });
         }
     }
 
     /// Gives a pending take up; one that has happened stays.
     pub fn cancel(&mut self, take: TakeId) {
-        if self
-            .pending
-            .as_ref()
-            .is_some_and(|pending| pending.take == take)
-        {
+        if self.pending.as_ref().is_some_and(|pending| pending.take == take) {
             self.pending = None;
         }
     }
@@ -353,11 +311,7 @@ impl Switcher {
 
     /// Why a cued connection can not be shown, if so.
     pub fn problem(&self, connection: &ConnectionId) -> Option<String> {
-        self.inputs
-            .iter()
-            .find(|input| input.id == *connection)?
-            .problem
-            .map(|problem| problem.to_string())
+        self.inputs.iter().find(|input| input.id == *connection)?.problem.map(|problem| problem.to_string())
     }
 
     /// Bytes that the rings hold.
@@ -367,12 +321,7 @@ impl Switcher {
 
     /// Decides everything that is due by the horizon: appends the frames that leave to `out`, each track in decoding order, and what
     /// happened to `events`.
-    pub fn poll(
-        &mut self,
-        now: Moment,
-        out: &mut Vec<ProgramFrame>,
-        events: &mut Vec<SwitchEvent>,
-    ) {
+    pub fn poll(&mut self, now: Moment, out: &mut Vec<ProgramFrame>, events: &mut Vec<SwitchEvent>) {
         let now = self.program_time(now);
         self.follow(now);
         let _ = (0..MOST_PER_POLL).find(|_| !self.video_step(now, out, events));
@@ -388,11 +337,8 @@ impl Switcher {
             let Some(serial) = self.inputs.get(at).map(|input| input.serial) else {
                 break;
             };
-            let (video, audio, bound) = (
-                self.video.on == On::Input(serial),
-                self.audio.on == On::Input(serial),
-                self.is_bound(serial),
-            );
+            let (video, audio, bound) =
+                (self.video.on == On::Input(serial), self.audio.on == On::Input(serial), self.is_bound(serial));
             if let Some(input) = self.inputs.get_mut(at) {
                 input.follow(now, passed, self.settings.latency, bound);
                 input.trim(limit, video, audio);
@@ -407,9 +353,7 @@ impl Switcher {
     /// Whether something of the input is on air, so that its offset must not move freely.
     fn is_bound(&self, serial: u64) -> bool {
         let on = On::Input(serial);
-        self.video.on == on
-            || self.audio.on == on
-            || self.audio.changes.iter().any(|(_, to)| *to == on)
+        self.video.on == on || self.audio.on == on || self.audio.changes.iter().any(|(_, to)| *to == on)
     }
 
     /// A track of the input ran dry. When nothing of it is on air any more it is placed afresh once it is back.
@@ -424,9 +368,7 @@ impl Switcher {
     fn source(&self, on: On) -> Source {
         match on {
             On::Slate => Source::Slate,
-            On::Input(serial) => self
-                .input(serial)
-                .map_or(Source::Slate, |input| Source::Input(input.id.clone())),
+            On::Input(serial) => self.input(serial).map_or(Source::Slate, |input| Source::Input(input.id.clone())),
         }
     }
 
@@ -452,10 +394,7 @@ impl Switcher {
             let entering = !input.stalled
                 && input.offset.is_none_or(|offset| {
                     // A sound that starts after its pictures is not a stall.
-                    input
-                        .audio
-                        .front()
-                        .is_some_and(|sound| sound.place.pts + offset > now)
+                    input.audio.front().is_some_and(|sound| sound.place.pts + offset > now)
                 });
             let missing = !forced && (picture_missing || (sound_missing && !entering));
             if missing && !input.stalled {
@@ -477,9 +416,7 @@ impl Switcher {
         self.inputs.retain(|input| {
             let on = On::Input(input.serial);
             let bound = video == on || audio == on || changes.iter().any(|(_, to)| *to == on);
-            bound
-                || pending == Some(input.serial)
-                || (!input.ended && (input.kept || selected == Some(input.serial)))
+            bound || pending == Some(input.serial) || (!input.ended && (input.kept || selected == Some(input.serial)))
         });
     }
 }

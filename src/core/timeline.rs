@@ -95,19 +95,11 @@ impl Timeline {
             Track::Audio => &mut self.audio,
         };
         let sent = line.continue_line(raw, arrival, other_shift);
-        let composition = if pts > dts {
-            pts - dts
-        } else {
-            MediaTime::ZERO
-        };
+        let composition = if pts > dts { pts - dts } else { MediaTime::ZERO };
         line.lateness.note(arrival, arrival - sent);
         if track == Track::Audio {
             line.last_dts = Some(sent);
-            return Ok(Place {
-                dts: sent,
-                pts: sent,
-                sent,
-            });
+            return Ok(Place { dts: sent, pts: sent, sent });
         }
         if keyframe {
             self.delay = Some(composition);
@@ -124,20 +116,13 @@ impl Timeline {
             dts = last + LEAST_STEP;
         }
         line.last_dts = Some(dts);
-        Ok(Place {
-            dts,
-            pts: (sent + composition).max(dts),
-            sent,
-        })
+        Ok(Place { dts, pts: (sent + composition).max(dts), sent })
     }
 
     /// The least lateness (arrival less decoding time as sent) of the last 5 s, of the later one of the tracks that were heard
     /// of in that time. None before the first frame and after silence.
     pub fn least_lateness(&self, now: MediaTime) -> Option<MediaTime> {
-        match (
-            self.video.lateness.least(now),
-            self.audio.lateness.least(now),
-        ) {
+        match (self.video.lateness.least(now), self.audio.lateness.least(now)) {
             (Some(video), Some(audio)) => Some(video.max(audio)),
             (video, audio) => video.or(audio),
         }
@@ -147,10 +132,7 @@ impl Timeline {
     /// 60 ms in the last 300 ms (a burst that catches up lets it fall with every frame; a source a fifth too fast does not).
     pub fn settled(&self, now: MediaTime) -> bool {
         let settled = |line: &TrackLine| line.lateness.settled(now);
-        match (
-            self.video.lateness.first.is_some(),
-            self.audio.lateness.first.is_some(),
-        ) {
+        match (self.video.lateness.first.is_some(), self.audio.lateness.first.is_some()) {
             (false, false) => false,
             (true, false) => settled(&self.video),
             (false, true) => settled(&self.audio),
@@ -179,11 +161,7 @@ impl Timeline {
             None => millis.rem_euclid(1 << 32),
             Some(last) => {
                 let difference = (millis - last).rem_euclid(1 << 32);
-                if difference < 1 << 31 {
-                    last + difference
-                } else {
-                    last + difference - (1 << 32)
-                }
+                if difference < 1 << 31 { last + difference } else { last + difference - (1 << 32) }
             }
         };
         self.raw = Some(raw);
@@ -208,20 +186,12 @@ impl TrackLine {
         let mut sent = raw + self.shift;
         let step = sent - last;
         // Against the least ever: after a congestion the frames of a gap catch up with the line, which is no jump.
-        let ahead = self
-            .lateness
-            .least_ever()
-            .map_or(MediaTime::ZERO, |least| least - (arrival - sent));
+        let ahead = self.lateness.least_ever().map_or(MediaTime::ZERO, |least| least - (arrival - sent));
         if step < JUMP_BACK || ahead > JUMP_AHEAD {
             let together = raw + other.0;
-            let other_recent = other
-                .1
-                .is_some_and(|at| (arrival - at).abs() < JUMP_TOGETHER);
+            let other_recent = other.1.is_some_and(|at| (arrival - at).abs() < JUMP_TOGETHER);
             let step_together = together - last;
-            if other_recent
-                && step_together > JUMP_BACK
-                && step_together < MediaTime::from_millis(2000)
-            {
+            if other_recent && step_together > JUMP_BACK && step_together < MediaTime::from_millis(2000) {
                 self.shift = other.0;
             } else {
                 let waited = arrival - self.last_arrival;
@@ -232,9 +202,7 @@ impl TrackLine {
             sent = raw + self.shift;
         } else if step > MediaTime::ZERO && step < MediaTime::from_millis(1000) {
             self.period = Some(self.period.map_or(step, |period| {
-                MediaTime::from_micros(
-                    period.as_micros() + (step.as_micros() - period.as_micros()) / 8,
-                )
+                MediaTime::from_micros(period.as_micros() + (step.as_micros() - period.as_micros()) / 8)
             }));
         }
         if sent <= last {
@@ -281,9 +249,7 @@ impl Default for Lateness {
 impl Lateness {
     fn note(&mut self, arrival: MediaTime, lateness: MediaTime) {
         let number = arrival.as_micros().div_euclid(BUCKET);
-        if self.first.is_none()
-            || number - self.newest >= i64::try_from(BUCKETS).unwrap_or(i64::MAX)
-        {
+        if self.first.is_none() || number - self.newest >= i64::try_from(BUCKETS).unwrap_or(i64::MAX) {
             self.buckets = [i64::MAX; BUCKETS];
             self.newest = number;
         }
@@ -307,10 +273,7 @@ impl Lateness {
 
     fn slot(&mut self, number: i64) -> &mut i64 {
         let index = usize::try_from(number.rem_euclid(BUCKETS as i64)).unwrap_or(0);
-        #[expect(
-            clippy::indexing_slicing,
-            reason = "the index is a remainder by the length"
-        )]
+        #[expect(clippy::indexing_slicing, reason = "the index is a remainder by the length")]
         &mut self.buckets[index]
     }
 
@@ -328,8 +291,7 @@ impl Lateness {
     }
 
     fn settled(&self, now: MediaTime) -> bool {
-        self.first
-            .is_some_and(|first| now - first >= MediaTime::from_millis(500))
+        self.first.is_some_and(|first| now - first >= MediaTime::from_millis(500))
             && now - self.fell >= MediaTime::from_millis(300)
     }
 }

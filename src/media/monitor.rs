@@ -161,8 +161,14 @@ impl Monitor {
             return;
         }
         let id = destination.id;
-        let (control, feed) =
-            Egress::spawn(destination, self.show.on, self.parts.clock, &Handle::current(), &self.parts.tracker, &self.parts.token);
+        let (control, feed) = Egress::spawn(
+            destination,
+            self.show.on,
+            self.parts.clock,
+            &Handle::current(),
+            &self.parts.tracker,
+            &self.parts.token,
+        );
         if self.parts.orders.try_send(Order::AddFeed(id, feed)).is_err() {
             tracing::error!("the programme takes no orders");
         }
@@ -193,11 +199,9 @@ impl Monitor {
         for gauge in &gauges {
             self.watch(gauge, &published, now, regular).await;
         }
-        let inputs = gauges
-            .iter()
-            .map(|gauge| (gauge.connection.clone(), self.input_status(gauge, now)))
-            .collect();
-        let destinations = self.destinations.iter().map(|(id, control)| (*id, control.status().borrow().clone())).collect();
+        let inputs = gauges.iter().map(|gauge| (gauge.connection.clone(), self.input_status(gauge, now))).collect();
+        let destinations =
+            self.destinations.iter().map(|(id, control)| (*id, control.status().borrow().clone())).collect();
         let mut program = published.program.clone();
         program.show = self.show.on;
         let status = MediaStatus { program, inputs, destinations };
@@ -249,7 +253,11 @@ impl Monitor {
             watched.ready_said = true;
             events.push(MediaEvent::Ready(id()));
         }
-        let progress = if gauge.last_video.load(Relaxed) >= 0 { gauge.keyframes.load(Relaxed) } else { gauge.sounds.load(Relaxed) };
+        let progress = if gauge.last_video.load(Relaxed) >= 0 {
+            gauge.keyframes.load(Relaxed)
+        } else {
+            gauge.sounds.load(Relaxed)
+        };
         let on_air = published.on_air.as_ref() == Some(&gauge.connection);
         if ready && !on_air {
             let silence = now.as_micros() - gauge.last();
@@ -258,7 +266,9 @@ impl Monitor {
             if !stalled {
                 watched.stalled_at = None;
                 // 1.5 s at least, for sources with a picture a second.
-                if silence > i64::try_from(self.parts.latency.max(Duration::from_millis(1500)).as_micros()).unwrap_or(i64::MAX) {
+                if silence
+                    > i64::try_from(self.parts.latency.max(Duration::from_millis(1500)).as_micros()).unwrap_or(i64::MAX)
+                {
                     gauge.stalled.store(true, Relaxed);
                     watched.stalled_at = Some(progress);
                     events.push(MediaEvent::Stalled(id()));
@@ -317,7 +327,8 @@ impl Monitor {
             jitter_ms: f64::from(gauge.jitter.load(Relaxed)) / 1000.0,
             width: avc.map(|avc| avc.width),
             height: avc.map(|avc| avc.height),
-            video_codec: avc.map(|avc| format!("H.264 {} {}.{}", profile_name(avc.profile), avc.level / 10, avc.level % 10)),
+            video_codec: avc
+                .map(|avc| format!("H.264 {} {}.{}", profile_name(avc.profile), avc.level / 10, avc.level % 10)),
             audio_codec: aac.map(|aac| {
                 let channels = match aac.channels {
                     1 => "mono".to_owned(),
@@ -326,7 +337,11 @@ impl Monitor {
                 };
                 format!("AAC {} Hz {channels}", aac.sample_rate)
             }),
-            uptime_seconds: if first >= 0 { u64::try_from((now.as_micros() - first) / 1_000_000).unwrap_or(0) } else { 0 },
+            uptime_seconds: if first >= 0 {
+                u64::try_from((now.as_micros() - first) / 1_000_000).unwrap_or(0)
+            } else {
+                0
+            },
             bytes: gauge.video_bytes.load(Relaxed) + gauge.audio_bytes.load(Relaxed),
             cued: gauge.fed.load(Relaxed),
             lost_frames: gauge.lost.load(Relaxed),
@@ -339,7 +354,9 @@ fn advice(gauge: &Gauge, published: &Published, now: Moment) -> Option<String> {
     if gauge.reordered.load(Relaxed) {
         return Some("your encoder reorders pictures too far; set B-frames to 2 or less".to_owned());
     }
-    let since_first = now.since_start().saturating_sub(Duration::from_micros(u64::try_from(gauge.first.load(Relaxed)).unwrap_or(u64::MAX)));
+    let since_first = now
+        .since_start()
+        .saturating_sub(Duration::from_micros(u64::try_from(gauge.first.load(Relaxed)).unwrap_or(u64::MAX)));
     if gauge.pictures.load(Relaxed) > 0 && gauge.keyframes.load(Relaxed) == 0 && since_first > NO_KEYFRAME {
         return Some(
             "your encoder sends no key frames (IDR pictures); set the keyframe interval to 2 s and switch intra refresh off".to_owned(),

@@ -249,7 +249,8 @@ impl Pacer {
     /// Lets go what is due, both tracks in one order.
     fn release(&mut self, time: MediaTime) {
         loop {
-            let due = |queue: &VecDeque<ProgramFrame>| queue.front().map(|frame| frame.frame.dts).filter(|dts| *dts <= time);
+            let due =
+                |queue: &VecDeque<ProgramFrame>| queue.front().map(|frame| frame.frame.dts).filter(|dts| *dts <= time);
             let queue = match (due(&self.video), due(&self.audio)) {
                 (Some(video), Some(audio)) if video <= audio => &mut self.video,
                 (Some(_), None) => &mut self.video,
@@ -371,9 +372,12 @@ impl Writer {
             self.preroll.tags.clear();
             self.preroll_bytes = 0;
             self.preroll.headers.clear();
-            self.preroll.headers.extend([&self.headers.metadata, &self.headers.video, &self.headers.audio].into_iter().flatten().cloned());
+            self.preroll.headers.extend(
+                [&self.headers.metadata, &self.headers.video, &self.headers.audio].into_iter().flatten().cloned(),
+            );
         }
-        self.emit(Tag { kind, time, keyframe, header: false, body: self.block.split().freeze() }, batch);
+        let body = self.block.split().freeze();
+        self.emit(Tag { kind, time, keyframe, header: false, body }, batch);
     }
 
     /// Announces a configuration that is new.
@@ -405,7 +409,8 @@ impl Writer {
     }
 
     fn metadata(&self, gauge: Option<&Arc<Gauge>>) -> MetaData {
-        let mut data = MetaData { encoder: concat!("Motherstream ", env!("CARGO_PKG_VERSION")).to_owned(), ..MetaData::default() };
+        let mut data =
+            MetaData { encoder: concat!("Motherstream ", env!("CARGO_PKG_VERSION")).to_owned(), ..MetaData::default() };
         if let Some(CodecConfig::Avc(avc)) = self.video.as_deref() {
             (data.width, data.height) = (Some(avc.width), Some(avc.height));
             data.frame_rate = match gauge {

@@ -47,12 +47,7 @@ impl Switcher {
         }
     }
 
-    fn input_sound_step(
-        &mut self,
-        serial: u64,
-        horizon: MediaTime,
-        out: &mut Vec<ProgramFrame>,
-    ) -> bool {
+    fn input_sound_step(&mut self, serial: u64, horizon: MediaTime, out: &mut Vec<ProgramFrame>) -> bool {
         let end = self.audio.end;
         let Some(input) = self.inputs.iter_mut().find(|input| input.serial == serial) else {
             self.hear(On::Slate);
@@ -75,11 +70,7 @@ impl Switcher {
                 };
                 let at = due.max(end - MediaTime::from_micros(sound.duration.as_micros() / 2));
                 out.push(ProgramFrame {
-                    frame: Frame {
-                        dts: at,
-                        pts: at,
-                        ..sound.frame
-                    },
+                    frame: Frame { dts: at, pts: at, ..sound.frame },
                     source: Source::Input(input.id.clone()),
                     splice: std::mem::take(&mut self.audio.splice),
                 });
@@ -97,9 +88,7 @@ impl Switcher {
 
     /// The on-air input, if its sound was missing and enough of it is here again.
     fn sound_to_return(&self, now: MediaTime) -> Option<u64> {
-        let serial = self
-            .selected
-            .filter(|_| !self.forced && self.audio.changes.is_empty())?;
+        let serial = self.selected.filter(|_| !self.forced && self.audio.changes.is_empty())?;
         let input = self.input(serial)?;
         if !self.is_bound(serial) && !input.settled(now) {
             return None;
@@ -126,11 +115,7 @@ impl Switcher {
     fn emit_slate_sound(&mut self, out: &mut Vec<ProgramFrame>) {
         let audio = &mut self.audio;
         let at = audio.end;
-        let Some(payload) = self
-            .slate
-            .sounds
-            .get(audio.slate_next % self.slate.sounds.len().max(1))
-        else {
+        let Some(payload) = self.slate.sounds.get(audio.slate_next % self.slate.sounds.len().max(1)) else {
             audio.end = at + MediaTime::from_micros(SLATE_SOUND);
             return;
         };
@@ -148,7 +133,6 @@ impl Switcher {
         });
         audio.slate_next += 1;
         // 21333.3 us: every third frame is a microsecond longer.
-        audio.end = at
-            + MediaTime::from_micros(SLATE_SOUND + i64::from(audio.slate_next.is_multiple_of(3)));
+        audio.end = at + MediaTime::from_micros(SLATE_SOUND + i64::from(audio.slate_next.is_multiple_of(3)));
     }
 }

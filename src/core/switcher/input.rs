@@ -96,27 +96,19 @@ impl Input {
 
     /// Takes a frame into the ring.
     pub(super) fn push(&mut self, frame: Frame, arrival: MediaTime) {
-        let place =
-            match self
-                .timeline
-                .place(frame.track, frame.dts, frame.pts, frame.keyframe, arrival)
-            {
-                Ok(place) => place,
-                Err(problem) => {
-                    self.problem = Some(problem);
-                    return;
-                }
-            };
+        let place = match self.timeline.place(frame.track, frame.dts, frame.pts, frame.keyframe, arrival) {
+            Ok(place) => place,
+            Err(problem) => {
+                self.problem = Some(problem);
+                return;
+            }
+        };
         self.bytes += frame.payload.len();
         match frame.track {
             Track::Audio => {
                 self.audio_seen = true;
                 let duration = sound_duration(&frame);
-                self.audio.push_back(Sound {
-                    place,
-                    frame,
-                    duration,
-                });
+                self.audio.push_back(Sound { place, frame, duration });
             }
             Track::Video => {
                 self.video_seen = true;
@@ -137,23 +129,14 @@ impl Input {
             earlier.clean = false;
         }
         let clean = frame.keyframe || place.pts > self.latest_pts;
-        self.video.push_back(Picture {
-            place,
-            frame,
-            shown_before: self.latest_pts,
-            clean,
-        });
+        self.video.push_back(Picture { place, frame, shown_before: self.latest_pts, clean });
         self.latest_pts = self.latest_pts.max(place.pts);
         self.newest_sent = place.sent;
     }
 
     /// Over the bound: keep what follows the newest key frame, or nothing.
     fn shrink(&mut self) {
-        let newest = self
-            .video
-            .iter()
-            .rposition(|picture| picture.frame.keyframe)
-            .filter(|at| *at > 0);
+        let newest = self.video.iter().rposition(|picture| picture.frame.keyframe).filter(|at| *at > 0);
         self.drop_pictures(newest.unwrap_or(self.video.len()));
         let from = self.video.front().map(|picture| picture.place.pts);
         self.drop_sound_before(from.unwrap_or(MediaTime::from_micros(i64::MAX)));
@@ -169,11 +152,7 @@ impl Input {
     }
 
     fn drop_sound_before(&mut self, pts: MediaTime) {
-        while self
-            .audio
-            .front()
-            .is_some_and(|sound| sound.place.pts < pts)
-        {
+        while self.audio.front().is_some_and(|sound| sound.place.pts < pts) {
             self.pop_sound();
         }
     }
@@ -195,12 +174,7 @@ impl Input {
     ///
     /// A clean point is certain once a picture was *sent* at or after everything shown before it: nothing is shown before it is decoded.
     pub(super) fn group(&self) -> Option<usize> {
-        self.video
-            .iter()
-            .enumerate()
-            .skip(1)
-            .find(|(_, picture)| self.is_clean(picture))
-            .map(|(at, _)| at)
+        self.video.iter().enumerate().skip(1).find(|(_, picture)| self.is_clean(picture)).map(|(at, _)| at)
     }
 
     fn is_clean(&self, picture: &Picture) -> bool {
@@ -209,12 +183,7 @@ impl Input {
 
     /// Whether the picture at `at` is an IDR to enter at: one whose group is complete.
     fn is_entry(&self, at: usize, picture: &Picture) -> bool {
-        picture.frame.keyframe
-            && self
-                .video
-                .iter()
-                .skip(at + 1)
-                .any(|later| self.is_clean(later))
+        picture.frame.keyframe && self.video.iter().skip(at + 1).any(|later| self.is_clean(later))
     }
 
     /// Where the offset should be: the latest track's least lateness, the programme's buffer and the composition delay.
@@ -223,13 +192,7 @@ impl Input {
     }
 
     /// Lets the offset follow: freely while nothing of this input is on air, else by at most 1 ms a second.
-    pub(super) fn follow(
-        &mut self,
-        now: MediaTime,
-        passed: MediaTime,
-        latency: MediaTime,
-        bound: bool,
-    ) {
+    pub(super) fn follow(&mut self, now: MediaTime, passed: MediaTime, latency: MediaTime, bound: bool) {
         let Some(wanted) = self.wanted_offset(now, latency) else {
             return;
         };
@@ -238,9 +201,7 @@ impl Input {
                 let difference = wanted - offset;
                 if difference.abs() > SLEW_FROM {
                     let most = (passed.as_micros() / SLEW_DIVISOR).max(0);
-                    self.offset = Some(
-                        offset + MediaTime::from_micros(difference.as_micros().clamp(-most, most)),
-                    );
+                    self.offset = Some(offset + MediaTime::from_micros(difference.as_micros().clamp(-most, most)));
                 }
             }
             _ => {
@@ -253,8 +214,7 @@ impl Input {
     /// The offset to enter it anew with, if the source runs so fast that its ring grows.
     pub(super) fn runs_ahead(&self, now: MediaTime, latency: MediaTime) -> Option<MediaTime> {
         let wanted = self.wanted_offset(now, latency)?;
-        (wanted + self.lag + REENTER_AHEAD < self.offset? && self.timeline.settled(now))
-            .then_some(wanted)
+        (wanted + self.lag + REENTER_AHEAD < self.offset? && self.timeline.settled(now)).then_some(wanted)
     }
 
     /// Sets the offset to what the arrivals say, on air or not: its pictures come too late for the old one.
@@ -287,9 +247,7 @@ impl Input {
     pub(super) fn trim(&mut self, limit: MediaTime, video_on_air: bool, audio_on_air: bool) {
         let offset = self.offset;
         if !video_on_air {
-            let due = |picture: &Picture| {
-                offset.is_some_and(|offset| picture.place.dts + offset <= limit)
-            };
+            let due = |picture: &Picture| offset.is_some_and(|offset| picture.place.dts + offset <= limit);
             let keep = self
                 .video
                 .iter()
@@ -309,11 +267,7 @@ impl Input {
     }
 
     /// The first key frame that is due at or after `from` with the given offset.
-    pub(super) fn keyframe_from(
-        &self,
-        from: MediaTime,
-        offset: MediaTime,
-    ) -> Option<(usize, MediaTime)> {
+    pub(super) fn keyframe_from(&self, from: MediaTime, offset: MediaTime) -> Option<(usize, MediaTime)> {
         self.video
             .iter()
             .enumerate()
@@ -346,9 +300,9 @@ impl Input {
 /// How long a frame of AAC sounds.
 fn sound_duration(frame: &Frame) -> MediaTime {
     match frame.config.as_ref() {
-        CodecConfig::Aac(aac) if aac.sample_rate > 0 => MediaTime::from_micros(
-            i64::from(aac.frame_samples) * 1_000_000 / i64::from(aac.sample_rate),
-        ),
+        CodecConfig::Aac(aac) if aac.sample_rate > 0 => {
+            MediaTime::from_micros(i64::from(aac.frame_samples) * 1_000_000 / i64::from(aac.sample_rate))
+        }
         _ => MediaTime::from_millis(21),
     }
 }

@@ -33,23 +33,13 @@ fn avc() -> Arc<CodecConfig> {
 }
 
 fn aac(sample_rate: u32) -> Arc<CodecConfig> {
-    Arc::new(CodecConfig::Aac(AacConfig {
-        record: Bytes::new(),
-        sample_rate,
-        channels: 2,
-        frame_samples: 1024,
-    }))
+    Arc::new(CodecConfig::Aac(AacConfig { record: Bytes::new(), sample_rate, channels: 2, frame_samples: 1024 }))
 }
 
 fn slate() -> SlateLoop {
     SlateLoop {
         video: avc(),
-        pictures: (0..60)
-            .map(|at| SlatePicture {
-                payload: Bytes::from_static(b"slate"),
-                keyframe: at == 0,
-            })
-            .collect(),
+        pictures: (0..60).map(|at| SlatePicture { payload: Bytes::from_static(b"slate"), keyframe: at == 0 }).collect(),
         picture_duration: MediaTime::from_micros(33_333),
         audio: aac(48_000),
         sounds: vec![Bytes::from_static(b"silence"); 94],
@@ -57,11 +47,7 @@ fn slate() -> SlateLoop {
 }
 
 fn settings(latency_ms: i64) -> SwitcherSettings {
-    SwitcherSettings {
-        latency: ms(latency_ms),
-        horizon: ms(100),
-        max_input_bytes: 20_000_000,
-    }
+    SwitcherSettings { latency: ms(latency_ms), horizon: ms(100), max_input_bytes: 20_000_000 }
 }
 
 /// A made-up encoder. Its payloads carry the display number of the picture, or the number of the frame of sound.
@@ -110,9 +96,7 @@ impl Source {
         let mut frames = Vec::new();
         let (video, audio) = (avc(), aac(self.sample_rate));
         let seconds = (until - self.start).max(0) as f64 / 1e6;
-        let wrap = |millis: f64| {
-            MediaTime::from_millis((millis.round() as i64 + self.raw).rem_euclid(1 << 32))
-        };
+        let wrap = |millis: f64| MediaTime::from_millis((millis.round() as i64 + self.raw).rem_euclid(1 << 32));
         if self.video {
             let delay = if self.b_frames > 0 { 1.0 } else { 0.0 };
             let count = (seconds * self.fps * self.rate) as u32;
@@ -179,11 +163,7 @@ fn display_number(in_gop: u32, gop: u32, b_frames: u32) -> (u32, bool) {
     let (number, place) = ((in_gop - 1) / group, (in_gop - 1) % group);
     let first = 1 + number * group;
     let size = group.min(gop - first);
-    let display = if place == 0 {
-        first + size - 1
-    } else {
-        first + place - 1
-    };
+    let display = if place == 0 { first + size - 1 } else { first + place - 1 };
     (display, false)
 }
 
@@ -224,8 +204,7 @@ fn run(
     }
     arrivals.sort_by_key(|(arrival, ..)| *arrival);
     acts.sort_by_key(|(when, _)| *when);
-    let (mut out, mut events, mut decided, mut most_ring_bytes) =
-        (Vec::new(), Vec::new(), Vec::new(), 0);
+    let (mut out, mut events, mut decided, mut most_ring_bytes) = (Vec::new(), Vec::new(), Vec::new(), 0);
     let (mut arrivals, mut acts) = (arrivals.into_iter().peekable(), acts.into_iter().peekable());
     let mut takes = 0;
     let mut now = 0;
@@ -242,8 +221,7 @@ fn run(
                 Act::Force(on) => switcher.force_slate(on),
             }
         }
-        while let Some((arrival, index, frame)) = arrivals.next_if(|(arrival, ..)| *arrival <= now)
-        {
+        while let Some((arrival, index, frame)) = arrivals.next_if(|(arrival, ..)| *arrival <= now) {
             switcher.push(&sources[index].id, frame, at(arrival));
         }
         let mut new_events = Vec::new();
@@ -253,20 +231,12 @@ fn run(
         most_ring_bytes = most_ring_bytes.max(switcher.ring_bytes());
         now += TICK;
     }
-    Run {
-        sources,
-        out,
-        events,
-        decided,
-        most_ring_bytes,
-    }
+    Run { sources, out, events, decided, most_ring_bytes }
 }
 
 impl Run {
     fn track(&self, track: Track) -> impl Iterator<Item = &ProgramFrame> {
-        self.out
-            .iter()
-            .filter(move |frame| frame.frame.track == track)
+        self.out.iter().filter(move |frame| frame.frame.track == track)
     }
 
     fn source(&self, frame: &ProgramFrame) -> Option<&Source> {
@@ -277,8 +247,7 @@ impl Run {
     }
 
     fn period(&self, frame: &ProgramFrame) -> f64 {
-        self.source(frame)
-            .map_or(1000.0 / 30.0, |source| 1000.0 / source.fps)
+        self.source(frame).map_or(1000.0 / 30.0, |source| 1000.0 / source.fps)
     }
 
     /// Everything that must hold whatever happens.
@@ -323,10 +292,7 @@ impl Run {
         }
         let audio: Vec<_> = self.track(Track::Audio).collect();
         for pair in audio.windows(2) {
-            assert!(
-                pair[1].frame.dts > pair[0].frame.dts,
-                "sound runs back: {pair:?}"
-            );
+            assert!(pair[1].frame.dts > pair[0].frame.dts, "sound runs back: {pair:?}");
             let step = (pair[1].frame.dts - pair[0].frame.dts).as_micros();
             assert!(step <= 150_000, "hole of {step} us in the sound: {pair:?}");
         }
@@ -338,24 +304,11 @@ impl Run {
         };
         let numbers: BTreeMap<u32, MediaTime> = run
             .iter()
-            .map(|frame| {
-                (
-                    u32::from_be_bytes(frame.frame.payload[..4].try_into().unwrap()),
-                    frame.frame.pts,
-                )
-            })
+            .map(|frame| (u32::from_be_bytes(frame.frame.payload[..4].try_into().unwrap()), frame.frame.pts))
             .collect();
         assert_eq!(numbers.len(), run.len(), "a picture twice");
-        let (first, last) = (
-            *numbers.keys().next().unwrap(),
-            *numbers.keys().last().unwrap(),
-        );
-        assert_eq!(
-            numbers.len() as u32,
-            last - first + 1,
-            "pictures {first} to {last} of {:?} have holes",
-            source.id
-        );
+        let (first, last) = (*numbers.keys().next().unwrap(), *numbers.keys().last().unwrap());
+        assert_eq!(numbers.len() as u32, last - first + 1, "pictures {first} to {last} of {:?} have holes", source.id);
         let mut times: Vec<_> = numbers.values().copied().collect();
         times.sort();
         assert!(times.iter().eq(numbers.values()), "shown out of order");
@@ -370,37 +323,26 @@ impl Run {
                 .filter(|frame| frame.source == super::Source::Input(source.id.clone()))
                 .filter(|frame| (from..to).contains(&frame.frame.dts.as_micros()))
                 .map(|frame| {
-                    frame.frame.pts.as_micros() as f64 / 1000.0
-                        - source.shown_at(track, &frame.frame.payload) * 1000.0
+                    frame.frame.pts.as_micros() as f64 / 1000.0 - source.shown_at(track, &frame.frame.payload) * 1000.0
                 })
                 .collect();
             assert!(!offsets.is_empty(), "no {track:?}");
-            (
-                offsets.iter().copied().fold(f64::MAX, f64::min),
-                offsets.iter().copied().fold(f64::MIN, f64::max),
-            )
+            (offsets.iter().copied().fold(f64::MAX, f64::min), offsets.iter().copied().fold(f64::MIN, f64::max))
         };
         let (video, audio) = (offset(Track::Video), offset(Track::Audio));
         (video.1 - audio.0).abs().max((audio.1 - video.0).abs())
     }
 
     fn share(&self, track: Track, source: Option<usize>, from: i64, to: i64) -> f64 {
-        let wanted = source.map_or(super::Source::Slate, |source| {
-            super::Source::Input(self.sources[source].id.clone())
-        });
-        let all: Vec<_> = self
-            .track(track)
-            .filter(|frame| (from..to).contains(&frame.frame.dts.as_micros()))
-            .collect();
+        let wanted =
+            source.map_or(super::Source::Slate, |source| super::Source::Input(self.sources[source].id.clone()));
+        let all: Vec<_> = self.track(track).filter(|frame| (from..to).contains(&frame.frame.dts.as_micros())).collect();
         all.iter().filter(|frame| frame.source == wanted).count() as f64 / all.len().max(1) as f64
     }
 }
 
 fn two(a: Source, b: Source) -> (Switcher, Vec<Source>) {
-    (
-        Switcher::new(settings(1500), slate(), Moment::ZERO),
-        vec![a, b],
-    )
+    (Switcher::new(settings(1500), slate(), Moment::ZERO), vec![a, b])
 }
 
 const SECOND: i64 = 1_000_000;
@@ -408,13 +350,7 @@ const SECOND: i64 = 1_000_000;
 #[test]
 fn slate_alone_is_steady() {
     let mut switcher = Switcher::new(settings(1500), slate(), Moment::ZERO);
-    let run = run(
-        &mut switcher,
-        vec![],
-        vec![],
-        5 * SECOND,
-        |_, arrival, _| Some(arrival),
-    );
+    let run = run(&mut switcher, vec![], vec![], 5 * SECOND, |_, arrival, _| Some(arrival));
     run.assert_sound();
     assert!(run.track(Track::Video).count() >= 150);
     assert!(run.track(Track::Audio).count() >= 234);
@@ -422,69 +358,21 @@ fn slate_alone_is_steady() {
 
 #[test]
 fn planned_take_cuts_at_the_next_key_frame_without_a_gap() {
-    let a = Source {
-        gop: 30,
-        ..Source::new("a", 100_000)
-    };
-    let b = Source {
-        fps: 25.0,
-        b_frames: 2,
-        gop: 50,
-        sample_rate: 44_100,
-        ..Source::new("b", 333_000)
-    };
+    let a = Source { gop: 30, ..Source::new("a", 100_000) };
+    let b = Source { fps: 25.0, b_frames: 2, gop: 50, sample_rate: 44_100, ..Source::new("b", 333_000) };
     let (mut switcher, sources) = two(a, b);
     let acts = vec![
         (0, Act::Cue(0)),
         (0, Act::Cue(1)),
-        (
-            SECOND,
-            Act::Take {
-                source: 0,
-                urgent: false,
-            },
-        ),
-        (
-            8 * SECOND,
-            Act::Take {
-                source: 1,
-                urgent: false,
-            },
-        ),
-        (
-            14 * SECOND,
-            Act::Take {
-                source: 0,
-                urgent: false,
-            },
-        ),
+        (SECOND, Act::Take { source: 0, urgent: false }),
+        (8 * SECOND, Act::Take { source: 1, urgent: false }),
+        (14 * SECOND, Act::Take { source: 0, urgent: false }),
     ];
-    let run = run(
-        &mut switcher,
-        sources,
-        acts,
-        20 * SECOND,
-        |_, arrival, _| Some(arrival),
-    );
+    let run = run(&mut switcher, sources, acts, 20 * SECOND, |_, arrival, _| Some(arrival));
     run.assert_sound();
-    assert_eq!(
-        run.events
-            .iter()
-            .filter(|(_, event)| matches!(event, SwitchEvent::Taken(_)))
-            .count(),
-        3
-    );
-    assert!(
-        !run.events
-            .iter()
-            .any(|(_, event)| matches!(event, SwitchEvent::Stalled(_))),
-        "{:?}",
-        run.events
-    );
-    assert!(
-        run.share(Track::Video, None, 4 * SECOND, 20 * SECOND) < f64::EPSILON,
-        "no slate in between"
-    );
+    assert_eq!(run.events.iter().filter(|(_, event)| matches!(event, SwitchEvent::Taken(_))).count(), 3);
+    assert!(!run.events.iter().any(|(_, event)| matches!(event, SwitchEvent::Stalled(_))), "{:?}", run.events);
+    assert!(run.share(Track::Video, None, 4 * SECOND, 20 * SECOND) < f64::EPSILON, "no slate in between");
     assert!(run.lip_sync(0, 4 * SECOND, 8 * SECOND) < 30.0);
     assert!(run.lip_sync(1, 11 * SECOND, 14 * SECOND) < 30.0);
     assert!(run.lip_sync(0, 17 * SECOND, 20 * SECOND) < 30.0);
@@ -492,40 +380,17 @@ fn planned_take_cuts_at_the_next_key_frame_without_a_gap() {
 
 #[test]
 fn dead_input_is_replaced_at_once_by_a_cued_one() {
-    let (mut switcher, sources) = two(
-        Source::new("a", 0),
-        Source {
-            fps: 25.0,
-            b_frames: 2,
-            ..Source::new("b", 0)
-        },
-    );
+    let (mut switcher, sources) = two(Source::new("a", 0), Source { fps: 25.0, b_frames: 2, ..Source::new("b", 0) });
     let acts = vec![
         (0, Act::Cue(0)),
         (0, Act::Cue(1)),
-        (
-            SECOND,
-            Act::Take {
-                source: 0,
-                urgent: false,
-            },
-        ),
+        (SECOND, Act::Take { source: 0, urgent: false }),
         (7 * SECOND, Act::End(0)),
-        (
-            7 * SECOND,
-            Act::Take {
-                source: 1,
-                urgent: true,
-            },
-        ),
+        (7 * SECOND, Act::Take { source: 1, urgent: true }),
     ];
-    let run = run(
-        &mut switcher,
-        sources,
-        acts,
-        14 * SECOND,
-        |source, arrival, _| (source == 1 || arrival < 7 * SECOND).then_some(arrival),
-    );
+    let run = run(&mut switcher, sources, acts, 14 * SECOND, |source, arrival, _| {
+        (source == 1 || arrival < 7 * SECOND).then_some(arrival)
+    });
     run.assert_sound();
     assert!(run.share(Track::Video, None, 4 * SECOND, 14 * SECOND) < f64::EPSILON);
     assert!(run.share(Track::Video, Some(1), 9 * SECOND, 14 * SECOND) > 0.99);
@@ -534,22 +399,9 @@ fn dead_input_is_replaced_at_once_by_a_cued_one() {
 #[test]
 fn short_stall_is_never_seen() {
     let (mut switcher, sources) = two(Source::new("a", 0), Source::new("b", 0));
-    let acts = vec![
-        (0, Act::Cue(0)),
-        (
-            SECOND,
-            Act::Take {
-                source: 0,
-                urgent: false,
-            },
-        ),
-    ];
+    let acts = vec![(0, Act::Cue(0)), (SECOND, Act::Take { source: 0, urgent: false })];
     let stall = |_: usize, arrival: i64, _: &Frame| {
-        Some(if (6 * SECOND..7_300_000).contains(&arrival) {
-            7_300_000
-        } else {
-            arrival
-        })
+        Some(if (6 * SECOND..7_300_000).contains(&arrival) { 7_300_000 } else { arrival })
     };
     let run = run(&mut switcher, sources, acts, 12 * SECOND, stall);
     run.assert_sound();
@@ -559,56 +411,25 @@ fn short_stall_is_never_seen() {
 
 #[test]
 fn long_stall_is_filled_and_the_input_returns_at_its_next_idr() {
-    let (mut switcher, sources) = two(
-        Source {
-            b_frames: 2,
-            ..Source::new("a", 0)
-        },
-        Source::new("b", 0),
-    );
-    let acts = vec![
-        (0, Act::Cue(0)),
-        (
-            SECOND,
-            Act::Take {
-                source: 0,
-                urgent: false,
-            },
-        ),
-    ];
+    let (mut switcher, sources) = two(Source { b_frames: 2, ..Source::new("a", 0) }, Source::new("b", 0));
+    let acts = vec![(0, Act::Cue(0)), (SECOND, Act::Take { source: 0, urgent: false })];
     // A stopped process that goes on: everything of the stall comes in one burst.
     let stall = |_: usize, arrival: i64, _: &Frame| {
-        Some(if (6 * SECOND..16 * SECOND).contains(&arrival) {
-            16 * SECOND
-        } else {
-            arrival
-        })
+        Some(if (6 * SECOND..16 * SECOND).contains(&arrival) { 16 * SECOND } else { arrival })
     };
     let run = run(&mut switcher, sources, acts, 26 * SECOND, stall);
     run.assert_sound();
     assert!(run.share(Track::Video, None, 8 * SECOND, 16 * SECOND) > 0.99);
-    assert!(
-        run.share(Track::Video, Some(0), 21 * SECOND, 26 * SECOND) > 0.99,
-        "{:?}",
-        run.events
-    );
+    assert!(run.share(Track::Video, Some(0), 21 * SECOND, 26 * SECOND) > 0.99, "{:?}", run.events);
     assert!(run.share(Track::Audio, Some(0), 21 * SECOND, 26 * SECOND) > 0.99);
     assert!(run.lip_sync(0, 21 * SECOND, 26 * SECOND) < 30.0);
     // The lag of the stall is not kept.
     let last = run.track(Track::Video).last().unwrap();
-    let late = last.frame.pts.as_micros() as f64 / 1e6
-        - run.sources[0].shown_at(Track::Video, &last.frame.payload);
+    let late = last.frame.pts.as_micros() as f64 / 1e6 - run.sources[0].shown_at(Track::Video, &last.frame.payload);
     assert!(late < 2.0, "{late}");
     let kinds: Vec<_> = run.events.iter().map(|(_, event)| event).collect();
     assert!(
-        matches!(
-            kinds[..],
-            [
-                SwitchEvent::Taken(_),
-                SwitchEvent::Stalled(_),
-                SwitchEvent::Recovered(_)
-            ]
-        ),
+        matches!(kinds[..], [SwitchEvent::Taken(_), SwitchEvent::Stalled(_), SwitchEvent::Recovered(_)]),
         "{kinds:?}"
     );
 }
@@ -616,19 +437,9 @@ fn long_stall_is_filled_and_the_input_returns_at_its_next_idr() {
 #[test]
 fn picture_that_fails_leaves_the_sound_on_and_comes_back_in_step() {
     let (mut switcher, sources) = two(Source::new("a", 0), Source::new("b", 0));
-    let acts = vec![
-        (0, Act::Cue(0)),
-        (
-            SECOND,
-            Act::Take {
-                source: 0,
-                urgent: false,
-            },
-        ),
-    ];
+    let acts = vec![(0, Act::Cue(0)), (SECOND, Act::Take { source: 0, urgent: false })];
     let stall = |_: usize, arrival: i64, frame: &Frame| {
-        (frame.track == Track::Audio || !(6 * SECOND..12 * SECOND).contains(&arrival))
-            .then_some(arrival)
+        (frame.track == Track::Audio || !(6 * SECOND..12 * SECOND).contains(&arrival)).then_some(arrival)
     };
     let run = run(&mut switcher, sources, acts, 20 * SECOND, stall);
     run.assert_sound();
@@ -641,19 +452,9 @@ fn picture_that_fails_leaves_the_sound_on_and_comes_back_in_step() {
 #[test]
 fn sound_that_fails_is_silence_under_the_picture_and_comes_back_in_step() {
     let (mut switcher, sources) = two(Source::new("a", 0), Source::new("b", 0));
-    let acts = vec![
-        (0, Act::Cue(0)),
-        (
-            SECOND,
-            Act::Take {
-                source: 0,
-                urgent: false,
-            },
-        ),
-    ];
+    let acts = vec![(0, Act::Cue(0)), (SECOND, Act::Take { source: 0, urgent: false })];
     let stall = |_: usize, arrival: i64, frame: &Frame| {
-        (frame.track == Track::Video || !(6 * SECOND..12 * SECOND).contains(&arrival))
-            .then_some(arrival)
+        (frame.track == Track::Video || !(6 * SECOND..12 * SECOND).contains(&arrival)).then_some(arrival)
     };
     let run = run(&mut switcher, sources, acts, 20 * SECOND, stall);
     run.assert_sound();
@@ -661,41 +462,15 @@ fn sound_that_fails_is_silence_under_the_picture_and_comes_back_in_step() {
     assert!(run.share(Track::Audio, None, 8 * SECOND, 13 * SECOND) > 0.99);
     assert!(run.share(Track::Audio, Some(0), 16 * SECOND, 20 * SECOND) > 0.99);
     assert!(run.lip_sync(0, 16 * SECOND, 20 * SECOND) < 30.0);
-    assert!(
-        run.events
-            .iter()
-            .any(|(_, event)| matches!(event, SwitchEvent::Recovered(_)))
-    );
+    assert!(run.events.iter().any(|(_, event)| matches!(event, SwitchEvent::Recovered(_))));
 }
 
 #[test]
 fn wrap_of_the_time_stamps_is_not_seen() {
     for raw in [0xFF_FFFF - 5_000, (1 << 32) - 5_000] {
-        let (mut switcher, sources) = two(
-            Source {
-                raw,
-                b_frames: 2,
-                ..Source::new("a", 0)
-            },
-            Source::new("b", 0),
-        );
-        let acts = vec![
-            (0, Act::Cue(0)),
-            (
-                SECOND,
-                Act::Take {
-                    source: 0,
-                    urgent: false,
-                },
-            ),
-        ];
-        let run = run(
-            &mut switcher,
-            sources,
-            acts,
-            12 * SECOND,
-            |_, arrival, _| Some(arrival),
-        );
+        let (mut switcher, sources) = two(Source { raw, b_frames: 2, ..Source::new("a", 0) }, Source::new("b", 0));
+        let acts = vec![(0, Act::Cue(0)), (SECOND, Act::Take { source: 0, urgent: false })];
+        let run = run(&mut switcher, sources, acts, 12 * SECOND, |_, arrival, _| Some(arrival));
         run.assert_sound();
         assert!(run.share(Track::Video, Some(0), 4 * SECOND, 12 * SECOND) > 0.999);
         assert!(run.lip_sync(0, 4 * SECOND, 12 * SECOND) < 30.0);
@@ -705,23 +480,8 @@ fn wrap_of_the_time_stamps_is_not_seen() {
 #[test]
 fn clock_that_jumps_or_restarts_is_continued() {
     for jump in [3_600_000, -3_000, -1_000_000, 5_000, 60_000] {
-        let (mut switcher, mut sources) = two(
-            Source {
-                b_frames: 2,
-                ..Source::new("a", 0)
-            },
-            Source::new("b", 0),
-        );
-        let acts = vec![
-            (0, Act::Cue(0)),
-            (
-                SECOND,
-                Act::Take {
-                    source: 0,
-                    urgent: false,
-                },
-            ),
-        ];
+        let (mut switcher, mut sources) = two(Source { b_frames: 2, ..Source::new("a", 0) }, Source::new("b", 0));
+        let acts = vec![(0, Act::Cue(0)), (SECOND, Act::Take { source: 0, urgent: false })];
         // Two sources under one name: the second one's clock stands elsewhere.
         sources[0].raw = 10_000_000;
         let mut jumped = Switcher::new(settings(1500), slate(), Moment::ZERO);
@@ -731,10 +491,8 @@ fn clock_that_jumps_or_restarts_is_continued() {
         let mut frames: Vec<_> = sources[0].frames(20 * SECOND);
         for (arrival, frame) in &mut frames {
             if *arrival >= 8 * SECOND {
-                frame.dts =
-                    MediaTime::from_millis((frame.dts.as_millis() + jump).rem_euclid(1 << 32));
-                frame.pts =
-                    MediaTime::from_millis((frame.pts.as_millis() + jump).rem_euclid(1 << 32));
+                frame.dts = MediaTime::from_millis((frame.dts.as_millis() + jump).rem_euclid(1 << 32));
+                frame.pts = MediaTime::from_millis((frame.pts.as_millis() + jump).rem_euclid(1 << 32));
             }
         }
         let mut frames = frames.into_iter().peekable();
@@ -755,22 +513,10 @@ fn clock_that_jumps_or_restarts_is_continued() {
             decided.resize(out.len(), now);
             now += TICK;
         }
-        let run = Run {
-            sources,
-            out,
-            events: vec![],
-            decided,
-            most_ring_bytes: 0,
-        };
+        let run = Run { sources, out, events: vec![], decided, most_ring_bytes: 0 };
         run.assert_sound();
-        assert!(
-            run.share(Track::Video, Some(0), 4 * SECOND, 20 * SECOND) > 0.99,
-            "jump of {jump} ms: {events:?}"
-        );
-        assert!(
-            run.share(Track::Audio, Some(0), 4 * SECOND, 20 * SECOND) > 0.99,
-            "jump of {jump} ms"
-        );
+        assert!(run.share(Track::Video, Some(0), 4 * SECOND, 20 * SECOND) > 0.99, "jump of {jump} ms: {events:?}");
+        assert!(run.share(Track::Audio, Some(0), 4 * SECOND, 20 * SECOND) > 0.99, "jump of {jump} ms");
         assert!(
             run.lip_sync(0, 13 * SECOND, 20 * SECOND) < 45.0,
             "jump of {jump} ms: {}",
@@ -782,36 +528,11 @@ fn clock_that_jumps_or_restarts_is_continued() {
 #[test]
 fn clock_200_ppm_fast_is_followed_for_ten_minutes() {
     for rate in [1.0002, 0.9998] {
-        let (mut switcher, sources) = two(
-            Source {
-                rate,
-                ..Source::new("a", 0)
-            },
-            Source::new("b", 0),
-        );
-        let acts = vec![
-            (0, Act::Cue(0)),
-            (
-                SECOND,
-                Act::Take {
-                    source: 0,
-                    urgent: false,
-                },
-            ),
-        ];
-        let run = run(
-            &mut switcher,
-            sources,
-            acts,
-            600 * SECOND,
-            |_, arrival, _| Some(arrival),
-        );
+        let (mut switcher, sources) = two(Source { rate, ..Source::new("a", 0) }, Source::new("b", 0));
+        let acts = vec![(0, Act::Cue(0)), (SECOND, Act::Take { source: 0, urgent: false })];
+        let run = run(&mut switcher, sources, acts, 600 * SECOND, |_, arrival, _| Some(arrival));
         run.assert_sound();
-        assert!(
-            run.share(Track::Video, Some(0), 4 * SECOND, 600 * SECOND) > 0.9999,
-            "{:?}",
-            run.events
-        );
+        assert!(run.share(Track::Video, Some(0), 4 * SECOND, 600 * SECOND) > 0.9999, "{:?}", run.events);
         assert!(run.lip_sync(0, 597 * SECOND, 600 * SECOND) < 30.0);
         // It still lies a buffer behind live: 120 ms of drift were followed.
         let last = run.track(Track::Video).last().unwrap();
@@ -824,157 +545,51 @@ fn clock_200_ppm_fast_is_followed_for_ten_minutes() {
 #[test]
 fn source_that_runs_fast_or_slow_neither_fills_memory_nor_breaks() {
     for rate in [1.1, 0.9] {
-        let (mut switcher, sources) = two(
-            Source {
-                rate,
-                size: 20_000,
-                ..Source::new("a", 0)
-            },
-            Source::new("b", 0),
-        );
-        let acts = vec![
-            (0, Act::Cue(0)),
-            (
-                SECOND,
-                Act::Take {
-                    source: 0,
-                    urgent: false,
-                },
-            ),
-        ];
-        let run = run(
-            &mut switcher,
-            sources,
-            acts,
-            120 * SECOND,
-            |_, arrival, _| Some(arrival),
-        );
+        let (mut switcher, sources) = two(Source { rate, size: 20_000, ..Source::new("a", 0) }, Source::new("b", 0));
+        let acts = vec![(0, Act::Cue(0)), (SECOND, Act::Take { source: 0, urgent: false })];
+        let run = run(&mut switcher, sources, acts, 120 * SECOND, |_, arrival, _| Some(arrival));
         run.assert_sound();
         assert!(run.most_ring_bytes < 5_000_000, "{}", run.most_ring_bytes);
         let share = run.share(Track::Video, Some(0), 8 * SECOND, 120 * SECOND);
-        assert!(
-            share > if rate > 1.0 { 0.99 } else { 0.6 },
-            "{rate}: {share}, {:?}",
-            run.events
-        );
+        assert!(share > if rate > 1.0 { 0.99 } else { 0.6 }, "{rate}: {share}, {:?}", run.events);
     }
 }
 
 #[test]
 fn sound_only_is_heard_under_the_slate() {
-    let (mut switcher, sources) = two(
-        Source {
-            video: false,
-            ..Source::new("a", 0)
-        },
-        Source::new("b", 0),
-    );
+    let (mut switcher, sources) = two(Source { video: false, ..Source::new("a", 0) }, Source::new("b", 0));
     let acts = vec![
         (0, Act::Cue(0)),
         (0, Act::Cue(1)),
-        (
-            3 * SECOND,
-            Act::Take {
-                source: 0,
-                urgent: false,
-            },
-        ),
-        (
-            8 * SECOND,
-            Act::Take {
-                source: 1,
-                urgent: false,
-            },
-        ),
-        (
-            13 * SECOND,
-            Act::Take {
-                source: 0,
-                urgent: false,
-            },
-        ),
+        (3 * SECOND, Act::Take { source: 0, urgent: false }),
+        (8 * SECOND, Act::Take { source: 1, urgent: false }),
+        (13 * SECOND, Act::Take { source: 0, urgent: false }),
     ];
-    let run = run(
-        &mut switcher,
-        sources,
-        acts,
-        18 * SECOND,
-        |_, arrival, _| Some(arrival),
-    );
+    let run = run(&mut switcher, sources, acts, 18 * SECOND, |_, arrival, _| Some(arrival));
     run.assert_sound();
     assert!(run.share(Track::Audio, Some(0), 5 * SECOND, 8 * SECOND) > 0.99);
     assert!(run.share(Track::Video, None, 5 * SECOND, 8 * SECOND) > 0.99);
     assert!(run.share(Track::Video, Some(1), 11 * SECOND, 13 * SECOND) > 0.99);
     assert!(run.share(Track::Video, None, 14 * SECOND, 18 * SECOND) > 0.99);
-    assert!(
-        !run.events.iter().any(
-            |(_, event)| matches!(event, SwitchEvent::Stalled(id) if *id == run.sources[0].id)
-        )
-    );
+    assert!(!run.events.iter().any(|(_, event)| matches!(event, SwitchEvent::Stalled(id) if *id == run.sources[0].id)));
 }
 
 #[test]
 fn picture_only_has_silence() {
-    let (mut switcher, sources) = two(
-        Source {
-            audio: false,
-            ..Source::new("a", 0)
-        },
-        Source::new("b", 0),
-    );
-    let acts = vec![
-        (0, Act::Cue(0)),
-        (
-            SECOND,
-            Act::Take {
-                source: 0,
-                urgent: false,
-            },
-        ),
-    ];
-    let run = run(
-        &mut switcher,
-        sources,
-        acts,
-        10 * SECOND,
-        |_, arrival, _| Some(arrival),
-    );
+    let (mut switcher, sources) = two(Source { audio: false, ..Source::new("a", 0) }, Source::new("b", 0));
+    let acts = vec![(0, Act::Cue(0)), (SECOND, Act::Take { source: 0, urgent: false })];
+    let run = run(&mut switcher, sources, acts, 10 * SECOND, |_, arrival, _| Some(arrival));
     run.assert_sound();
     assert!(run.share(Track::Video, Some(0), 4 * SECOND, 10 * SECOND) > 0.99);
     assert!((run.share(Track::Audio, None, 0, 10 * SECOND) - 1.0).abs() < f64::EPSILON);
-    assert!(
-        !run.events
-            .iter()
-            .any(|(_, event)| matches!(event, SwitchEvent::Stalled(_)))
-    );
+    assert!(!run.events.iter().any(|(_, event)| matches!(event, SwitchEvent::Stalled(_))));
 }
 
 #[test]
 fn sound_that_comes_seconds_ahead_of_its_picture_stays_in_step() {
-    let (mut switcher, sources) = two(
-        Source {
-            audio_ahead: 3 * SECOND,
-            ..Source::new("a", 0)
-        },
-        Source::new("b", 0),
-    );
-    let acts = vec![
-        (0, Act::Cue(0)),
-        (
-            SECOND,
-            Act::Take {
-                source: 0,
-                urgent: false,
-            },
-        ),
-    ];
-    let run = run(
-        &mut switcher,
-        sources,
-        acts,
-        14 * SECOND,
-        |_, arrival, _| Some(arrival),
-    );
+    let (mut switcher, sources) = two(Source { audio_ahead: 3 * SECOND, ..Source::new("a", 0) }, Source::new("b", 0));
+    let acts = vec![(0, Act::Cue(0)), (SECOND, Act::Take { source: 0, urgent: false })];
+    let run = run(&mut switcher, sources, acts, 14 * SECOND, |_, arrival, _| Some(arrival));
     run.assert_sound();
     assert!(run.share(Track::Video, Some(0), 7 * SECOND, 12 * SECOND) > 0.99);
     assert!(run.share(Track::Audio, Some(0), 7 * SECOND, 12 * SECOND) > 0.99);
@@ -986,78 +601,32 @@ fn forced_slate_covers_and_uncovers() {
     let (mut switcher, sources) = two(Source::new("a", 0), Source::new("b", 0));
     let acts = vec![
         (0, Act::Cue(0)),
-        (
-            SECOND,
-            Act::Take {
-                source: 0,
-                urgent: false,
-            },
-        ),
+        (SECOND, Act::Take { source: 0, urgent: false }),
         (6 * SECOND, Act::Force(true)),
-        (
-            7 * SECOND,
-            Act::Take {
-                source: 1,
-                urgent: true,
-            },
-        ),
+        (7 * SECOND, Act::Take { source: 1, urgent: true }),
         (10 * SECOND, Act::Force(false)),
     ];
-    let run = run(
-        &mut switcher,
-        sources,
-        acts,
-        18 * SECOND,
-        |_, arrival, _| Some(arrival),
-    );
+    let run = run(&mut switcher, sources, acts, 18 * SECOND, |_, arrival, _| Some(arrival));
     run.assert_sound();
     assert!(run.share(Track::Video, None, 6_500_000, 10 * SECOND) > 0.99);
     assert!(run.share(Track::Audio, None, 6_500_000, 10 * SECOND) > 0.99);
     assert!(run.share(Track::Video, Some(1), 14 * SECOND, 18 * SECOND) > 0.99);
-    assert_eq!(
-        run.events
-            .iter()
-            .filter(|(_, event)| matches!(event, SwitchEvent::Taken(_)))
-            .count(),
-        2
-    );
+    assert_eq!(run.events.iter().filter(|(_, event)| matches!(event, SwitchEvent::Taken(_))).count(), 2);
 }
 
 #[test]
 fn long_gop_is_taken_from_the_rings_past_when_it_must_be() {
-    let (mut switcher, sources) = two(
-        Source::new("a", 0),
-        Source {
-            gop: 240,
-            ..Source::new("b", 0)
-        },
-    );
+    let (mut switcher, sources) = two(Source::new("a", 0), Source { gop: 240, ..Source::new("b", 0) });
     let acts = vec![
         (0, Act::Cue(0)),
         (0, Act::Cue(1)),
-        (
-            SECOND,
-            Act::Take {
-                source: 0,
-                urgent: false,
-            },
-        ),
+        (SECOND, Act::Take { source: 0, urgent: false }),
         (13 * SECOND, Act::End(0)),
-        (
-            13 * SECOND,
-            Act::Take {
-                source: 1,
-                urgent: true,
-            },
-        ),
+        (13 * SECOND, Act::Take { source: 1, urgent: true }),
     ];
-    let run = run(
-        &mut switcher,
-        sources,
-        acts,
-        30 * SECOND,
-        |source, arrival, _| (source == 1 || arrival < 13 * SECOND).then_some(arrival),
-    );
+    let run = run(&mut switcher, sources, acts, 30 * SECOND, |source, arrival, _| {
+        (source == 1 || arrival < 13 * SECOND).then_some(arrival)
+    });
     run.assert_sound();
     assert!(run.share(Track::Video, None, 4 * SECOND, 30 * SECOND) < 0.01);
     assert!(run.share(Track::Video, Some(1), 16 * SECOND, 30 * SECOND) > 0.99);
@@ -1066,25 +635,12 @@ fn long_gop_is_taken_from_the_rings_past_when_it_must_be() {
 #[test]
 fn stream_without_idrs_is_never_entered() {
     let (mut switcher, sources) = two(Source::new("a", 0), Source::new("b", 0));
-    let acts = vec![
-        (0, Act::Cue(0)),
-        (
-            SECOND,
-            Act::Take {
-                source: 0,
-                urgent: false,
-            },
-        ),
-    ];
+    let acts = vec![(0, Act::Cue(0)), (SECOND, Act::Take { source: 0, urgent: false })];
     let mut stripped = sources.clone();
     stripped[0].gop = u32::MAX;
-    let run = run(
-        &mut switcher,
-        stripped,
-        acts,
-        8 * SECOND,
-        |_, arrival, frame| (!frame.keyframe || frame.track == Track::Audio).then_some(arrival),
-    );
+    let run = run(&mut switcher, stripped, acts, 8 * SECOND, |_, arrival, frame| {
+        (!frame.keyframe || frame.track == Track::Audio).then_some(arrival)
+    });
     run.assert_sound();
     assert!((run.share(Track::Video, None, 0, 8 * SECOND) - 1.0).abs() < f64::EPSILON);
 }
@@ -1095,31 +651,13 @@ fn any_source(name: &'static str) -> impl Strategy<Value = Source> {
         prop::sample::select(vec![15_u32, 30, 60, 100, 250, 600]),
         0_u32..4,
         prop::sample::select(vec![32_000_u32, 44_100, 48_000]),
-        (
-            0_i64..2_000_000,
-            prop::sample::select(vec![0_i64, 0xFF_FFFF - 3_000, (1 << 32) - 4_000]),
-        ),
+        (0_i64..2_000_000, prop::sample::select(vec![0_i64, 0xFF_FFFF - 3_000, (1 << 32) - 4_000])),
         prop::sample::select(vec![1.0, 1.0, 1.0002, 0.9998, 1.05, 0.95]),
-        prop::sample::select(vec![
-            (true, true),
-            (true, true),
-            (true, true),
-            (true, false),
-            (false, true),
-        ]),
+        prop::sample::select(vec![(true, true), (true, true), (true, true), (true, false), (false, true)]),
         prop::sample::select(vec![0_i64, 0, 500_000, 2_000_000]),
     )
-        .prop_map(
-            move |(
-                fps,
-                gop,
-                b_frames,
-                sample_rate,
-                (start, raw),
-                rate,
-                (video, audio),
-                audio_ahead,
-            )| Source {
+        .prop_map(move |(fps, gop, b_frames, sample_rate, (start, raw), rate, (video, audio), audio_ahead)| {
+            Source {
                 fps,
                 gop,
                 b_frames,
@@ -1131,8 +669,8 @@ fn any_source(name: &'static str) -> impl Strategy<Value = Source> {
                 audio,
                 audio_ahead,
                 ..Source::new(name, 0)
-            },
-        )
+            }
+        })
 }
 
 fn any_act() -> impl Strategy<Value = Act> {

@@ -6,8 +6,8 @@ use crate::core::{
 };
 
 use super::{
-    Entry, LEAST_STEP, MOST_LAG, On, PICTURE_HOLE, PLANNED_WAIT, ProgramFrame, SLATE_STEADY,
-    Source, SwitchEvent, Switcher, URGENT_WAIT,
+    Entry, LEAST_STEP, MOST_LAG, On, PICTURE_HOLE, PLANNED_WAIT, ProgramFrame, SLATE_STEADY, Source, SwitchEvent,
+    Switcher, URGENT_WAIT,
 };
 
 impl Switcher {
@@ -33,10 +33,7 @@ impl Switcher {
                     self.enter(entry, events);
                     return true;
                 }
-                self.emit_slate(
-                    entry.filter(|entry| !entry.free).map(|entry| entry.due),
-                    out,
-                );
+                self.emit_slate(entry.filter(|entry| !entry.free).map(|entry| entry.due), out);
                 true
             }
             On::Input(serial) => self.input_step(serial, horizon, entry, out, events),
@@ -61,23 +58,13 @@ impl Switcher {
             let count = input.group()?;
             let offset = input.offset?;
             let first = input.video.front()?.place.dts + offset;
-            let shown = input
-                .video
-                .iter()
-                .take(count)
-                .map(|picture| picture.place.pts)
-                .max()?
-                + offset;
-            Some((
-                count,
-                first,
-                shown + input.video_period() - COMPOSITION_DELAY,
-            ))
+            let shown = input.video.iter().take(count).map(|picture| picture.place.pts).max()? + offset;
+            Some((count, first, shown + input.video_period() - COMPOSITION_DELAY))
         });
         let group = group.filter(|(_, first, _)| *first <= leave + PICTURE_HOLE);
         if let Some(entry) = entry {
-            let now_is_nearest = group
-                .is_none_or(|(_, _, after)| (entry.due - leave).abs() <= (entry.due - after).abs());
+            let now_is_nearest =
+                group.is_none_or(|(_, _, after)| (entry.due - leave).abs() <= (entry.due - after).abs());
             // Without anything more of the old input a near key frame is entered at once rather than by way of the slate.
             let close = group.is_none() && entry.due - leave <= self.early();
             if entry.at_once || (group.is_some() && now_is_nearest) || close {
@@ -116,34 +103,16 @@ impl Switcher {
         if self.video.on == On::Input(serial) {
             let offset = input.runs_ahead(now, self.settings.latency)?;
             let (index, due) = input.keyframe_from(self.video.leave, offset)?;
-            return Some(Entry {
-                input: serial,
-                index,
-                due,
-                offset,
-                free: true,
-                at_once: false,
-                take: None,
-            });
+            return Some(Entry { input: serial, index, due, offset, free: true, at_once: false, take: None });
         }
         let bound = self.is_bound(serial);
         if !bound && !input.settled(now) {
             return None;
         }
         let offset = input.offset?;
-        let (index, due) = input.keyframe_from(
-            (self.video.leave - half).max(self.video.latest_dts + LEAST_STEP),
-            offset,
-        )?;
-        Some(Entry {
-            input: serial,
-            index,
-            due,
-            offset,
-            free: !bound,
-            at_once: false,
-            take: None,
-        })
+        let (index, due) =
+            input.keyframe_from((self.video.leave - half).max(self.video.latest_dts + LEAST_STEP), offset)?;
+        Some(Entry { input: serial, index, due, offset, free: !bound, at_once: false, take: None })
     }
 
     fn pending_entry(&mut self, now: MediaTime, events: &mut Vec<SwitchEvent>) -> Option<Entry> {
@@ -151,10 +120,7 @@ impl Switcher {
             let pending = self.pending.as_ref()?;
             (pending.take, pending.input, pending.urgent, pending.ordered)
         };
-        let Some(input) = self
-            .input(serial)
-            .filter(|input| !input.ended || !input.video.is_empty())
-        else {
+        let Some(input) = self.input(serial).filter(|input| !input.ended || !input.video.is_empty()) else {
             self.pending = None;
             events.push(SwitchEvent::TakeFailed(take));
             return None;
@@ -192,9 +158,8 @@ impl Switcher {
             take: Some(take),
         };
         let coming = input.keyframe_from(leave - half, offset);
-        let past = input
-            .keyframe_before(leave - half, offset, PICTURE_HOLE)
-            .filter(|(_, due)| leave - *due <= MOST_LAG);
+        let past =
+            input.keyframe_before(leave - half, offset, PICTURE_HOLE).filter(|(_, due)| leave - *due <= MOST_LAG);
         let steady = match self.video.on {
             On::Input(on) => self.input(on).is_some_and(|input| input.group().is_some()),
             On::Slate => now - self.video.slate_since >= SLATE_STEADY,
@@ -206,32 +171,21 @@ impl Switcher {
             {
                 return Some(entry(coming, true));
             }
-            return past
-                .map(|past| entry(past, true))
-                .or_else(|| coming.map(|coming| entry(coming, false)));
+            return past.map(|past| entry(past, true)).or_else(|| coming.map(|coming| entry(coming, false)));
         }
         let patience = if urgent { URGENT_WAIT } else { PLANNED_WAIT };
         let overdue = now - ordered >= patience;
         match (coming, wait) {
-            (Some(coming), Some(wait))
-                if !urgent || self.video.on == On::Slate || wait <= URGENT_WAIT =>
-            {
+            (Some(coming), Some(wait)) if !urgent || self.video.on == On::Slate || wait <= URGENT_WAIT => {
                 Some(entry(coming, false))
             }
-            (Some(coming), _) => {
-                Some(past.map_or_else(|| entry(coming, false), |past| entry(past, true)))
-            }
+            (Some(coming), _) => Some(past.map_or_else(|| entry(coming, false), |past| entry(past, true))),
             _ if urgent || overdue => past.map(|past| entry(past, true)),
             _ => None,
         }
     }
 
-    fn taken(
-        &mut self,
-        take: crate::core::queue::TakeId,
-        serial: u64,
-        events: &mut Vec<SwitchEvent>,
-    ) {
+    fn taken(&mut self, take: crate::core::queue::TakeId, serial: u64, events: &mut Vec<SwitchEvent>) {
         self.pending = None;
         self.selected = Some(serial);
         if let Some(input) = self.input_mut(serial) {
@@ -243,14 +197,8 @@ impl Switcher {
     /// Changes over to the key frame `entry`.
     fn enter(&mut self, entry: Entry, events: &mut Vec<SwitchEvent>) {
         let on = On::Input(entry.input);
-        let at = if entry.free {
-            self.video.leave
-        } else {
-            entry.due
-        };
-        let at = at
-            .max(self.video.latest_dts + LEAST_STEP)
-            .max(self.video.latest_pts + LEAST_STEP - COMPOSITION_DELAY);
+        let at = if entry.free { self.video.leave } else { entry.due };
+        let at = at.max(self.video.latest_dts + LEAST_STEP).max(self.video.latest_pts + LEAST_STEP - COMPOSITION_DELAY);
         if let Some(input) = self.input_mut(entry.input) {
             for _ in 0..entry.index {
                 input.pop_picture();
@@ -274,12 +222,7 @@ impl Switcher {
     }
 
     /// A take of an input that sends no picture: the slate's stands over its sound.
-    fn enter_sound_only(
-        &mut self,
-        take: crate::core::queue::TakeId,
-        serial: u64,
-        events: &mut Vec<SwitchEvent>,
-    ) {
+    fn enter_sound_only(&mut self, take: crate::core::queue::TakeId, serial: u64, events: &mut Vec<SwitchEvent>) {
         self.taken(take, serial, events);
         let at = self.video.leave + COMPOSITION_DELAY;
         if self.video.on != On::Slate {
@@ -325,9 +268,7 @@ impl Switcher {
         video.latest_pts = pts;
         let step = self.slate.picture_duration.as_micros();
         let step = match next.map(|next| (next - dts).as_micros()) {
-            Some(rest) if rest > step / 2 && rest < step * 15 => {
-                rest / ((rest + step / 2) / step).max(1)
-            }
+            Some(rest) if rest > step / 2 && rest < step * 15 => rest / ((rest + step / 2) / step).max(1),
             _ => step,
         };
         video.leave = dts + MediaTime::from_micros(step);
@@ -353,16 +294,11 @@ impl Switcher {
             video.latest_dts = dts;
             video.latest_pts = video.latest_pts.max(pts);
             out.push(ProgramFrame {
-                frame: Frame {
-                    dts,
-                    pts,
-                    ..picture.frame
-                },
+                frame: Frame { dts, pts, ..picture.frame },
                 source: source.clone(),
                 splice: std::mem::take(&mut video.splice),
             });
         }
-        video.leave = (video.latest_pts + input.video_period() - COMPOSITION_DELAY)
-            .max(video.latest_dts + LEAST_STEP);
+        video.leave = (video.latest_pts + input.video_period() - COMPOSITION_DELAY).max(video.latest_dts + LEAST_STEP);
     }
 }
