@@ -1,10 +1,40 @@
 //! Accounts: registration, sign-in, keys, claiming the box. Between store and web; the director asks it whose key a key is.
 
+use std::{
+    future::Future,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+};
+
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 use thiserror::Error;
 use utoipa::ToSchema;
 
-use crate::core::account::{AccountId, Role, StreamKey};
+pub use self::viewers::{Viewer, Viewers};
+use self::{index::Index, passwords::Passwords};
+use crate::{
+    config::{Config, Registration as Policy},
+    core::account::{self, AccountId, Role, StreamKey},
+    store::{AccountRecord, Change, Durability, Loaded, Store, StoreError},
+};
+
+mod index;
+mod passwords;
+#[cfg(test)]
+mod tests;
+mod viewers;
+
+/// Accounts there may be, so that open registration can not fill memory and disk: 1 KB each.
+const MAX_ACCOUNTS: usize = 10_000;
+
+/// The setting that holds the setup code until it is used.
+const SETUP_CODE: &str = "setup_code";
+
+/// The setting that holds the next account's id: an id never comes back, not even after its account is deleted.
+const NEXT_ACCOUNT: &str = "next_account";
 
 /// An account without its secrets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -37,7 +67,7 @@ pub struct Registration {
     pub name: String,
     /// At least 8 characters.
     #[schema(value_type = String)]
-    pub password: secrecy::SecretString,
+    pub password: SecretString,
     /// Optional.
     pub email: Option<String>,
     /// Optional IANA name.
@@ -51,7 +81,7 @@ pub struct Edit {
     pub name: Option<String>,
     /// A new password.
     #[schema(value_type = Option<String>)]
-    pub password: Option<secrecy::SecretString>,
+    pub password: Option<SecretString>,
     /// A new address; empty removes it.
     pub email: Option<String>,
     /// A new time zone; empty removes it.
@@ -118,87 +148,475 @@ pub struct KeyOwner {
 
 /// The handle. Cheap to clone. Reads are from memory; every change is durable before it is answered.
 #[derive(Clone)]
-pub struct Accounts {}
+pub struct Accounts {
+    inner: Arc<Inner>,
+}
 
-#[expect(clippy::todo, clippy::unused_self, clippy::unused_async, unused_variables, reason = "skeleton")]
+struct Inner {
+    store: Store,
+    policy: Policy,
+    /// SHA-256 of `admin.token`.
+    admin_token: Option<[u8; 32]>,
+    passwords: Passwords,
+    viewers: Viewers,
+    /// Held for a moment at a time, never across an `await`.
+    state: RwLock<State>,
+    /// Held by a change from its check to its commit: one at a time. Taken before `state`.
+    changes: tokio::sync::Mutex<()>,
+}
+
+struct State {
+    index: Index,
+    next: u64,
+    setup_code: Option<SecretString>,
+}
+
 impl Accounts {
+    /// Builds the accounts from what the store held, and makes the setup code at the first start.
+    ///
+    /// # Errors
+    /// [`AccountError::Store`] when the setup code can not be stored.
+    pub async fn open(store: Store, loaded: &Loaded, config: &Config) -> Result<Self, AccountError> {
+        let index = Index::new(loaded.accounts.iter().cloned());
+        let highest = loaded.accounts.last().map_or(0, |record| record.id.0);
+        let next =
+            loaded.settings.get(NEXT_ACCOUNT).and_then(Value::as_u64).unwrap_or(1).max(highest.saturating_add(1));
+        let mut setup_code =
+            loaded.settings.get(SETUP_CODE).and_then(Value::as_str).map(|code| SecretString::from(code.to_owned()));
+        if index.has_admin() {
+            setup_code = None;
+        } else if setup_code.is_none() {
+            let code = account::setup_code(rand::random());
+            let change = Change::PutSetting(SETUP_CODE.to_owned(), json!(code.expose_secret()));
+            store.commit(vec![change], Durability::Durable).await?;
+            setup_code = Some(code);
+        }
+        let inner = Inner {
+            viewers: Viewers::new(store.clone(), loaded.viewers.clone()),
+            store,
+            policy: config.accounts.registration,
+            admin_token: config.admin.token.as_ref().map(|token| Sha256::digest(token.expose_secret()).into()),
+            passwords: Passwords::new(),
+            state: RwLock::new(State { index, next, setup_code }),
+            changes: tokio::sync::Mutex::default(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The tokens for `/program.flv`.
+    pub fn viewers(&self) -> &Viewers {
+        &self.inner.viewers
+    }
+
     /// Registers a streamer by the policy in force.
+    ///
+    /// # Errors
+    /// A field that is wrong, a name that is taken, a policy that forbids it, or a store that can not write.
     pub async fn register(&self, registration: Registration) -> Result<(Account, StreamKey), AccountError> {
-        todo!()
+        let awaiting_approval = match self.inner.policy {
+            Policy::Open => false,
+            Policy::Approval => true,
+            Policy::Invite => {
+                return Err(AccountError::RegistrationClosed("ask those who run this box to make an account for you"));
+            }
+            Policy::Closed => {
+                return Err(AccountError::RegistrationClosed("this box takes no new streamers at present"));
+            }
+        };
+        self.add(registration, Role::Streamer, awaiting_approval, None).await
     }
 
     /// Makes a streamer's account by an admin's order, whatever the policy says: enabled, and waiting for no approval.
+    ///
+    /// # Errors
+    /// A field that is wrong, a name that is taken, or a store that can not write.
     pub async fn create(&self, registration: Registration) -> Result<(Account, StreamKey), AccountError> {
-        todo!()
+        self.add(registration, Role::Streamer, false, None).await
     }
 
     /// Makes the first admin, once. Rate limits and delays are the web's.
+    ///
+    /// # Errors
+    /// [`AccountError::AlreadyClaimed`], [`AccountError::WrongSetupCode`], or as [`Accounts::create`].
     pub async fn claim(
         &self,
         code: &str,
         name: String,
-        password: secrecy::SecretString,
+        password: SecretString,
     ) -> Result<(Account, StreamKey), AccountError> {
-        todo!()
+        let code = account::folded(code).ok_or(AccountError::WrongSetupCode)?;
+        // Now, so that a wrong code costs no hash; and once more when it is this claim's turn.
+        self.state().check_claim(&code)?;
+        let registration = Registration { name, password, email: None, timezone: None };
+        self.add(registration, Role::Admin, false, Some(code)).await
     }
 
     /// Whether there is an admin, or `admin.token` is configured.
     pub fn is_claimed(&self) -> bool {
-        todo!()
+        self.inner.admin_token.is_some() || self.state().index.has_admin()
     }
 
     /// The setup code while the box is not claimed. Printed at the first start, the same until it is used.
-    pub fn setup_code(&self) -> Option<secrecy::SecretString> {
-        todo!()
+    pub fn setup_code(&self) -> Option<SecretString> {
+        if self.is_claimed() { None } else { self.state().setup_code.clone() }
     }
 
     /// Checks a password. Takes as long for a name nobody has.
-    pub async fn sign_in(&self, name: &str, password: &secrecy::SecretString) -> Result<Account, AccountError> {
-        todo!()
+    ///
+    /// # Errors
+    /// [`AccountError::WrongCredentials`]; [`AccountError::NotEnabled`] to whoever knows the password; [`AccountError::Busy`].
+    pub async fn sign_in(&self, name: &str, password: &SecretString) -> Result<Account, AccountError> {
+        let record = self.state().index.by_name(name).cloned();
+        let hash = record.as_ref().map(|record| record.password_hash.clone());
+        let id = record.map(|record| record.id);
+        if !self.inner.passwords.verify(password.clone(), hash.clone()).await? {
+            return Err(AccountError::WrongCredentials);
+        }
+        // As it is now: it may have changed while the password was checked.
+        let record = id.and_then(|id| self.record(id)).ok_or(AccountError::WrongCredentials)?;
+        if hash.is_none_or(|hash| hash.expose_secret() != record.password_hash.expose_secret()) {
+            return Err(AccountError::WrongCredentials);
+        }
+        match refusal(&record) {
+            Some(reason) => Err(AccountError::NotEnabled(reason)),
+            None => Ok(view(&record)),
+        }
     }
 
     /// Whether `token` is `admin.token`, in constant time.
     pub fn is_admin_token(&self, token: &str) -> bool {
-        todo!()
+        let given: [u8; 32] = Sha256::digest(token).into();
+        self.inner.admin_token.is_some_and(|expected| expected.ct_eq(&given).into())
     }
 
     /// One account.
     pub fn get(&self, id: AccountId) -> Option<Account> {
-        todo!()
+        self.state().index.get(id).map(|record| view(record))
     }
 
     /// All, by name.
     pub fn list(&self) -> Vec<Account> {
-        todo!()
+        let mut list: Vec<_> = self.state().index.all().map(|record| view(record)).collect();
+        list.sort_by_cached_key(|account| account::canonical_name(&account.name));
+        list
     }
 
     /// The account's stream key, to show to its owner.
     pub fn stream_key(&self, id: AccountId) -> Option<StreamKey> {
-        todo!()
+        self.state().index.get(id).map(|record| record.stream_key.clone())
     }
 
     /// Whose key this is; takes the same time whatever the key.
     pub fn key_owner(&self, key: &StreamKey) -> Option<KeyOwner> {
-        todo!()
+        let state = self.state();
+        let record = state.index.by_key(key)?;
+        let refusal = refusal(record).map(|reason| format!("this account can not publish: {reason}"));
+        Some(KeyOwner { id: record.id, name: record.name.clone(), refusal })
     }
 
     /// A fresh key; the old one is dead at once. The caller tells the director, which drops the connection.
+    ///
+    /// # Errors
+    /// [`AccountError::NotFound`], or a store that can not write.
     pub async fn new_stream_key(&self, id: AccountId) -> Result<StreamKey, AccountError> {
-        todo!()
+        let key = StreamKey::from_random(rand::random());
+        let fresh = key.clone();
+        self.change(id, move |_, record| {
+            record.stream_key = fresh;
+            Ok(())
+        })
+        .await?;
+        Ok(key)
     }
 
     /// Edits an account. The caller tells the director if it was disabled.
+    ///
+    /// # Errors
+    /// A field that is wrong, a name that is taken, [`AccountError::LastAdmin`], or a store that can not write.
     pub async fn edit(&self, id: AccountId, edit: Edit) -> Result<Account, AccountError> {
-        todo!()
+        let Edit { name, password, email, timezone, role, enabled } = edit;
+        let name = name.map(|name| valid_name(&name)).transpose()?;
+        let email = email.map(|email| valid_email(&email)).transpose()?;
+        let timezone = timezone.map(|timezone| valid_timezone(&timezone)).transpose()?;
+        let password = match password {
+            None => None,
+            Some(password) => {
+                passwords::check(&password)?;
+                Some(self.inner.passwords.hash(password).await?)
+            }
+        };
+        self.change(id, move |index, record| {
+            if let Some(name) = name {
+                if index.by_name(&name).is_some_and(|other| other.id != id) {
+                    return Err(AccountError::NameTaken);
+                }
+                record.name = name;
+            }
+            record.password_hash = password.unwrap_or_else(|| record.password_hash.clone());
+            record.email = email.unwrap_or_else(|| record.email.clone());
+            record.timezone = timezone.unwrap_or_else(|| record.timezone.clone());
+            record.role = role.unwrap_or(record.role);
+            if let Some(enabled) = enabled {
+                record.enabled = enabled;
+                record.banned &= !enabled;
+                record.awaiting_approval &= !enabled;
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Bans (disables) or unbans. The caller tells the director.
+    ///
+    /// # Errors
+    /// [`AccountError::NotFound`], [`AccountError::LastAdmin`], or a store that can not write.
     pub async fn set_banned(&self, id: AccountId, banned: bool) -> Result<Account, AccountError> {
-        todo!()
+        self.change(id, move |_, record| {
+            // Nothing else: lifting a ban approves nobody, and enables nobody who was disabled besides.
+            record.banned = banned;
+            Ok(())
+        })
+        .await
     }
 
     /// Deletes. The caller tells the director.
+    ///
+    /// # Errors
+    /// [`AccountError::NotFound`], [`AccountError::LastAdmin`], or a store that can not write.
     pub async fn delete(&self, id: AccountId) -> Result<(), AccountError> {
-        todo!()
+        let accounts = self.clone();
+        to_the_end(async move {
+            let _turn = accounts.inner.changes.lock().await;
+            let record = accounts.record(id).ok_or(AccountError::NotFound)?;
+            if runs_the_box(&record) && !accounts.state().other_admin(id) {
+                return Err(AccountError::LastAdmin);
+            }
+            accounts.commit(vec![Change::DeleteAccount(id)]).await?;
+            accounts.write(|state| state.index.remove(id));
+            Ok(())
+        })
+        .await
     }
+
+    async fn add(
+        &self,
+        registration: Registration,
+        role: Role,
+        awaiting_approval: bool,
+        claim: Option<String>,
+    ) -> Result<(Account, StreamKey), AccountError> {
+        let Registration { name, password, email, timezone } = registration;
+        let name = valid_name(&name)?;
+        let email = email.map(|email| valid_email(&email)).transpose()?.flatten();
+        let timezone = timezone.map(|timezone| valid_timezone(&timezone)).transpose()?.flatten();
+        passwords::check(&password)?;
+        // Now, so that a name that is taken costs no hash; and once more when it is this registration's turn.
+        self.state().check_new(&name)?;
+        let password_hash = self.inner.passwords.hash(password).await?;
+
+        let accounts = self.clone();
+        to_the_end(async move {
+            let _turn = accounts.inner.changes.lock().await;
+            let id = {
+                let state = accounts.state();
+                if let Some(code) = &claim {
+                    state.check_claim(code)?;
+                }
+                state.check_new(&name)?;
+                AccountId(state.next)
+            };
+            let stream_key = StreamKey::from_random(rand::random());
+            let record = AccountRecord {
+                id,
+                name,
+                password_hash,
+                stream_key: stream_key.clone(),
+                role,
+                enabled: true,
+                awaiting_approval,
+                banned: false,
+                email,
+                timezone,
+                created: jiff::Timestamp::now(),
+                extra: Map::new(),
+            };
+            let next = id.0.saturating_add(1);
+            let mut changes =
+                vec![Change::PutAccount(record.clone()), Change::PutSetting(NEXT_ACCOUNT.to_owned(), json!(next))];
+            if claim.is_some() {
+                changes.push(Change::DeleteSetting(SETUP_CODE.to_owned()));
+            }
+            accounts.commit(changes).await?;
+            let account = view(&record);
+            accounts.write(|state| {
+                state.index.put(record);
+                state.next = next;
+                if claim.is_some() {
+                    state.setup_code = None;
+                }
+            });
+            Ok((account, stream_key))
+        })
+        .await
+    }
+
+    /// Changes one account, durably, by a rule that sees all of them as they are then.
+    async fn change(
+        &self,
+        id: AccountId,
+        rule: impl FnOnce(&Index, &mut AccountRecord) -> Result<(), AccountError> + Send + 'static,
+    ) -> Result<Account, AccountError> {
+        let accounts = self.clone();
+        to_the_end(async move {
+            let _turn = accounts.inner.changes.lock().await;
+            let record = {
+                let state = accounts.state();
+                let old = state.index.get(id).ok_or(AccountError::NotFound)?;
+                let mut record = AccountRecord::clone(old);
+                rule(&state.index, &mut record)?;
+                if runs_the_box(old) && !runs_the_box(&record) && !state.other_admin(id) {
+                    return Err(AccountError::LastAdmin);
+                }
+                record
+            };
+            accounts.commit(vec![Change::PutAccount(record.clone())]).await?;
+            let account = view(&record);
+            accounts.write(|state| state.index.put(record));
+            Ok(account)
+        })
+        .await
+    }
+
+    async fn commit(&self, changes: Vec<Change>) -> Result<(), AccountError> {
+        Ok(self.inner.store.commit(changes, Durability::Durable).await?)
+    }
+
+    fn record(&self, id: AccountId) -> Option<Arc<AccountRecord>> {
+        self.state().index.get(id).cloned()
+    }
+
+    fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.inner.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        change(&mut self.inner.state.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl State {
+    /// Whether somebody else than `id` can run the box.
+    fn other_admin(&self, id: AccountId) -> bool {
+        self.index.all().any(|record| record.id != id && runs_the_box(record))
+    }
+
+    fn check_claim(&self, code: &str) -> Result<(), AccountError> {
+        if self.index.has_admin() {
+            return Err(AccountError::AlreadyClaimed);
+        }
+        let expected = self.setup_code.as_ref().map_or("", |code| code.expose_secret());
+        if !expected.is_empty() && bool::from(expected.as_bytes().ct_eq(code.as_bytes())) {
+            Ok(())
+        } else {
+            Err(AccountError::WrongSetupCode)
+        }
+    }
+
+    fn check_new(&self, name: &str) -> Result<(), AccountError> {
+        if self.index.by_name(name).is_some() {
+            return Err(AccountError::NameTaken);
+        }
+        if self.index.all().nth(MAX_ACCOUNTS - 1).is_some() {
+            return Err(AccountError::RegistrationClosed("this box has as many accounts as it can hold"));
+        }
+        Ok(())
+    }
+}
+
+/// Runs a change to its end even if whoever asked gives up: between a commit and the memory's update there is no way out, or
+/// the two would differ until the next start.
+async fn to_the_end<T: Send + 'static>(
+    change: impl Future<Output = Result<T, AccountError>> + Send + 'static,
+) -> Result<T, AccountError> {
+    match tokio::spawn(change).await {
+        Ok(result) => result,
+        // The runtime is shutting down.
+        Err(_) => Err(StoreError::Stopped.into()),
+    }
+}
+
+impl From<StoreError> for AccountError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error.to_string())
+    }
+}
+
+/// Why an account may neither sign in nor publish.
+fn refusal(record: &AccountRecord) -> Option<&'static str> {
+    if record.banned {
+        Some("it was banned by those who run this box")
+    } else if record.awaiting_approval {
+        Some("it waits for the approval of those who run this box")
+    } else if record.enabled {
+        None
+    } else {
+        Some("it was disabled by those who run this box")
+    }
+}
+
+fn runs_the_box(record: &AccountRecord) -> bool {
+    record.role == Role::Admin && refusal(record).is_none()
+}
+
+fn view(record: &AccountRecord) -> Account {
+    Account {
+        id: record.id,
+        name: record.name.clone(),
+        role: record.role,
+        enabled: refusal(record).is_none(),
+        awaiting_approval: record.awaiting_approval,
+        banned: record.banned,
+        email: record.email.clone(),
+        timezone: record.timezone.clone(),
+        created: record.created,
+    }
+}
+
+fn invalid(field: &'static str, reason: &str) -> AccountError {
+    AccountError::Invalid { field, reason: reason.to_owned() }
+}
+
+fn valid_name(typed: &str) -> Result<String, AccountError> {
+    account::name(typed).map_err(|reason| invalid("name", reason))
+}
+
+/// None removes it. Only its shape is checked: whether mail arrives, only mail can tell.
+fn valid_email(typed: &str) -> Result<Option<String>, AccountError> {
+    let email = typed.trim();
+    if email.is_empty() {
+        return Ok(None);
+    }
+    let (local, domain) = email.rsplit_once('@').unwrap_or_default();
+    let plain = |text: &str| !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control());
+    // RFC 5321, 4.5.3.1: 254 is what fits between the brackets of a path.
+    if email.len() > 254 || !plain(local) || !plain(domain) {
+        return Err(invalid("email", "this is not an address such as name@example.org"));
+    }
+    Ok(Some(email.to_owned()))
+}
+
+/// None removes it.
+fn valid_timezone(typed: &str) -> Result<Option<String>, AccountError> {
+    let name = typed.trim();
+    if name.is_empty() {
+        return Ok(None);
+    }
+    let shape =
+        name.len() <= 64 && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+' | '/'));
+    // A small image may have no time zones; then the shape has to do.
+    let zones = jiff::tz::db();
+    if !shape || (!zones.is_definitively_empty() && zones.get(name).is_err()) {
+        return Err(invalid("timezone", "this is not a time zone such as Europe/Berlin"));
+    }
+    Ok(Some(name.to_owned()))
 }
