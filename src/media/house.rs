@@ -13,9 +13,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub(super) use self::line::BLOCK;
 use self::{
     codec::{Decoder, Encoder, EncoderKind, Resampler},
-    line::{BLOCK, Line, Stereo},
+    line::{Line, Stereo},
     servo::{Servo, stretch},
 };
 use super::chain::ChainError;
@@ -302,6 +303,28 @@ fn primed(kind: EncoderKind) -> Result<(Encoder, i64), ChainError> {
         packets += count(made.len());
     }
     Ok((encoder, packets))
+}
+
+/// Encodes `pcm`, whole blocks, as everything that leaves is: the `AudioSpecificConfig`, and as many packets, of which a decoder
+/// makes what went in, but for the encoder's delay.
+pub(super) fn encode(pcm: &[Stereo]) -> Result<(Bytes, Vec<Bytes>), HouseError> {
+    gstreamer::init()?;
+    let [first, second] = EncoderKind::ALL;
+    let (encoder, _) = primed(first).or_else(|error| primed(second).map_err(|_| error))?;
+    let stopped = |reason: String| ChainError::Start { chain: "sound encoder", reason };
+    let mut packets = Vec::new();
+    for block in pcm.chunks_exact(BLOCK) {
+        packets.extend(encoder.encode(block).map_err(|error| stopped(error.to_string()))?);
+    }
+    let record = encoder.record().ok_or_else(|| stopped("it makes no packets".to_owned()))?;
+    Ok((record, packets))
+}
+
+/// What a player hears of `payloads`.
+#[cfg(test)]
+pub(super) fn decode(config: &AacConfig, payloads: &[Bytes]) -> Vec<Stereo> {
+    let mut decoder = Decoder::new(config);
+    payloads.iter().flat_map(|payload| decoder.decode(payload).0.to_vec()).collect()
 }
 
 /// In samples of the house's rate: 6 in 125 microseconds.

@@ -1,11 +1,30 @@
 //! The slate: the stand-in picture and sound, rendered and encoded once.
 
+mod encode;
+mod picture;
+
 use std::path::{Path, PathBuf};
 
-use crate::core::switcher::SlateLoop;
+use crate::core::{frame::MediaTime, switcher::SlateLoop};
 
-/// GStreamer elements the slate's encoding is built from.
-pub const ELEMENTS: &[&str] = &["appsrc", "videoconvert", "x264enc", "h264parse", "appsink"];
+/// GStreamer elements the slate's encoding is built from, besides those of the house format.
+pub const ELEMENTS: &[&str] = &["x264enc", "capsfilter"];
+
+/// The picture's width in pixels.
+const COLUMNS: u16 = 1280;
+
+/// The picture's height in pixels.
+const ROWS: u16 = 720;
+
+/// Both, as lengths of rows and columns.
+const WIDTH: usize = COLUMNS as usize;
+const HEIGHT: usize = ROWS as usize;
+
+/// Pictures in a second.
+const RATE: u16 = 30;
+
+/// Pictures in a loop: 2 s, the distance of key frames that platforms want.
+const PICTURES: usize = 60;
 
 /// What the slate shows and sounds like.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +58,17 @@ pub enum SlateError {
 /// # Errors
 ///
 /// [`SlateError::Picture`] for a bad file: call again without it and say so. [`SlateError::Encode`] when GStreamer fails.
-#[expect(clippy::todo, unused_variables, reason = "skeleton")]
 pub fn render(settings: SlateSettings<'_>) -> Result<SlateLoop, SlateError> {
-    todo!()
+    gstreamer::init().map_err(|error| SlateError::Encode(error.to_string()))?;
+    let drawing = match settings.picture {
+        Some(file) => picture::own(file)?,
+        None => picture::built_in(settings.venue)?,
+    };
+    let (video, pictures) = encode::pictures(&drawing)?;
+    let (audio, sounds) = encode::sounds(settings.tone)?;
+    let picture_duration = MediaTime::from_micros(1_000_000 / 30);
+    Ok(SlateLoop { video, pictures, picture_duration, audio, sounds })
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,10 +5,10 @@ use std::f32::consts::PI;
 use super::count;
 
 /// One sample of left and right, full scale at 1.
-pub(super) type Stereo = [f32; 2];
+pub(in crate::media) type Stereo = [f32; 2];
 
 /// Samples in one frame of AAC, which is what leaves at a time.
-pub(super) const BLOCK: usize = 1024;
+pub(in crate::media) const BLOCK: usize = 1024;
 
 /// Samples of a fade: 5 ms, too short to be noticed, long enough not to click.
 pub(super) const FADE: usize = 240;
