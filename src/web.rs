@@ -39,6 +39,7 @@ mod problem;
 mod queue;
 mod sessions;
 mod show;
+mod viewers;
 
 pub use destinations::Destinations;
 pub use health::{Latch, Readiness, Ready};
@@ -50,6 +51,7 @@ use self::{
     metrics::HttpMetrics,
     problem::{Kind, Problem},
     sessions::{Admin, LocalOrAdmin, Sessions, TokenOnly},
+    viewers::Players,
 };
 
 /// How long an answer may take, streams excepted.
@@ -87,7 +89,23 @@ pub(crate) struct App {
     pub(crate) http: HttpMetrics,
     /// Places for listeners of `/api/v1/events`.
     pub(crate) listeners: Arc<Semaphore>,
+    pub(crate) players: Players,
     pub(crate) stop: CancellationToken,
+}
+
+impl App {
+    fn new(state: WebState, stop: CancellationToken) -> Arc<Self> {
+        Arc::new(Self {
+            hosts: Hosts::of_this_machine(state.config.web.public_host.as_deref()),
+            sessions: Sessions::new(state.store.clone()),
+            limits: Limits::new(),
+            http: HttpMetrics::default(),
+            listeners: Arc::new(Semaphore::new(events::MOST_LISTENERS)),
+            players: Players::default(),
+            stop,
+            state,
+        })
+    }
 }
 
 /// Serves until `stop`; then ends the streams, finishes the answers under way, and returns within 2 s.
@@ -97,15 +115,7 @@ pub(crate) struct App {
 /// None at present: a listener that fails is tried again, because the box must not end for it.
 pub async fn serve(listener: TcpListener, state: WebState, stop: CancellationToken) -> std::io::Result<()> {
     let readiness = state.readiness.clone();
-    let app = Arc::new(App {
-        hosts: Hosts::of_this_machine(state.config.web.public_host.as_deref()),
-        sessions: Sessions::new(state.store.clone()),
-        limits: Limits::new(),
-        http: HttpMetrics::default(),
-        listeners: Arc::new(Semaphore::new(events::MOST_LISTENERS)),
-        stop: stop.clone(),
-        state,
-    });
+    let app = App::new(state, stop.clone());
     let router = router(&app);
     readiness.set(Latch::Web, true);
     connections::serve(listener, router, app, stop).await;
@@ -115,7 +125,7 @@ pub async fn serve(listener: TcpListener, state: WebState, stop: CancellationTok
 
 fn router(app: &Arc<App>) -> Router {
     // Streams last as long as somebody listens: the limit of time is not for them.
-    let streams = OpenApiRouter::default().merge(events::routes());
+    let streams = OpenApiRouter::default().merge(viewers::open_routes()).merge(events::routes());
     let anyone = OpenApiRouter::default()
         .merge(accounts::open_routes())
         .merge(me::open_routes())
@@ -126,6 +136,7 @@ fn router(app: &Arc<App>) -> Router {
         .merge(accounts::admin_routes())
         .merge(queue::admin_routes())
         .merge(destinations::admin_routes())
+        .merge(viewers::admin_routes())
         .merge(show::admin_routes());
     let admin = describe::admins(admin).route_layer(from_extractor_with_state::<Admin, _>(Arc::clone(app)));
     let token =
