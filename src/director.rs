@@ -4,17 +4,41 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use serde::Serialize;
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
-use crate::core::{
-    account::AccountId,
-    frame::ConnectionId,
-    moment::Moment,
-    queue::{EntryId, TurnId},
+pub use crate::core::queue::Presence;
+use crate::{
+    clock::Clock,
+    config::{IngestConfig, QueueConfig},
+    core::{
+        account::AccountId,
+        frame::ConnectionId,
+        moment::Moment,
+        queue::{EntryId, Order, Queue, Record, Settings, TurnId},
+    },
+    ingest::IngestEvent,
+    media::MediaEvents,
+    store::Loaded,
 };
 
-pub use crate::core::queue::Presence;
+mod flight;
+mod ports;
+mod task;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+mod tests;
+mod view;
+
+pub use ports::{AccountsPort, IngestPort, MediaPort, StorePort};
+use task::{Message, Task};
+
+/// The setting under which the store remembers whether a show is on.
+const SHOW_SETTING: &str = "show";
+
+/// Orders that may wait. An order beyond them waits in its caller.
+const ORDERS: usize = 64;
 
 /// One place in the queue, as everybody may see it.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -65,6 +89,7 @@ pub struct HoldOffView {
 
 /// One consistent look at the queue.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+#[expect(clippy::struct_excessive_bools, reason = "switches that are independent of each other")]
 pub struct QueueView {
     /// Whose turn it is.
     pub on_air: Option<TurnView>,
@@ -96,8 +121,11 @@ pub struct Snapshot {
     /// The connection of each entry that has one.
     pub connections: HashMap<EntryId, ConnectionId>,
     /// Why each account's last publish was refused or connection ended by us, with the wall-clock time.
-    pub refusals: HashMap<AccountId, (jiff::Timestamp, String)>,
+    pub refusals: Arc<Refusals>,
 }
+
+/// By account: when and why its last publish was refused or its connection ended by us. Of this process, and bounded.
+pub type Refusals = HashMap<AccountId, (jiff::Timestamp, String)>;
 
 /// Why an order was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -127,77 +155,228 @@ pub enum OrderError {
     Stopping,
 }
 
+/// What the store knew about the queue when it was opened.
+#[derive(Clone, Debug, Default)]
+pub struct Stored {
+    /// The queue's record; none before the first commit.
+    pub queue: Option<Vec<u8>>,
+    /// Time on air of the turn that ran last, noted after the last commit.
+    pub elapsed: Option<(TurnId, Duration)>,
+    /// Whether a show was on.
+    pub show: bool,
+}
+
+impl From<&Loaded> for Stored {
+    fn from(loaded: &Loaded) -> Self {
+        Self {
+            queue: loaded.queue.clone(),
+            elapsed: loaded.elapsed,
+            show: loaded.settings.get(SHOW_SETTING).and_then(serde_json::Value::as_bool).unwrap_or(false),
+        }
+    }
+}
+
+/// The queue's settings out of the configuration.
+pub fn settings(queue: &QueueConfig, ingest: &IngestConfig) -> Settings {
+    Settings {
+        turn: Duration::from_secs(queue.turn_seconds),
+        rejoin: Duration::from_secs(queue.rejoin_seconds),
+        restart_grace: Duration::from_secs(queue.restart_grace_seconds),
+        hold_off: Duration::from_secs(queue.hold_off_seconds),
+        stall_limit: Duration::from_secs(queue.stall_limit_seconds),
+        overtime: queue.overtime,
+        block: queue.block,
+        max_publishers: ingest.max_publishers,
+    }
+}
+
+/// Whom the director works with, and by which rules.
+pub struct Parts<M, I, S, A> {
+    /// The rules' figures.
+    pub settings: Settings,
+    /// The RTMP application streamers publish to.
+    pub app: String,
+    /// What the store knew.
+    pub stored: Stored,
+    /// The process's clock.
+    pub clock: Clock,
+    /// Media.
+    pub media: M,
+    /// Its events.
+    pub media_events: MediaEvents,
+    /// The ingest.
+    pub ingest: I,
+    /// Its events.
+    pub ingest_events: mpsc::Receiver<IngestEvent>,
+    /// The store.
+    pub store: S,
+    /// Whose key a key is.
+    pub accounts: A,
+}
+
+/// Why the director can not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The stored queue can not be read.
+    #[error(
+        "the stored queue can not be read ({0}); it was left as it is: put a backup of the store in its place, or move it away \
+         to begin empty"
+    )]
+    Record(#[from] serde_json::Error),
+}
+
 /// The handle. Cheap to clone.
 #[derive(Clone)]
 pub struct Director {
     snapshot: watch::Receiver<Arc<Snapshot>>,
+    orders: mpsc::Sender<Message>,
 }
 
-#[expect(clippy::todo, clippy::unused_self, clippy::unused_async, unused_variables, reason = "skeleton")]
 impl Director {
+    /// Restores the queue. The future is the director: it runs until `token` is cancelled, then commits a last time and ends.
+    /// It asks the ingest for its connections first, so the ingest has to be running by then.
+    ///
+    /// # Errors
+    /// When the stored queue can not be read.
+    pub fn start<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort>(
+        parts: Parts<M, I, S, A>,
+        token: CancellationToken,
+    ) -> Result<(Self, impl Future<Output = ()> + Send + 'static), StartError> {
+        let clock = parts.clock;
+        Self::start_with(parts, token, move || clock.now())
+    }
+
+    fn start_with<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort>(
+        parts: Parts<M, I, S, A>,
+        token: CancellationToken,
+        now: impl Fn() -> Moment + Send + 'static,
+    ) -> Result<(Self, impl Future<Output = ()> + Send + 'static), StartError> {
+        let queue = match &parts.stored.queue {
+            None => Queue::new(parts.settings.clone()),
+            Some(stored) => {
+                let mut record: Record = serde_json::from_slice(stored)?;
+                if let Some((turn, on_air)) = parts.stored.elapsed {
+                    record.catch_up(turn, on_air);
+                }
+                Queue::restore(record, parts.settings.clone(), now())
+            }
+        };
+        let (orders, inbox) = mpsc::channel(ORDERS);
+        let (task, snapshot) = Task::new(queue, parts, inbox, now);
+        Ok((Self { snapshot, orders }, task.run(token)))
+    }
+
     /// The latest look; `watch` for changes. Changes at every event, not by the clock.
     pub fn snapshot(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.snapshot.clone()
     }
 
     /// Ends the turn `turn`, or whichever runs. Rule 14.
+    ///
+    /// # Errors
+    /// [`OrderError::AlreadyOver`] when that turn is over or ends already, [`OrderError::NotFound`] when none runs.
     pub async fn skip(&self, turn: Option<TurnId>) -> Result<(), OrderError> {
-        todo!()
+        self.order(Order::Skip { turn }).await.map(drop)
     }
 
     /// Freezes or frees the rotation. Rule 15.
+    ///
+    /// # Errors
+    /// When it can not be stored.
     pub async fn set_hold(&self, on: bool) -> Result<(), OrderError> {
-        todo!()
+        self.order(Order::Hold(on)).await.map(drop)
     }
 
     /// The panic button. Rule 16.
+    ///
+    /// # Errors
+    /// When it can not be stored.
     pub async fn set_forced_slate(&self, on: bool) -> Result<(), OrderError> {
-        todo!()
+        self.order(Order::ForcedSlate(on)).await.map(drop)
     }
 
     /// Puts an entry on air now. Rule 14.
+    ///
+    /// # Errors
+    /// When there is no such entry, or it is not ready, or on air already.
     pub async fn put_on_air(&self, entry: EntryId) -> Result<(), OrderError> {
-        todo!()
+        self.order(Order::PutOnAir(entry)).await.map(drop)
     }
 
     /// Removes an entry. Rule 14.
+    ///
+    /// # Errors
+    /// When there is no such entry.
     pub async fn kick(&self, entry: EntryId) -> Result<(), OrderError> {
-        todo!()
+        self.order(Order::Kick(entry)).await.map(drop)
     }
 
     /// Moves a waiting entry before another, or to the tail. Rule 14.
+    ///
+    /// # Errors
+    /// When one of them does not wait.
     pub async fn move_entry(&self, entry: EntryId, before: Option<EntryId>) -> Result<(), OrderError> {
-        todo!()
+        self.order(Order::Move { entry, before }).await.map(drop)
     }
 
     /// Sets the length of turns. Rule 13.
+    ///
+    /// # Errors
+    /// [`OrderError::Invalid`] for none and for more than 24 h.
     pub async fn set_turn(&self, length: Duration, reset: bool) -> Result<(), OrderError> {
-        todo!()
+        self.order(Order::SetTurn { length, reset }).await.map(drop)
     }
 
     /// Sets or toggles (`None`) the block toggle and says what it is now. Rule 12.
+    ///
+    /// # Errors
+    /// When it can not be stored.
     pub async fn set_block(&self, on: Option<bool>) -> Result<bool, OrderError> {
-        todo!()
+        self.order(Order::SetBlock(on)).await
     }
 
     /// Lifts a hold-off. Rule 12.
+    ///
+    /// # Errors
+    /// When the account is not held off.
     pub async fn lift_hold_off(&self, account: AccountId) -> Result<(), OrderError> {
-        todo!()
+        self.order(Order::LiftHoldOff(account)).await.map(drop)
     }
 
     /// The streamer leaves the queue by their own page: the entry goes, the connection is dropped, nobody is held off.
+    ///
+    /// # Errors
+    /// When the account has no entry.
     pub async fn leave(&self, account: AccountId) -> Result<(), OrderError> {
-        todo!()
+        self.order(Order::Leave(account)).await.map(drop)
     }
 
     /// The account got a new key or was disabled, banned or deleted: its connection is dropped. Rule 14. `remove` also removes
-    /// its entry (disabled, banned, deleted).
+    /// its entry (disabled, banned, deleted). An account that is not in the queue is no error.
+    ///
+    /// # Errors
+    /// When it can not be stored.
     pub async fn revoke(&self, account: AccountId, remove: bool, reason: String) -> Result<(), OrderError> {
-        todo!()
+        self.order(Order::Revoke { account, remove, reason: reason.into() }).await.map(drop)
     }
 
     /// Begins or ends the show by hand; remembered across a restart.
+    ///
+    /// # Errors
+    /// When it can not be stored.
     pub async fn set_show(&self, on: bool) -> Result<(), OrderError> {
-        todo!()
+        let (answer, answered) = oneshot::channel();
+        self.send(Message::Show { on, answer }).await?;
+        answered.await.unwrap_or(Err(OrderError::Stopping)).map(drop)
+    }
+
+    async fn order(&self, order: Order) -> Result<bool, OrderError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Message::Order { order, answer }).await?;
+        answered.await.unwrap_or(Err(OrderError::Stopping))
+    }
+
+    async fn send(&self, message: Message) -> Result<(), OrderError> {
+        self.orders.send(message).await.map_err(|_| OrderError::Stopping)
     }
 }

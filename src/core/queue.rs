@@ -361,6 +361,8 @@ pub struct TurnLook {
     pub entry: EntryLook,
     /// Time of it that is used up.
     pub elapsed: Duration,
+    /// Time on air; nothing resets it.
+    pub on_air: Duration,
     /// Whether its clock runs.
     pub running: bool,
 }
@@ -496,6 +498,7 @@ impl Queue {
             id: turn.id,
             entry: turn.entry.look(),
             elapsed: turn.clock.elapsed(now),
+            on_air: turn.on_air.elapsed(now),
             running: turn.clock.runs(),
         })
     }
@@ -551,9 +554,26 @@ impl Queue {
         self.forced_slate
     }
 
-    /// Whether a turn's clock runs, so that its elapsed time is worth storing from time to time.
-    pub fn clock_runs(&self) -> bool {
-        self.on_air.as_ref().is_some_and(|turn| turn.clock.runs())
+    /// Connections whose liveness decides on the next takeover (rule 3): the director keeps an eye on them.
+    pub fn guarded(&self, now: Moment) -> impl Iterator<Item = &ConnectionId> {
+        self.entries()
+            .filter(move |entry| entry.guarded_until.is_some_and(|until| until > now))
+            .filter_map(Entry::connection)
+    }
+
+    /// This state takes the place of `other`, whose requests could not be stored, but some of whose actions were carried out:
+    /// what media was told is not known, so it is told again. Gives the actions for that.
+    pub fn supersede(&mut self, other: &Self, now: Moment) -> Vec<Action> {
+        self.next_id = self.next_id.max(other.next_id);
+        self.last_taken = self.last_taken.max(other.last_taken);
+        self.shown = Shown::Astray;
+        if let Some(Pending { entry, connection, cause, now: in_haste, since, .. }) = self.pending.take() {
+            self.order_take(entry, connection, cause, in_haste, since);
+        } else if let Some((take, _)) = other.pending() {
+            self.actions.push(Action::CancelTake(take));
+        }
+        self.settle(now);
+        std::mem::take(&mut self.actions)
     }
 
     /// Whose connection this is, if it is somebody's current one.
