@@ -41,9 +41,9 @@ const PRIMING: i64 = 4;
 /// sound may be 40 ms apart.
 const STEP: MediaTime = MediaTime::from_millis(40);
 
-/// So much may be missing before [`House::fill_until`] fills it: a frame of AAC at 44.1 kHz is 23 ms, and a resampler holds one
-/// millisecond back.
-const PATIENCE: MediaTime = MediaTime::from_millis(30);
+/// So much may be missing before [`House::fill_until`] fills it: more than [`STEP`], so that what the servo is about to correct is
+/// not torn first, and a resampler holds a millisecond back.
+const PATIENCE: MediaTime = MediaTime::from_millis(45);
 
 /// A hole longer than this is left out rather than encoded. It can not come about while somebody calls
 /// [`House::fill_until`], and keeps a wild time stamp from stopping the caller.
@@ -194,8 +194,8 @@ impl House {
         self.emit(out);
     }
 
-    /// Says that no sound for a time before `time` will come any more: what is missing becomes silence. Less than a frame's length
-    /// is waited for (30 ms). Before the first sound it starts the clock.
+    /// Says that no sound for a time before `time` will come any more: what is missing becomes silence. Less than 45 ms is
+    /// waited for. Before the first sound it starts the clock.
     pub fn fill_until(&mut self, time: MediaTime, out: &mut Vec<ProgramFrame>) {
         let missing = samples(time - *self.base.get_or_insert(time));
         if missing - self.line.end() as f64 > samples(PATIENCE) {
