@@ -37,7 +37,7 @@ use self::{
     feed::Shared,
     liveness::{Liveness, Meter},
     retry::Retry,
-    session::{Failure, Session},
+    session::{FROZEN, Failure, Session},
 };
 use crate::{
     clock::Clock,
@@ -294,7 +294,7 @@ impl Egress {
                         Some((_, liveness)) => {
                             let sample = session.sample();
                             self.publish_figures(sample.sent, now);
-                            liveness.judge(sample, now).map(|what| format!("the platform seems frozen: {what}"))
+                            liveness.judge(sample, now).map(|what| format!("{FROZEN}: {what}"))
                         }
                     };
                     if let Some(reason) = failed {

@@ -31,7 +31,7 @@ pub struct Tag {
     pub body: Bytes,
 }
 
-/// What a session that begins now is sent first.
+/// What a session that begins now is sent first. A batch of tags that is handed over beside it is in it already.
 #[derive(Debug, Default)]
 pub struct Preroll {
     /// `onMetaData`, AVC and AAC sequence headers in force at the ring's first tag.

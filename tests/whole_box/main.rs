@@ -20,6 +20,7 @@ mod support;
 mod crash;
 mod crowd;
 mod destinations;
+mod egress;
 mod inputs;
 mod refusals;
 mod takes;

@@ -161,7 +161,7 @@ impl Sending {
         let tags: gst::BufferList = self.pending.drain(..).collect();
         self.bytes += self.pending_bytes;
         self.marks.push_back((self.bytes, self.last));
-        self.over = !self.outlet.push(tags, self.pending_bytes);
+        self.over = !self.outlet.push(tags);
         self.pending_bytes = 0;
         self.handed_over = now;
     }

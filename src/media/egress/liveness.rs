@@ -1,7 +1,8 @@
 //! Whether a platform still takes what it is sent, and how much: pure, with the clock handed in.
 //!
-//! A frozen peer is never an error of the socket: the kernel swallows over 4 MB first, and nothing is said after that
-//! (measured). So this side watches what it can see: bytes that the kernel took, bytes that the peer acknowledged.
+//! A frozen peer is no error of the socket for long: the kernel swallows over 4 MB first (measured). Then rtmp2sink 1.22 says
+//! so after its time-out; later ones may not. So this side watches what it can see: bytes that the kernel took, bytes that
+//! the peer acknowledged.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -36,12 +37,14 @@ pub(super) struct Liveness {
     sent_at_ack: u64,
     /// The most that one acknowledgement covered: what the peer's window really is.
     step: u64,
+    /// Acknowledgements so far. One is no habit: a peer may acknowledge the handshake and nothing more.
+    acks: u32,
 }
 
 impl Liveness {
     /// A session that begins at `now`.
     pub(super) const fn new(now: Moment) -> Self {
-        Self { sent: 0, sent_at: now, acked: 0, acked_at: now, sent_at_ack: 0, step: 0 }
+        Self { sent: 0, sent_at: now, acked: 0, acked_at: now, sent_at_ack: 0, step: 0, acks: 0 }
     }
 
     /// What is wrong at `now`, if anything is.
@@ -58,6 +61,7 @@ impl Liveness {
             self.step = self.step.max(sample.acked.saturating_sub(self.acked));
             self.acked = sample.acked;
             self.acked_at = now;
+            self.acks = self.acks.saturating_add(1);
             self.sent_at_ack = sample.sent;
         }
         if now.since(self.sent_at) >= PATIENCE {
@@ -65,7 +69,7 @@ impl Liveness {
         }
         let window = self.step.max(sample.window);
         let unacknowledged = sample.sent.saturating_sub(self.sent_at_ack);
-        if self.step > 0 && now.since(self.acked_at) >= PATIENCE && unacknowledged > window.saturating_mul(2) {
+        if self.acks >= 2 && now.since(self.acked_at) >= PATIENCE && unacknowledged > window.saturating_mul(2) {
             return Some("it has stopped acknowledging what it is sent");
         }
         None

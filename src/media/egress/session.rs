@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -35,6 +35,9 @@ const LAST_WORDS: Duration = Duration::from_millis(120);
 /// `set_state(Null)` takes 0.1 to 2 ms (measured); a pipeline that takes longer than this is left to its thread.
 const NULL_LIMIT: Duration = Duration::from_secs(2);
 
+/// How the reason begins when a platform takes nothing more.
+pub(super) const FROZEN: &str = "the platform seems frozen";
+
 /// Why a session ended or never began.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
@@ -52,11 +55,21 @@ pub(super) struct Outlet {
     accepted: AtomicBool,
     /// The first key frame is on its way. Written by the feed.
     begun: AtomicBool,
-    /// Bytes handed over. Written by the feed.
-    pushed: AtomicU64,
 }
 
 impl Outlet {
+    const fn new(appsrc: AppSrc) -> Self {
+        Self { appsrc, accepted: AtomicBool::new(false), begun: AtomicBool::new(false) }
+    }
+
+    /// One whose other end is no platform.
+    #[cfg(test)]
+    pub(super) fn accepted(appsrc: AppSrc) -> Self {
+        let outlet = Self::new(appsrc);
+        outlet.accepted.store(true, Ordering::Release);
+        outlet
+    }
+
     /// Whether the platform accepted the publish.
     pub(super) fn is_accepted(&self) -> bool {
         self.accepted.load(Ordering::Acquire)
@@ -73,10 +86,9 @@ impl Outlet {
     }
 
     /// Hands tags over. Never blocks. False if the session is over.
-    pub(super) fn push(&self, tags: gst::BufferList, bytes: u64) -> bool {
+    pub(super) fn push(&self, tags: gst::BufferList) -> bool {
         let taken = self.appsrc.push_buffer_list(tags).is_ok();
         if taken {
-            self.pushed.fetch_add(bytes, Ordering::Relaxed);
             self.begun.store(true, Ordering::Release);
         }
         taken
@@ -89,6 +101,25 @@ pub(super) struct Session {
     sink: gst::Element,
     outlet: Arc<Outlet>,
     messages: mpsc::Receiver<Message>,
+}
+
+impl Drop for Session {
+    /// A pipeline must be at rest before it is dropped. Where it matters `close` does this on a thread that may wait.
+    fn drop(&mut self) {
+        let _ = self.pipeline.set_state(gst::State::Null);
+    }
+}
+
+/// Where tags go in.
+pub(super) fn appsrc() -> AppSrc {
+    AppSrc::builder()
+        .caps(&gst::Caps::new_empty_simple("video/x-flv"))
+        .format(gst::Format::Time)
+        .stream_type(AppStreamType::Stream)
+        // The feed looks at the level and leaves whole groups of pictures out; a limit here would leave out any frame.
+        .max_bytes(0)
+        .block(false)
+        .build()
 }
 
 /// What a pipeline says that matters here.
@@ -113,14 +144,7 @@ impl Session {
         gst::init().map_err(|_| gst::glib::bool_error!("GStreamer could not start"))?;
         let url = &destination.url;
         let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-        let appsrc = AppSrc::builder()
-            .caps(&gst::Caps::new_empty_simple("video/x-flv"))
-            .format(gst::Format::Time)
-            .stream_type(AppStreamType::Stream)
-            // The feed looks at the level and leaves whole groups of pictures out; a limit here would leave out any frame.
-            .max_bytes(0)
-            .block(false)
-            .build();
+        let appsrc = appsrc();
         // Properties rather than one location: a key may hold characters that mean something in a URL.
         let sink = gst::ElementFactory::make("rtmp2sink")
             .property_from_str("scheme", url.scheme())
@@ -139,12 +163,7 @@ impl Session {
         pipeline.add_many([appsrc.upcast_ref(), &sink])?;
         appsrc.link(&sink)?;
         let messages = listen(&pipeline, destination.key.expose_secret().to_owned());
-        let outlet = Arc::new(Outlet {
-            appsrc,
-            accepted: AtomicBool::new(false),
-            begun: AtomicBool::new(false),
-            pushed: AtomicU64::new(0),
-        });
+        let outlet = Arc::new(Outlet::new(appsrc));
         if pipeline.set_state(gst::State::Playing).is_err() {
             // Before it is dropped, or GStreamer complains loudly.
             let _ = pipeline.set_state(gst::State::Null);
@@ -203,10 +222,7 @@ impl Session {
 
     /// Ends it at once, and brings it to rest off the async threads.
     pub(super) async fn close(self) {
-        let closing = spawn_blocking(move || {
-            let _ = self.pipeline.set_state(gst::State::Null);
-        });
-        if timeout(NULL_LIMIT, closing).await.is_err() {
+        if timeout(NULL_LIMIT, spawn_blocking(move || drop(self))).await.is_err() {
             tracing::error!("a destination's pipeline does not stop");
         }
     }
@@ -237,11 +253,26 @@ fn listen(pipeline: &gst::Pipeline, key: String) -> mpsc::Receiver<Message> {
 }
 
 /// What a platform, or the network on the way to it, meant. rtmp2sink says "stream already exists" for any refusal, so that
-/// only the platform's own status object counts: its `code` and its `description`, which are at the end of the debug text.
+/// only the platform's own status object counts: its `code` and its `description`. GStreamer 1.22 has it in the message, later
+/// ones in the debug text, behind a line that names the place in the source.
 fn explain(message: &str, debug: &str, not_authorized: bool, key: &str) -> Failure {
     let hidden = |text: &str| if key.is_empty() { text.to_owned() } else { text.replace(key, "[key]") };
-    // The first line names the place in rtmp2sink's source; what was said follows.
-    let said = debug.split_once('\n').map_or(debug, |(_, said)| said).trim();
+    let detail = debug.split_once('\n').map_or("", |(_, detail)| detail).trim();
+    // Of the numbers of GLib's error domains nobody learns anything.
+    let detail = match detail.strip_prefix("error ").and_then(|rest| rest.split_once(": ")) {
+        Some((_, detail)) => detail,
+        None if detail.starts_with("domain ") => "",
+        None => detail,
+    };
+    let leads = [
+        "Connection error",
+        "Failed to connect",
+        "Not authorized to connect",
+        "Connection refused",
+        "Could not connect",
+    ];
+    let lead = leads.iter().find_map(|lead| message.strip_prefix(lead)?.strip_prefix(": "));
+    let said = if detail.is_empty() { lead.unwrap_or(message) } else { detail };
     let code = ["NetStream.", "NetConnection."].iter().find_map(|start| {
         let found = said.get(said.find(start)?..)?;
         let end = found.find(|c: char| !c.is_ascii_alphanumeric() && c != '.').unwrap_or(found.len());
@@ -262,16 +293,14 @@ fn explain(message: &str, debug: &str, not_authorized: bool, key: &str) -> Failu
     if not_authorized {
         return Failure::Refused(hidden(&format!("the platform answered: {said}")));
     }
-    // `error g-io-error-quark:39: Could not connect to 127.0.0.1: Connection refused`
-    let plain = match said.strip_prefix("error ").and_then(|rest| rest.split_once(": ")) {
-        Some((_, plain)) => plain,
-        None if said.is_empty() => message,
-        None => said,
-    };
-    if plain == "Connection error" {
-        return Failure::Broken("the platform closed the connection".to_owned());
-    }
-    Failure::Broken(hidden(plain.trim()))
+    let was_connected = message.starts_with("Connection error");
+    Failure::Broken(match said {
+        "Connection error" | "connection closed remotely" => "the platform closed the connection".to_owned(),
+        // The time-out for connecting holds for a write that blocks, too.
+        "Socket I/O timed out" if was_connected => format!("{FROZEN}: it has taken nothing for 5 s"),
+        "Socket I/O timed out" => "the platform did not answer in time".to_owned(),
+        said => hidden(said),
+    })
 }
 
 /// The text of a field in rtmp2sink's dump of a status object: `{ "code": "NetStream.Publish.BadName", "description": "..." }`.
@@ -302,40 +331,60 @@ fn field(dump: &str, name: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    const PLACE: &str = "../gst/rtmp2/gstrtmp2sink.c(1077): send_connect_error (): /GstPipeline:p/GstRtmp2Sink:s:\n";
+    const PLACE: &str = "../gst/rtmp2/gstrtmp2sink.c(1077): send_connect_error (): /GstPipeline:p/GstRtmp2Sink:s";
 
-    fn explained(said: &str, not_authorized: bool) -> Failure {
-        explain("Failed to connect", &format!("{PLACE}{said}"), not_authorized, "hush")
+    /// As GStreamer 1.22 says it, and as later ones do.
+    fn explained(said: &str, code: i32, not_authorized: bool) -> Failure {
+        let lead = if not_authorized { "Not authorized to connect" } else { "Failed to connect" };
+        let old = explain(
+            &format!("{lead}: {said}"),
+            &format!("{PLACE}:\ndomain g-io-error-quark, code {code}"),
+            not_authorized,
+            "hush",
+        );
+        let detail = if not_authorized { said.to_owned() } else { format!("error g-io-error-quark:{code}: {said}") };
+        let new = explain(lead, &format!("{PLACE}:\n{detail}"), not_authorized, "hush");
+        assert_eq!(old, new);
+        new
+    }
+
+    fn refusal(reason: &str) -> Failure {
+        Failure::Refused(reason.to_owned())
     }
 
     #[test]
     fn refusal_says_what_the_platform_answered() {
-        let said = "error g-io-error-quark:2: publish denied; stream already exists: { \"level\": \"error\", \
+        let said = "publish denied; stream already exists: { \"level\": \"error\", \
                     \"code\": \"NetStream.Publish.BadName\", \"description\": \"No channel for \\x22hush\\x22\" }";
-        let Failure::Refused(reason) = explained(said, false) else { unreachable!("not a refusal") };
-        assert_eq!(reason, "the platform answered: No channel for \"[key]\" (NetStream.Publish.BadName)");
+        let reason = "the platform answered: No channel for \"[key]\" (NetStream.Publish.BadName)";
+        assert_eq!(explained(said, 2, false), refusal(reason));
+        let said = "publish denied: { \"code\": \"NetStream.Publish.Denied\" }";
+        assert_eq!(explained(said, 14, true), refusal("the platform answered NetStream.Publish.Denied"));
     }
 
     #[test]
     fn answer_to_connect_is_a_refusal_too() {
         let said = "'connect' cmd returned 'NetConnection.Connect.Rejected': no such application";
-        let Failure::Refused(reason) = explained(said, true) else { unreachable!("not a refusal") };
-        assert_eq!(reason, "the platform answered: no such application (NetConnection.Connect.Rejected)");
-        let said = "error g-io-error-quark:0: 'connect' cmd returned 'NetConnection.Connect.InvalidApp'";
-        let Failure::Refused(reason) = explained(said, false) else { unreachable!("not a refusal") };
-        assert_eq!(reason, "the platform answered NetConnection.Connect.InvalidApp");
+        let reason = "the platform answered: no such application (NetConnection.Connect.Rejected)";
+        assert_eq!(explained(said, 14, true), refusal(reason));
+        let said = "'connect' cmd returned 'NetConnection.Connect.InvalidApp'";
+        assert_eq!(explained(said, 0, false), refusal("the platform answered NetConnection.Connect.InvalidApp"));
+        let said = "authentication failed; wrong credentials?: no";
+        let reason = "the platform answered: authentication failed; wrong credentials?: no";
+        assert_eq!(explained(said, 14, true), refusal(reason));
     }
 
     #[test]
     fn failure_of_the_network_is_no_refusal() {
-        let said = "error g-io-error-quark:39: Could not connect to 127.0.0.1: Connection refused";
-        assert_eq!(
-            explained(said, false),
-            Failure::Broken("Could not connect to 127.0.0.1: Connection refused".into())
-        );
-        assert_eq!(
-            explain("Connection error", PLACE, false, "hush"),
-            Failure::Broken("the platform closed the connection".into())
-        );
+        let refused = "Could not connect to 127.0.0.1: Connection refused";
+        let broken = |reason: &str| Failure::Broken(reason.to_owned());
+        assert_eq!(explain(&format!("Connection refused: {refused}"), PLACE, false, "hush"), broken(refused));
+        assert_eq!(explain("Could not connect", &format!("{PLACE}:\n{refused}"), false, "hush"), broken(refused));
+        assert_eq!(explained("Socket I/O timed out", 24, false), broken("the platform did not answer in time"));
+        for message in ["Connection error", "Connection error: connection closed remotely"] {
+            assert_eq!(explain(message, PLACE, false, "hush"), broken("the platform closed the connection"));
+        }
+        let frozen = explain("Connection error: Socket I/O timed out", PLACE, false, "hush");
+        assert_eq!(frozen, Failure::Broken(format!("{FROZEN}: it has taken nothing for 5 s")));
     }
 }
