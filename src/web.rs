@@ -19,6 +19,7 @@ use tower_http::{
     catch_panic::CatchPanicLayer, limit::RequestBodyLimitLayer, set_header::SetResponseHeaderLayer,
     timeout::TimeoutLayer,
 };
+use tracing::{Instrument, warn};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -39,6 +40,8 @@ mod problem;
 mod queue;
 mod sessions;
 mod show;
+#[cfg(test)]
+mod tests;
 mod viewers;
 
 pub use destinations::Destinations;
@@ -118,9 +121,28 @@ pub async fn serve(listener: TcpListener, state: WebState, stop: CancellationTok
     let app = App::new(state, stop.clone());
     let router = router(&app);
     readiness.set(Latch::Web, true);
-    connections::serve(listener, router, app, stop).await;
+    tokio::join!(connections::serve(listener, router, stop.clone()), keep_house(app, stop));
     readiness.set(Latch::Web, false);
     Ok(())
+}
+
+/// Clears out what is expired, until `stop`.
+async fn keep_house(app: Arc<App>, stop: CancellationToken) {
+    let mut minutes: u64 = 0;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(Duration::from_mins(1)) => {}
+        }
+        app.limits.forget_the_quiet();
+        // Sessions last for days: once an hour is enough, and spares the disk.
+        minutes += 1;
+        if minutes.is_multiple_of(60)
+            && let Err(error) = app.sessions.delete_expired().await
+        {
+            warn!(%error, "expired sessions not deleted");
+        }
+    }
 }
 
 fn router(app: &Arc<App>) -> Router {
@@ -194,7 +216,6 @@ async fn index() -> Json<serde_json::Value> {
 pub(crate) async fn to_the_end<T: Send + 'static>(
     change: impl Future<Output = Result<T, Problem>> + Send + 'static,
 ) -> Result<T, Problem> {
-    use tracing::Instrument;
     match tokio::spawn(change.in_current_span()).await {
         Ok(done) => done,
         Err(_) => Err(Problem::new(Kind::Internal, "something went wrong here, not with the request")),

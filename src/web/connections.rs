@@ -17,8 +17,6 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 use tracing::{Instrument, debug, debug_span, warn};
 
-use super::App;
-
 /// Connections at once. More wait in the listener's backlog, which costs nothing.
 const MOST_CONNECTIONS: usize = 1024;
 
@@ -32,17 +30,13 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 /// How long answers under way may take once the box stops; the whole box has 5 s.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// How often what is expired is cleared out.
-const HOUSEKEEPING: Duration = Duration::from_mins(1);
-
 /// Accepts and serves until `stop`.
-pub(crate) async fn serve(listener: TcpListener, router: Router, app: Arc<App>, stop: CancellationToken) {
+pub(crate) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
     let tasks = TaskTracker::new();
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     // Cancelled once the grace is over: whoever is still there is dropped.
     let end = CancellationToken::new();
     let _end_with_this = end.clone().drop_guard();
-    tasks.spawn(keep_house(app, stop.clone()).instrument(debug_span!("web_housekeeping")));
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
@@ -111,20 +105,69 @@ async fn connection(socket: TcpStream, peer: SocketAddr, router: Router, stop: C
     }
 }
 
-async fn keep_house(app: Arc<App>, stop: CancellationToken) {
-    let mut minutes: u64 = 0;
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(HOUSEKEEPING) => {}
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use axum::routing::get;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        time::{Instant, timeout},
+    };
+
+    use super::*;
+
+    async fn served(router: Router) -> (SocketAddr, CancellationToken, tokio::task::JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        (address, stop.clone(), tokio::spawn(serve(listener, router, stop)))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn client_that_does_not_finish_the_head_is_given_up() {
+        let (address, _stop, _served) = served(Router::new()).await;
+        for begun in ["", "GET / HTT", "GET / HTTP/1.1\r\nHost: localhost\r\n"] {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(begun.as_bytes()).await.unwrap();
+            let began = Instant::now();
+            let mut answer = Vec::new();
+            let ended = timeout(HEAD_TIME * 2, client.read_to_end(&mut answer)).await;
+            assert!(ended.is_ok(), "{begun:?} is waited for");
+            assert!(began.elapsed() <= HEAD_TIME + Duration::from_secs(1), "{begun:?} took {:?}", began.elapsed());
         }
-        app.limits.forget_the_quiet();
-        // Sessions last for days: once an hour is enough, and spares the disk.
-        minutes += 1;
-        if minutes.is_multiple_of(60)
-            && let Err(error) = app.sessions.delete_expired().await
-        {
-            warn!(%error, "expired sessions not deleted");
-        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answer_that_does_not_come_holds_the_stop_up_for_the_grace_only() {
+        let router = Router::new().route("/", get(async || std::future::pending::<&str>().await));
+        let (address, stop, served) = served(router).await;
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let began = Instant::now();
+        stop.cancel();
+        served.await.unwrap();
+        assert!(began.elapsed() <= GRACE + Duration::from_millis(100), "{:?}", began.elapsed());
+        assert!(
+            timeout(HEAD_TIME, client.read_to_end(&mut Vec::new())).await.is_ok(),
+            "the connection outlives the stop"
+        );
+    }
+
+    #[tokio::test]
+    async fn answer_under_way_is_finished_at_the_stop() {
+        let router = Router::new().route(
+            "/",
+            get(async || {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                "finished"
+            }),
+        );
+        let (address, stop, served) = served(router).await;
+        let answer = tokio::spawn(reqwest::get(format!("http://{address}/")));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        stop.cancel();
+        assert_eq!(answer.await.unwrap().unwrap().text().await.unwrap(), "finished");
+        served.await.unwrap();
     }
 }
