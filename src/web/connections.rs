@@ -1,6 +1,11 @@
 //! Connections: accepted, bounded, and given up when their client is too slow to be honest.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::{Router, body::Body, extract::ConnectInfo, http::Request};
 use hyper::body::Incoming;
@@ -20,6 +25,9 @@ use tracing::{Instrument, debug, debug_span, warn};
 /// Connections at once. More wait in the listener's backlog, which costs nothing.
 const MOST_CONNECTIONS: usize = 1024;
 
+/// Connections at once from one address: a whole venue may share one behind a router, but nobody can take all places.
+const MOST_FROM_ONE: usize = 256;
+
 /// How long a client may take over the head of a request, and how long an idle connection is kept.
 const HEAD_TIME: Duration = Duration::from_secs(10);
 
@@ -34,6 +42,7 @@ const GRACE: Duration = Duration::from_secs(2);
 pub(crate) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
     let tasks = TaskTracker::new();
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let sources = Sources::default();
     // Cancelled once the grace is over: whoever is still there is dropped.
     let end = CancellationToken::new();
     let _end_with_this = end.clone().drop_guard();
@@ -51,13 +60,17 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
                 continue;
             }
         };
+        // Closed without a word: whoever holds so many connections reads no answer.
+        let Some(source) = sources.enter(peer.ip()) else {
+            continue;
+        };
         let (router, stop, end) = (router.clone(), stop.clone(), end.clone());
         let task = async move {
             tokio::select! {
                 () = connection(socket, peer, router, stop) => {}
                 () = end.cancelled() => {}
             }
-            drop(place);
+            drop((place, source));
         };
         tasks.spawn(task.instrument(debug_span!("web_connection")));
     }
@@ -75,6 +88,43 @@ async fn accept(
     let place = Arc::clone(places).acquire_owned().await.map_err(std::io::Error::other)?;
     let (socket, peer) = listener.accept().await?;
     Ok((socket, peer, place))
+}
+
+/// How many connections each address has.
+#[derive(Clone, Debug, Default)]
+struct Sources {
+    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+/// One connection of an address; given back when dropped.
+#[derive(Debug)]
+struct Source {
+    of: Sources,
+    address: IpAddr,
+}
+
+impl Sources {
+    fn enter(&self, address: IpAddr) -> Option<Source> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.entry(address).or_default();
+        if *count >= MOST_FROM_ONE {
+            return None;
+        }
+        *count += 1;
+        Some(Source { of: self.clone(), address })
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        let mut open = self.of.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.address);
+            }
+        }
+    }
 }
 
 async fn connection(socket: TcpStream, peer: SocketAddr, router: Router, stop: CancellationToken) {
@@ -152,6 +202,19 @@ mod tests {
             timeout(HEAD_TIME, client.read_to_end(&mut Vec::new())).await.is_ok(),
             "the connection outlives the stop"
         );
+    }
+
+    #[test]
+    fn one_address_can_not_take_all_places() {
+        let sources = Sources::default();
+        let (greedy, other) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
+        let mut held: Vec<_> = (0..MOST_FROM_ONE).map(|_| sources.enter(greedy).unwrap()).collect();
+        assert!(sources.enter(greedy).is_none());
+        assert!(sources.enter(other).is_some());
+        held.pop();
+        assert!(sources.enter(greedy).is_some());
+        drop(held);
+        assert!(sources.open.lock().unwrap().is_empty());
     }
 
     #[tokio::test]
