@@ -39,6 +39,12 @@ impl Builder {
         self
     }
 
+    /// Leaves a key at its default.
+    pub(crate) fn without(mut self, key: &str) -> Self {
+        self.settings.remove(key);
+        self
+    }
+
     /// A destination from the configuration file.
     pub(crate) fn destination(mut self, name: &str, url: &str) -> Self {
         self.destinations.push((name.to_owned(), url.to_owned()));

@@ -21,6 +21,7 @@ mod crash;
 mod crowd;
 mod destinations;
 mod egress;
+mod evening;
 mod inputs;
 mod refusals;
 mod takes;
