@@ -1,1 +1,371 @@
-//! doctor
+//! `motherstream doctor`: what is missing or wrong on this machine, and what to do about it. Changes nothing.
+
+use std::{
+    fmt,
+    io::ErrorKind,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+};
+
+use gstreamer as gst;
+use rustix::{fs::Access, process::Resource};
+
+use crate::{
+    config::{Config, Sources},
+    media::{house, slate},
+    store::{self, Look, StoreError},
+};
+
+/// Elements that a destination is built from.
+const EGRESS: &[&str] = &["appsrc", "rtmp2sink"];
+
+/// Which of Debian's packages brings an element.
+const PACKAGES: &[(&str, &[&str])] = &[
+    ("libgstreamer1.0-0", &["capsfilter"]),
+    ("gstreamer1.0-plugins-base", &["appsrc", "appsink", "audioconvert", "audioresample", "videoconvert"]),
+    ("gstreamer1.0-plugins-bad", &["rtmp2sink", "h264parse", "aacparse", "voaacenc"]),
+    ("gstreamer1.0-plugins-ugly", &["x264enc"]),
+    ("gstreamer1.0-libav", &["avdec_aac", "avenc_aac", "avdec_h264"]),
+];
+
+/// Below this the box works and somebody should look after it; history and accounts need a few megabytes.
+const LITTLE_DISK: u64 = 200 << 20;
+
+/// Below this the next commits fail.
+const NO_DISK: u64 = 20 << 20;
+
+/// Files that a box has open besides one for each publisher: listeners, destinations, page, store.
+const OTHER_FILES: u64 = 256;
+
+/// A clock that shows less than this was never set: 2026-01-01, by which time this program did not exist.
+const EARLIEST: i64 = 1_767_225_600;
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Grade {
+    /// As it should be.
+    Good,
+    /// The box works; something to know.
+    Note,
+    /// The box does not start, or does not do its work.
+    Bad,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is.
+    pub grade: Grade,
+    /// What was found.
+    pub what: String,
+    /// What to do, if anything.
+    pub advice: Option<String>,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mark = match self.grade {
+            Grade::Good => "ok  ",
+            Grade::Note => "note",
+            Grade::Bad => "FAIL",
+        };
+        write!(f, "{mark}  {}", self.what)?;
+        match &self.advice {
+            Some(advice) => write!(f, "\n        -> {advice}"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn good(what: impl Into<String>) -> Finding {
+    Finding { grade: Grade::Good, what: what.into(), advice: None }
+}
+
+fn note(what: impl Into<String>, advice: impl Into<String>) -> Finding {
+    Finding { grade: Grade::Note, what: what.into(), advice: Some(advice.into()) }
+}
+
+fn bad(what: impl Into<String>, advice: impl Into<String>) -> Finding {
+    Finding { grade: Grade::Bad, what: what.into(), advice: Some(advice.into()) }
+}
+
+/// Looks at everything.
+pub fn examine(sources: &Sources) -> Vec<Finding> {
+    let loaded = match sources.load() {
+        Ok(loaded) => {
+            let mut findings = vec![good("configuration")];
+            let config = loaded.config;
+            findings.extend(elements());
+            findings.push(tls(&config));
+            findings.extend(disk(&config.data_dir));
+            let store = store::look(&config.data_dir);
+            let running = matches!(store, Err(StoreError::InUse { .. }));
+            findings.push(stored(&config.data_dir, store));
+            findings.push(port("web.listen", config.web.listen, running));
+            findings.push(port("ingest.rtmp_listen", config.ingest.rtmp_listen, running));
+            findings.push(open_files(&config));
+            findings
+        }
+        Err(error) => {
+            let problems = error.problems.iter();
+            let mut findings: Vec<_> = problems.map(|problem| bad("configuration", problem.to_string())).collect();
+            findings.extend(elements());
+            findings
+        }
+    };
+    let mut findings = loaded;
+    findings.push(clock(jiff::Timestamp::now()));
+    findings
+}
+
+/// GStreamer and its elements, by name.
+fn elements() -> Vec<Finding> {
+    if let Err(error) = gst::init() {
+        return vec![bad(format!("GStreamer does not start: {error}"), "apt-get install libgstreamer1.0-0")];
+    }
+    let there = |name: &str| gst::ElementFactory::find(name).is_some();
+    let mut wanted: Vec<_> = [house::ELEMENTS, slate::ELEMENTS, EGRESS].concat();
+    wanted.sort_unstable();
+    wanted.dedup();
+    let mut findings: Vec<_> = wanted.iter().filter(|name| !there(name)).map(|name| missing(name, there)).collect();
+    if findings.is_empty() {
+        let version = gst::version_string();
+        findings.push(good(format!("{version} with all {} elements: {}", wanted.len(), wanted.join(", "))));
+    }
+    findings
+}
+
+fn missing(name: &str, there: impl Fn(&str) -> bool) -> Finding {
+    let package = PACKAGES.iter().find(|(_, elements)| elements.contains(&name)).map(|(package, _)| *package);
+    let advice = package.map_or_else(
+        || "install the GStreamer plugin that brings it".to_owned(),
+        |package| format!("apt-get install {package}"),
+    );
+    let what = format!("GStreamer element {name} is missing");
+    // The one that has a stand-in.
+    if name == "voaacenc" && there("avenc_aac") {
+        note(format!("{what}; avenc_aac takes its place, which sounds a little worse"), advice)
+    } else {
+        bad(what, advice)
+    }
+}
+
+/// RTMPS goes through GIO, whose TLS is a module of its own.
+fn tls(config: &Config) -> Finding {
+    let needed = config.destinations.iter().any(|destination| destination.url.starts_with("rtmps:"));
+    let what = "TLS for rtmps:// destinations";
+    if tls_module(&gio_module_folders()) {
+        return good(what);
+    }
+    let advice = "apt-get install glib-networking";
+    let what = format!("{what} is missing");
+    if needed { bad(what, advice) } else { note(what, advice) }
+}
+
+fn gio_module_folders() -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = std::env::var_os("GIO_EXTRA_MODULES")
+        .into_iter()
+        .flat_map(|folders| std::env::split_paths(&folders).collect::<Vec<_>>())
+        .collect();
+    for lib in ["/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib"] {
+        folders.push(Path::new(lib).join("gio/modules"));
+        // One level down: Debian's folder for the architecture.
+        let inside = std::fs::read_dir(lib).into_iter().flatten().flatten();
+        folders.extend(inside.map(|entry| entry.path().join("gio/modules")));
+    }
+    folders
+}
+
+fn tls_module(folders: &[PathBuf]) -> bool {
+    let mut files = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
+    files.any(|file| {
+        let name = file.file_name().to_string_lossy().into_owned();
+        name.contains("giognutls") || name.contains("gioopenssl")
+    })
+}
+
+/// The data folder: whether it can be written, and how much room there is.
+fn disk(data_dir: &Path) -> Vec<Finding> {
+    // The folder may be made at the first start; then the one above has to allow that.
+    let absolute = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
+    let Some(existing) = absolute.ancestors().find(|folder| folder.exists()) else {
+        return vec![bad(
+            format!("data_dir {} can not be reached", data_dir.display()),
+            "set data_dir to another folder",
+        )];
+    };
+    let shown = data_dir.display();
+    let writable = existing.is_dir() && rustix::fs::access(existing, Access::WRITE_OK | Access::EXEC_OK).is_ok();
+    let mut findings = vec![if writable {
+        good(format!("data_dir {shown} can be written"))
+    } else {
+        bad(
+            format!("data_dir {shown} can not be written by this user"),
+            format!("give this user the right to write {}, or set data_dir to another folder", existing.display()),
+        )
+    }];
+    if let Ok(room) = rustix::fs::statvfs(existing) {
+        findings.push(free(room.f_bavail.saturating_mul(room.f_frsize)));
+    }
+    findings
+}
+
+fn free(bytes: u64) -> Finding {
+    let what = format!("{} MB free on its disk", bytes >> 20);
+    match bytes {
+        0..NO_DISK => bad(what, "free some space: accounts and the queue can not be stored"),
+        NO_DISK..LITTLE_DISK => note(what, "free some space soon"),
+        _ => good(what),
+    }
+}
+
+fn stored(data_dir: &Path, look: Result<Look, StoreError>) -> Finding {
+    let shown = data_dir.join(store::FILE_NAME).display().to_string();
+    match look {
+        Ok(Look::Missing) => good(format!("no store yet; the first start makes {shown}")),
+        Ok(Look::Unclean) => good(format!("store {shown} was cut off in the middle; the next start repairs it")),
+        Ok(Look::Opens { accounts }) => good(format!("store {shown} opens; accounts: {accounts}")),
+        Err(StoreError::InUse { .. }) => good(format!("store {shown} is in use: a box is running")),
+        Err(error) => {
+            let text = error.to_string();
+            // The errors of the store end with what to do.
+            let (what, advice) = text.split_once("; ").unwrap_or((&text, "look at the disk"));
+            bad(format!("store: {what}"), advice)
+        }
+    }
+}
+
+/// Whether the box can listen. While one is running on the same store, it is most likely that one that does.
+fn port(key: &str, address: SocketAddr, running: bool) -> Finding {
+    let what = format!("{key} {address}");
+    let Err(error) = TcpListener::bind(address) else {
+        return good(format!("{what} is free"));
+    };
+    match error.kind() {
+        ErrorKind::AddrInUse if running => good(format!("{what} is in use, by the running box most likely")),
+        ErrorKind::AddrInUse => bad(
+            format!("{what} is in use by another program"),
+            format!("`ss -ltnp sport = :{}` says by which; stop it, or set {key} to another port", address.port()),
+        ),
+        ErrorKind::PermissionDenied => bad(
+            format!("{what}: this user may not listen on a port below 1024"),
+            format!("set {key} to a higher port, or give the program the capability CAP_NET_BIND_SERVICE"),
+        ),
+        ErrorKind::AddrNotAvailable => bad(
+            format!("{what}: this machine does not have this address"),
+            format!("set {key} to 0.0.0.0:{}, or to one of the addresses that `ip addr` lists", address.port()),
+        ),
+        _ => bad(format!("{what}: {error}"), format!("set {key} to another address")),
+    }
+}
+
+fn open_files(config: &Config) -> Finding {
+    let wanted = (config.ingest.max_publishers as u64).saturating_add(OTHER_FILES);
+    let limit = rustix::process::getrlimit(Resource::Nofile).current;
+    match limit {
+        Some(limit) if limit < wanted => bad(
+            format!(
+                "this user may open {limit} files; {wanted} are needed for {} publishers",
+                config.ingest.max_publishers
+            ),
+            format!("start it after `ulimit -n {wanted}`, or lower ingest.max_publishers"),
+        ),
+        _ => good("enough files may be open"),
+    }
+}
+
+fn clock(now: jiff::Timestamp) -> Finding {
+    if now.as_second() < EARLIEST {
+        note(
+            format!("the clock says {now}, which is not so"),
+            "connect the box to a network with a time server, or run `timedatectl set-ntp true`; rtmps:// waits for the right time",
+        )
+    } else {
+        good(format!("the clock says {}", now.strftime("%F %R UTC")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn on(folder: &TempDir, more: &[(&str, &str)]) -> Vec<Finding> {
+        let mut environment = vec![
+            ("MOTHERSTREAM_DATA_DIR".to_owned(), folder.path().join("data").display().to_string()),
+            ("MOTHERSTREAM_WEB__LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
+            ("MOTHERSTREAM_INGEST__RTMP_LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
+        ];
+        environment.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        examine(&Sources { file: None, fallback: "/nowhere".into(), environment })
+    }
+
+    fn worst(findings: &[Finding]) -> Grade {
+        findings.iter().map(|finding| finding.grade).max().unwrap()
+    }
+
+    #[test]
+    fn machine_that_runs_these_tests_is_healthy() {
+        let folder = TempDir::new().unwrap();
+        let findings = on(&folder, &[]);
+        assert!(worst(&findings) < Grade::Bad, "{findings:?}");
+        assert!(!folder.path().join("data").exists(), "the doctor makes nothing");
+    }
+
+    #[test]
+    fn port_in_use_is_named_with_its_key() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let found = port("web.listen", address, false);
+        assert_eq!(found.grade, Grade::Bad);
+        assert!(found.to_string().contains("web.listen") && found.to_string().contains("ss -ltnp"), "{found}");
+        assert_eq!(port("web.listen", address, true).grade, Grade::Good);
+    }
+
+    #[test]
+    fn running_box_is_no_fault() {
+        let folder = TempDir::new().unwrap();
+        let (_store, _) = store::Store::open(&folder.path().join("data")).unwrap();
+        let findings = on(&folder, &[]);
+        assert!(worst(&findings) < Grade::Bad, "{findings:?}");
+        assert!(findings.iter().any(|finding| finding.what.contains("a box is running")));
+    }
+
+    #[test]
+    fn bad_configuration_and_foreign_store_are_told_with_advice() {
+        let folder = TempDir::new().unwrap();
+        let findings = on(&folder, &[("MOTHERSTREAM_QUEUE__TURN_SECONDS", "0")]);
+        assert_eq!(worst(&findings), Grade::Bad);
+        std::fs::create_dir(folder.path().join("data")).unwrap();
+        std::fs::write(folder.path().join("data").join(store::FILE_NAME), "what is this").unwrap();
+        let findings = on(&folder, &[]);
+        let bad: Vec<_> = findings.iter().filter(|finding| finding.grade == Grade::Bad).collect();
+        assert_eq!(bad.len(), 1, "{bad:?}");
+        assert!(bad.iter().all(|finding| finding.advice.is_some()));
+    }
+
+    #[test]
+    fn missing_element_names_its_package() {
+        assert!(missing("x264enc", |_| false).to_string().contains("apt-get install gstreamer1.0-plugins-ugly"));
+        assert_eq!(missing("voaacenc", |_| true).grade, Grade::Note);
+        assert_eq!(missing("voaacenc", |_| false).grade, Grade::Bad);
+    }
+
+    #[test]
+    fn every_element_in_use_has_a_package() {
+        for name in [house::ELEMENTS, slate::ELEMENTS, EGRESS].concat() {
+            assert!(PACKAGES.iter().any(|(_, elements)| elements.contains(&name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn little_room_and_a_clock_that_was_never_set_are_noticed() {
+        assert_eq!(free(1 << 20).grade, Grade::Bad);
+        assert_eq!(free(100 << 20).grade, Grade::Note);
+        assert_eq!(free(10 << 30).grade, Grade::Good);
+        assert_eq!(clock(jiff::Timestamp::UNIX_EPOCH).grade, Grade::Note);
+    }
+}
