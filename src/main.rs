@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     let sources = Sources::of_process(arguments.config);
     if let Some(Command::Doctor) = arguments.command {
         let findings = doctor::examine(&sources);
-        say(&findings.iter().map(|finding| format!("{finding}\n")).collect::<String>());
+        findings.iter().for_each(|finding| say(&format!("{finding}\n")));
         return ExitCode::from(u8::from(findings.iter().any(|finding| finding.grade == Grade::Bad)));
     }
     match (sources.load(), arguments.command) {
