@@ -13,6 +13,7 @@ use std::{
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread::JoinHandle,
+    time::{Duration, Instant},
 };
 
 use serde::Serialize;
@@ -34,6 +35,9 @@ const LONGEST: usize = 1000;
 /// Lines that may wait for a stderr that nobody reads (a stopped terminal, a full pipe). Later ones are left out and counted:
 /// no thread of the programme ever waits for a reader of its log.
 const WAITING_LINES: usize = 1024;
+
+/// How long the end of the process waits for its last lines to be written.
+const LAST_LINES: Duration = Duration::from_millis(500);
 
 /// Sets up logging for the whole process. To be kept until the end: when it is dropped, what waits is written.
 ///
@@ -76,10 +80,13 @@ impl Telemetry {
 impl Drop for Telemetry {
     fn drop(&mut self) {
         // An empty line ends the thread. With no room for it nobody reads, and there is nothing to wait for.
-        if self.writer.lines.try_send(Vec::new()).is_ok()
-            && let Some(thread) = self.thread.take()
-        {
-            let _ended = thread.join();
+        let Some(thread) = self.thread.take().filter(|_| self.writer.lines.try_send(Vec::new()).is_ok()) else {
+            return;
+        };
+        // Not `join`: a terminal that was stopped must not keep the process from ending.
+        let end = Instant::now() + LAST_LINES;
+        while !thread.is_finished() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 }
