@@ -1,1 +1,304 @@
-//! supervisor
+//! Builds everything in order, owns the tokens, says when the box is ready, and stops it.
+//!
+//! The order of a start: store, programme on the slate, ingest, director, web, destinations. Nothing waits for the internet. The order of a
+//! stop: front doors, director (its last commit) and destinations together, store.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use secrecy::ExposeSecret;
+use thiserror::Error;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc,
+    task::{JoinHandle, spawn_blocking},
+    time::{MissedTickBehavior, interval, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument;
+
+use crate::{
+    accounts::{AccountError, Accounts},
+    clock::Clock,
+    config::{Config, HouseFormat, LoadedConfig, SlateSound},
+    director::{self, Director, Stored},
+    ingest::{self, Ingest},
+    media::{Media, MediaError, MediaEvents, MediaSettings},
+    store::{Loaded, Store, StoreError},
+    web::{self, Destinations, Latch, Readiness, WebState},
+};
+
+/// A clean stop takes at most so long.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+/// How often it is looked whether the programme's thread still runs.
+const WATCH: Duration = Duration::from_secs(1);
+/// Events of the ingest that wait for the director; when it is full the encoders concerned wait.
+const INGEST_EVENTS: usize = 256;
+
+/// Why the box does not start, or had to end.
+#[derive(Debug, Error)]
+pub enum SupervisorError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The programme.
+    #[error(transparent)]
+    Media(#[from] MediaError),
+    /// The accounts.
+    #[error("accounts: {0}")]
+    Accounts(#[from] AccountError),
+    /// The queue.
+    #[error("queue: {0}")]
+    Director(#[from] director::StartError),
+    /// A port can not be opened.
+    #[error("{what} can not listen on {address}: {error}; is another box running, or does the port need more rights? (`{key}` changes it)")]
+    Listen {
+        /// What for.
+        what: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// The configuration's key.
+        key: &'static str,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// A part of the box died.
+    #[error("{0} ended by itself; this is a defect, please report it with the log")]
+    Died(&'static str),
+    /// The system refuses something basic.
+    #[error("the system refuses {what}: {error}")]
+    System {
+        /// What.
+        what: &'static str,
+        /// What it said.
+        error: io::Error,
+    },
+}
+
+/// Runs the box until it is told to stop: the first TERM or INT ends everything cleanly within 5 s, a second one at once.
+///
+/// # Errors
+/// See [`SupervisorError`].
+pub async fn run(loaded: LoadedConfig) -> Result<(), SupervisorError> {
+    let mut signals = Signals::new()?;
+    let running = Running::start(Arc::new(loaded.config), Clock::start()).await?;
+    let ended = tokio::select! {
+        () = signals.next() => Ok(()),
+        error = running.watch() => Err(error),
+    };
+    tracing::info!("stopping");
+    tokio::select! {
+        stopped = timeout(STOP_LIMIT, running.stop()) => {
+            if stopped.is_err() {
+                tracing::warn!("not everything ended in time");
+            }
+        }
+        () = signals.next() => tracing::warn!("told twice to stop, ending at once"),
+    }
+    ended
+}
+
+/// The box, running.
+struct Running {
+    clock: Clock,
+    store: Store,
+    media: Media,
+    director: JoinHandle<()>,
+    web: JoinHandle<io::Result<()>>,
+    tracker: TaskTracker,
+    /// The front doors: ingest and web.
+    doors: CancellationToken,
+    director_token: CancellationToken,
+}
+
+impl Running {
+    async fn start(config: Arc<Config>, clock: Clock) -> Result<Self, SupervisorError> {
+        let tracker = TaskTracker::new();
+        let (doors, director_token) = (CancellationToken::new(), CancellationToken::new());
+        let readiness = Readiness::default();
+
+        let (store, loaded) = open_store(&config).await?;
+        readiness.set(Latch::Store, true);
+        stage(clock, "store");
+
+        let (media, media_events) = start_media(&config, clock, &tracker).await?;
+        readiness.set(Latch::Program, true);
+        stage(clock, "programme");
+
+        let accounts = Accounts::open(store.clone(), &loaded, &config).await?;
+        // Both ports before anything is promised.
+        let rtmp = listen("RTMP", config.ingest.rtmp_listen, "ingest.rtmp_listen").await?;
+        let page = listen("the page", config.web.listen, "web.listen").await?;
+        let rtmp_port = rtmp.local_addr().map_or(config.ingest.rtmp_listen.port(), |address| address.port());
+        let page_port = page.local_addr().map_or(config.web.listen.port(), |address| address.port());
+
+        let (ingest_events, ingest_receiver) = mpsc::channel(INGEST_EVENTS);
+        let ingest =
+            ingest::embedded::start(rtmp, &config.ingest, clock, media.sinks(), ingest_events, doors.child_token(), &tracker);
+        readiness.set(Latch::Ingest, true);
+
+        let front = Front { ingest, ingest_receiver, media: media.clone(), media_events, accounts: accounts.clone() };
+        let (director, task) = start_director(&config, clock, &store, &loaded, front, director_token.clone())?;
+        let task = tracker.spawn(task.instrument(tracing::info_span!("director")));
+        stage(clock, "queue");
+
+        let destinations = Destinations::new(store.clone(), config.locked_destinations(), loaded.destinations, rtmp_port);
+        for destination in destinations.all() {
+            media.put_destination(destination);
+        }
+        let state = WebState {
+            config: config.clone(),
+            clock,
+            accounts: accounts.clone(),
+            director,
+            media: media.clone(),
+            store: store.clone(),
+            destinations,
+            readiness,
+            rtmp_port,
+        };
+        let web = tracker.spawn(web::serve(page, state, doors.child_token()).instrument(tracing::info_span!("web")));
+        greet(&config, &accounts, page_port, rtmp_port);
+        stage(clock, "ready");
+        Ok(Self { clock, store, media, director: task, web, tracker, doors, director_token })
+    }
+
+    /// Returns when a part that must never end has ended.
+    async fn watch(&self) -> SupervisorError {
+        let mut look = interval(WATCH);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            look.tick().await;
+            if !self.media.is_running() {
+                return SupervisorError::Died("the programme's thread");
+            }
+            if self.director.is_finished() {
+                return SupervisorError::Died("the director");
+            }
+            if self.web.is_finished() {
+                return SupervisorError::Died("the web server");
+            }
+        }
+    }
+
+    async fn stop(self) {
+        let began = self.clock.now();
+        self.doors.cancel();
+        self.director_token.cancel();
+        let director = async {
+            let _ = self.director.await;
+        };
+        tokio::join!(director, self.media.stop());
+        self.store.close().await;
+        self.tracker.close();
+        self.tracker.wait().await;
+        tracing::info!(elapsed_ms = self.clock.now().since(began).as_millis(), "stopped");
+    }
+}
+
+async fn open_store(config: &Config) -> Result<(Store, Loaded), SupervisorError> {
+    let data_dir = config.data_dir.clone();
+    Ok(blocking("the store", move || Store::open(&data_dir)).await??)
+}
+
+async fn start_media(
+    config: &Config,
+    clock: Clock,
+    tracker: &TaskTracker,
+) -> Result<(Media, MediaEvents), SupervisorError> {
+    let settings = MediaSettings {
+        latency: config.program.latency(),
+        house: config.program.house_format == HouseFormat::Audio,
+        venue: config.venue.name.clone(),
+        slate: config.program.slate.clone(),
+        tone: config.program.slate_sound == SlateSound::Tone,
+        idle_end: (config.program.idle_end_minutes > 0).then(|| Duration::from_secs(60 * config.program.idle_end_minutes)),
+    };
+    let tracker = tracker.clone();
+    let token = CancellationToken::new();
+    Ok(blocking("the programme", move || Media::start(&settings, clock, &tracker, &token)).await??)
+}
+
+async fn blocking<T: Send + 'static>(
+    what: &'static str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, SupervisorError> {
+    spawn_blocking(work).await.map_err(|_| SupervisorError::Died(what))
+}
+
+/// What the director stands between.
+struct Front {
+    ingest: Ingest,
+    ingest_receiver: mpsc::Receiver<ingest::IngestEvent>,
+    media: Media,
+    media_events: MediaEvents,
+    accounts: Accounts,
+}
+
+fn start_director(
+    config: &Config,
+    clock: Clock,
+    store: &Store,
+    loaded: &Loaded,
+    front: Front,
+    token: CancellationToken,
+) -> Result<(Director, impl Future<Output = ()> + Send + 'static), SupervisorError> {
+    let parts = director::Parts {
+        settings: director::settings(&config.queue, &config.ingest),
+        app: config.ingest.app.clone(),
+        stored: Stored::from(loaded),
+        clock,
+        media: front.media,
+        media_events: front.media_events,
+        ingest: front.ingest,
+        ingest_events: front.ingest_receiver,
+        store: store.clone(),
+        accounts: front.accounts,
+    };
+    Ok(Director::start(parts, token)?)
+}
+
+async fn listen(what: &'static str, address: SocketAddr, key: &'static str) -> Result<TcpListener, SupervisorError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| SupervisorError::Listen { what, address, key, error })
+}
+
+fn stage(clock: Clock, stage: &'static str) {
+    tracing::info!(stage, elapsed_ms = clock.now().since_start().as_millis(), "started");
+}
+
+/// Tells whoever started it where to go. Standard output, not the log: this is for people, and the setup code belongs in no log.
+fn greet(config: &Config, accounts: &Accounts, page_port: u16, rtmp_port: u16) {
+    let host = web::public_host(config);
+    let port = |port: u16, usual: u16| if port == usual { String::new() } else { format!(":{port}") };
+    println!();
+    println!("  Motherstream is running.");
+    println!();
+    println!("  Page          http://{host}{}/", port(page_port, 80));
+    println!("  Encoders      rtmp://{host}{}/{}   (stream key: from the page)", port(rtmp_port, 1935), config.ingest.app);
+    if let Some(code) = accounts.setup_code() {
+        println!("  Setup code    {}   (makes you the admin, once)", code.expose_secret());
+    }
+    println!();
+}
+
+/// TERM and INT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, SupervisorError> {
+        let on = |kind| signal(kind).map_err(|error| SupervisorError::System { what: "signal handlers", error });
+        Ok(Self { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

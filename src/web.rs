@@ -46,6 +46,7 @@ mod viewers;
 
 pub use destinations::Destinations;
 pub use health::{Latch, Readiness, Ready};
+pub use hosts::public_host;
 
 use self::{
     body::LARGEST_BODY,

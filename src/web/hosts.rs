@@ -13,6 +13,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use crate::config::Config;
+
 use super::{
     App,
     problem::{Kind, Problem},
@@ -86,6 +88,12 @@ pub(crate) fn primary_address() -> Option<IpAddr> {
     // An address for documentation (RFC 5737): nobody's, so only the default route matches.
     socket.connect(SocketAddr::from(([192, 0, 2, 1], 9))).ok()?;
     Some(socket.local_addr().ok()?.ip())
+}
+
+/// What to tell people to connect to when no request says by which name they reach the box.
+pub fn public_host(config: &Config) -> String {
+    let configured = config.web.public_host.clone();
+    configured.or_else(|| primary_address().map(|address| address.to_string())).unwrap_or_else(|| "motherstream.local".to_owned())
 }
 
 /// Refuses requests for hosts that are not ours.
