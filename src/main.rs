@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 use motherstream::{
     config::Sources,
     doctor::{self, Grade},
+    supervisor,
 };
 
 /// A box for venues: streamers take turns, the platforms see one unbroken programme.
@@ -47,10 +48,13 @@ fn main() -> ExitCode {
             say(&loaded.to_string());
             ExitCode::SUCCESS
         }
-        (Ok(_), _) => {
-            eprintln!("not built in yet");
-            ExitCode::FAILURE
-        }
+        (Ok(loaded), _) => match supervisor::start(loaded) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        },
     }
 }
 

@@ -25,6 +25,7 @@ use crate::{
     ingest::{self, Ingest},
     media::{Media, MediaError, MediaEvents, MediaSettings},
     store::{Loaded, Store, StoreError},
+    telemetry,
     web::{self, Destinations, Latch, Readiness, WebState},
 };
 
@@ -73,6 +74,29 @@ pub enum SupervisorError {
         /// What it said.
         error: io::Error,
     },
+}
+
+/// Starts telemetry and the async runtime, and runs the box.
+///
+/// # Errors
+/// See [`SupervisorError`].
+pub fn start(loaded: LoadedConfig) -> Result<(), SupervisorError> {
+    let _telemetry = telemetry::start().map_err(|error| SupervisorError::System { what: "the log", error })?;
+    // Two workers: the work is small, and every thread costs memory. Hashing and other blocking work have threads of their own.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(16)
+        .thread_name("tokio")
+        .enable_all()
+        .build()
+        .map_err(|error| SupervisorError::System { what: "threads", error })?;
+    let ended = runtime.block_on(run(loaded));
+    // What is left are blocking tasks that nobody waits for any more.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    if let Err(error) = &ended {
+        tracing::error!(error = %error, "the box had to end");
+    }
+    ended
 }
 
 /// Runs the box until it is told to stop: the first TERM or INT ends everything cleanly within 5 s, a second one at once.
