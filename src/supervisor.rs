@@ -52,7 +52,9 @@ pub enum SupervisorError {
     #[error("queue: {0}")]
     Director(#[from] director::StartError),
     /// A port can not be opened.
-    #[error("{what} can not listen on {address}: {error}; is another box running, or does the port need more rights? (`{key}` changes it)")]
+    #[error(
+        "{what} can not listen on {address}: {error}; is another box running, or does the port need more rights? (`{key}` changes it)"
+    )]
     Listen {
         /// What for.
         what: &'static str,
@@ -157,8 +159,15 @@ impl Running {
         let page_port = page.local_addr().map_or(config.web.listen.port(), |address| address.port());
 
         let (ingest_events, ingest_receiver) = mpsc::channel(INGEST_EVENTS);
-        let ingest =
-            ingest::embedded::start(rtmp, &config.ingest, clock, media.sinks(), ingest_events, doors.child_token(), &tracker);
+        let ingest = ingest::embedded::start(
+            rtmp,
+            &config.ingest,
+            clock,
+            media.sinks(),
+            ingest_events,
+            doors.child_token(),
+            &tracker,
+        );
         readiness.set(Latch::Ingest, true);
 
         let front = Front { ingest, ingest_receiver, media: media.clone(), media_events, accounts: accounts.clone() };
@@ -166,7 +175,8 @@ impl Running {
         let task = tracker.spawn(task.instrument(tracing::info_span!("director")));
         stage(clock, "queue");
 
-        let destinations = Destinations::new(store.clone(), config.locked_destinations(), loaded.destinations, rtmp_port);
+        let destinations =
+            Destinations::new(store.clone(), config.locked_destinations(), loaded.destinations, rtmp_port);
         for destination in destinations.all() {
             media.put_destination(destination);
         }
@@ -236,7 +246,8 @@ async fn start_media(
         venue: config.venue.name.clone(),
         slate: config.program.slate.clone(),
         tone: config.program.slate_sound == SlateSound::Tone,
-        idle_end: (config.program.idle_end_minutes > 0).then(|| Duration::from_secs(60 * config.program.idle_end_minutes)),
+        idle_end: (config.program.idle_end_minutes > 0)
+            .then(|| Duration::from_secs(60 * config.program.idle_end_minutes)),
     };
     let tracker = tracker.clone();
     let token = CancellationToken::new();
@@ -283,9 +294,7 @@ fn start_director(
 }
 
 async fn listen(what: &'static str, address: SocketAddr, key: &'static str) -> Result<TcpListener, SupervisorError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| SupervisorError::Listen { what, address, key, error })
+    TcpListener::bind(address).await.map_err(|error| SupervisorError::Listen { what, address, key, error })
 }
 
 fn stage(clock: Clock, stage: &'static str) {
@@ -300,7 +309,11 @@ fn greet(config: &Config, accounts: &Accounts, page_port: u16, rtmp_port: u16) {
     println!("  Motherstream is running.");
     println!();
     println!("  Page          http://{host}{}/", port(page_port, 80));
-    println!("  Encoders      rtmp://{host}{}/{}   (stream key: from the page)", port(rtmp_port, 1935), config.ingest.app);
+    println!(
+        "  Encoders      rtmp://{host}{}/{}   (stream key: from the page)",
+        port(rtmp_port, 1935),
+        config.ingest.app
+    );
     if let Some(code) = accounts.setup_code() {
         println!("  Setup code    {}   (makes you the admin, once)", code.expose_secret());
     }

@@ -93,7 +93,9 @@ pub(crate) fn primary_address() -> Option<IpAddr> {
 /// What to tell people to connect to when no request says by which name they reach the box.
 pub fn public_host(config: &Config) -> String {
     let configured = config.web.public_host.clone();
-    configured.or_else(|| primary_address().map(|address| address.to_string())).unwrap_or_else(|| "motherstream.local".to_owned())
+    configured
+        .or_else(|| primary_address().map(|address| address.to_string()))
+        .unwrap_or_else(|| "motherstream.local".to_owned())
 }
 
 /// Refuses requests for hosts that are not ours.

@@ -124,13 +124,19 @@ async fn every_route_is_open_to_whom_it_is_for_and_to_nobody_else() {
     site.account("Bob").await;
     for (method, path, who) in ROUTES {
         let leaves = *who == For::Own && *method == "DELETE";
-        let streamer = if leaves && *path == "/api/v1/me" { site.streamer("Leaver").await.1 } else { site.state_session("Bob").await };
+        let streamer = if leaves && *path == "/api/v1/me" {
+            site.streamer("Leaver").await.1
+        } else {
+            site.state_session("Bob").await
+        };
         let admin = if leaves { site.state_session("Ada").await } else { admin.clone() };
         if leaves && *path == "/api/v1/me" {
             // The last admin may not leave: allowed, and refused for another reason.
             assert_eq!(attempt(&site, method, path, &admin).await, 409);
         }
-        for (caller, kind) in [(&As::Nobody, "nobody"), (&streamer, "streamer"), (&admin, "admin"), (&As::Token, "token")] {
+        for (caller, kind) in
+            [(&As::Nobody, "nobody"), (&streamer, "streamer"), (&admin, "admin"), (&As::Token, "token")]
+        {
             let expected = match (who, kind) {
                 (For::Own | For::Admin | For::Token | For::Viewer, "nobody") | (For::Viewer, _) => Some(401),
                 (For::Admin | For::Token, "streamer") | (For::Token, "admin") | (For::Own, "token") => Some(403),
@@ -216,9 +222,13 @@ async fn change_sent_by_another_sites_page_is_refused() {
 async fn request_for_a_host_that_is_not_ours_is_refused() {
     let folder = folder();
     let site = Site::start(folder.path(), &[("WEB__PUBLIC_HOST", "stream.example.org")]).await;
-    for (host, status) in
-        [("evil.example", 421), ("localhost:80", 200), ("stream.example.org", 200), ("10.1.2.3", 200), ("motherstream.local", 200)]
-    {
+    for (host, status) in [
+        ("evil.example", 421),
+        ("localhost:80", 200),
+        ("stream.example.org", 200),
+        ("10.1.2.3", 200),
+        ("motherstream.local", 200),
+    ] {
         answer(site.request(Method::GET, "/api/v1/queue", &As::Nobody).header("host", host)).await.is(status);
     }
     site.end().await;
@@ -229,7 +239,8 @@ async fn too_large_bodies_are_refused_whether_their_length_is_told_or_not() {
     let folder = folder();
     let site = Site::start(folder.path(), &[]).await;
     let large = vec![b' '; LARGEST_BODY + 1];
-    let request = || site.request(Method::POST, "/api/v1/accounts", &As::Nobody).header("content-type", "application/json");
+    let request =
+        || site.request(Method::POST, "/api/v1/accounts", &As::Nobody).header("content-type", "application/json");
     answer(request().body(large.clone())).await.is(413);
     let pieces: Vec<Result<Vec<u8>, std::io::Error>> = large.chunks(8192).map(|piece| Ok(piece.to_vec())).collect();
     let stream = reqwest::Body::wrap_stream(futures_util::stream::iter(pieces));

@@ -117,7 +117,10 @@ async fn sign_in_sets_a_careful_cookie_and_sign_out_ends_it() {
     site.account("Ada").await;
     let signed_in = site.post("/api/v1/session", &As::Nobody, json!({"name": "ADA", "password": PASSWORD})).await;
     let cookie = signed_in.is(200).headers["set-cookie"].to_str().unwrap();
-    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax") && cookie.contains("Max-Age=2592000"), "{cookie}");
+    assert!(
+        cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax") && cookie.contains("Max-Age=2592000"),
+        "{cookie}"
+    );
     assert!(!cookie.contains("Secure"), "{cookie}");
     let ada = As::Cookie(signed_in.cookie().unwrap().to_owned());
     site.get("/api/v1/me", &ada).await.is(200);
@@ -205,7 +208,10 @@ async fn ban_is_taken_back_by_unban() {
     let folder = folder();
     let site = Site::start(folder.path(), &[]).await;
     let id = site.account("Bob").await.0;
-    assert_eq!(site.post(&format!("/api/v1/accounts/{id}/ban"), &As::Token, json!({})).await.is(200).body["banned"], true);
+    assert_eq!(
+        site.post(&format!("/api/v1/accounts/{id}/ban"), &As::Token, json!({})).await.is(200).body["banned"],
+        true
+    );
     let unbanned = site.post(&format!("/api/v1/accounts/{id}/unban"), &As::Token, json!({})).await;
     assert_eq!(unbanned.is(200).body["enabled"], true);
     site.session("Bob").await;
@@ -220,7 +226,9 @@ async fn new_password_ends_the_other_sessions_and_needs_the_old_one() {
     let elsewhere = site.session("Ada").await;
     let patch = |body| site.patch("/api/v1/me", &here, body);
     patch(json!({"password": "a new password"})).await.blames(422, "current_password");
-    patch(json!({"password": "a new password", "current_password": "wrong horse"})).await.blames(422, "current_password");
+    patch(json!({"password": "a new password", "current_password": "wrong horse"}))
+        .await
+        .blames(422, "current_password");
     site.get("/api/v1/me", &elsewhere).await.is(200);
     patch(json!({"password": "a new password", "current_password": PASSWORD})).await.is(200);
     site.get("/api/v1/me", &here).await.is(200);
@@ -246,7 +254,10 @@ async fn own_edit_changes_what_is_ones_own_and_nothing_more() {
     let site = Site::start(folder.path(), &[]).await;
     let (_, bob) = site.streamer("Bob").await;
     let edited = site.patch("/api/v1/me", &bob, json!({"name": "Bobby", "email": "b@example.org"})).await;
-    assert_eq!((edited.is(200).body["name"].as_str(), edited.body["email"].as_str()), (Some("Bobby"), Some("b@example.org")));
+    assert_eq!(
+        (edited.is(200).body["name"].as_str(), edited.body["email"].as_str()),
+        (Some("Bobby"), Some("b@example.org"))
+    );
     site.patch("/api/v1/me", &bob, json!({"role": "admin"})).await.blames(422, "role");
     site.patch("/api/v1/me", &bob, json!({"enabled": true})).await.blames(422, "enabled");
     site.end().await;

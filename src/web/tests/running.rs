@@ -35,7 +35,9 @@ async fn turns_length_is_set_and_checked() {
 async fn old_addresses_of_docks_and_scripts_work_with_the_token() {
     let folder = folder();
     let site = Site::start(folder.path(), &[]).await;
-    for (query, status) in [("", 200), ("?reset_time=True", 200), ("?reset_time=false", 200), ("?reset_time=perhaps", 422)] {
+    for (query, status) in
+        [("", 200), ("?reset_time=True", 200), ("?reset_time=false", 200), ("?reset_time=perhaps", 422)]
+    {
         site.get(&format!("/update-timer/120{query}"), &As::Token).await.is(status);
     }
     site.get("/update-timer/0", &As::Token).await.is(422);
@@ -248,7 +250,9 @@ async fn status_tells_how_everything_does() {
     let status = site.get("/api/v1/status", &As::Token).await;
     assert_eq!(status.is(200).body["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(status.body["destinations"][0]["name"], "Twitch");
-    assert!(status.body["program"].is_object() && status.body["inputs"].is_array() && status.body["hold_offs"].is_array());
+    assert!(
+        status.body["program"].is_object() && status.body["inputs"].is_array() && status.body["hold_offs"].is_array()
+    );
     assert!(!status.body.to_string().contains("very-secret-key"));
     site.end().await;
 }

@@ -26,9 +26,8 @@ impl Events {
         loop {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
                 let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-                let found = field("event:").map(|name| {
-                    (name.to_owned(), serde_json::from_str(field("data:").unwrap()).unwrap())
-                });
+                let found = field("event:")
+                    .map(|name| (name.to_owned(), serde_json::from_str(field("data:").unwrap()).unwrap()));
                 self.text = rest.to_owned();
                 match found {
                     Some(event) => return Some(event),
