@@ -215,7 +215,9 @@ impl TrackLine {
 }
 
 const BUCKETS: usize = 20;
+/// Microseconds of one bucket, and of all.
 const BUCKET: i64 = 250_000;
+const WINDOW: i64 = 5_000_000;
 
 /// The least lateness of the last 5 s, in buckets of a quarter second.
 #[derive(Clone, Copy, Debug)]
@@ -249,7 +251,7 @@ impl Default for Lateness {
 impl Lateness {
     fn note(&mut self, arrival: MediaTime, lateness: MediaTime) {
         let number = arrival.as_micros().div_euclid(BUCKET);
-        if self.first.is_none() || number - self.newest >= i64::try_from(BUCKETS).unwrap_or(i64::MAX) {
+        if self.first.is_none() || number - self.newest >= WINDOW / BUCKET {
             self.buckets = [i64::MAX; BUCKETS];
             self.newest = number;
         }
@@ -272,7 +274,7 @@ impl Lateness {
     }
 
     fn slot(&mut self, number: i64) -> &mut i64 {
-        let index = usize::try_from(number.rem_euclid(BUCKETS as i64)).unwrap_or(0);
+        let index = usize::try_from(number.rem_euclid(WINDOW / BUCKET)).unwrap_or(0);
         #[expect(clippy::indexing_slicing, reason = "the index is a remainder by the length")]
         &mut self.buckets[index]
     }
@@ -283,7 +285,7 @@ impl Lateness {
 
     fn least(&self, now: MediaTime) -> Option<MediaTime> {
         self.first?;
-        if now - self.last > MediaTime::from_micros(BUCKET * BUCKETS as i64) {
+        if now - self.last > MediaTime::from_micros(WINDOW) {
             return None;
         }
         let least = self.buckets.iter().copied().min().unwrap_or(i64::MAX);

@@ -33,6 +33,7 @@ pub(super) struct Sound {
     pub(super) duration: MediaTime,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about one input")]
 #[derive(Debug)]
 pub(super) struct Input {
     /// This input's number in the switcher; a connection that is cued twice has two.
