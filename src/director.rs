@@ -31,8 +31,9 @@ mod task;
 mod tests;
 mod view;
 
+use flight::Message;
 pub use ports::{AccountsPort, IngestPort, MediaPort, StorePort};
-use task::{Message, Task};
+use task::Task;
 
 /// The setting under which the store remembers whether a show is on.
 const SHOW_SETTING: &str = "show";

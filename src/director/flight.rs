@@ -3,16 +3,19 @@
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
-use super::OrderError;
+use super::{
+    AccountsPort, IngestPort, MediaPort, OrderError, StorePort,
+    task::{Task, history_change, show_change},
+};
 use crate::{
     core::{
         account::AccountId,
         frame::ConnectionId,
         moment::Moment,
-        queue::{Event, Queue},
+        queue::{Action, CommandId, Denial, Event, Order, Outcome, Queue, Verdict},
     },
-    ingest::Verdict,
-    store::StoreError,
+    ingest::{PublishRequest, Verdict as Answer},
+    store::{Change, StoreError},
 };
 
 /// An answer to an order: the block toggle as it is now.
@@ -24,7 +27,7 @@ pub(super) enum Promise {
         account: AccountId,
         connection: ConnectionId,
         replaces: Option<ConnectionId>,
-        answer: oneshot::Sender<Verdict>,
+        answer: oneshot::Sender<Answer>,
     },
     Order {
         block: bool,
@@ -45,4 +48,218 @@ pub(super) struct Flight {
     pub(super) facts: Vec<(Event, Moment)>,
     /// Whether anything was done since on the strength of the requests.
     pub(super) acted: bool,
+}
+
+/// What the handle asks for.
+pub(super) enum Message {
+    Order { order: Order, answer: OrderAnswer },
+    Show { on: bool, answer: OrderAnswer },
+}
+
+pub(super) enum Request {
+    Publish(PublishRequest),
+    Message(Message),
+}
+
+impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Moment> Task<M, I, S, A, N> {
+    /// Applies the requests that wait, and sends what they changed to the disk.
+    pub(super) fn take_off(&mut self) {
+        if self.requests.is_empty() {
+            return;
+        }
+        let base = self.queue.clone();
+        let (mut promises, mut changes, mut actions) = (Vec::new(), Vec::new(), Vec::new());
+        let mut touched = false;
+        for request in std::mem::take(&mut self.requests) {
+            let (promise, outcome) = match request {
+                Request::Publish(request) => self.publish(request),
+                Request::Message(Message::Order { order, answer }) => self.order(order, answer),
+                Request::Message(Message::Show { on, answer }) => {
+                    changes.push(show_change(on));
+                    promises.push(Promise::Show { on, answer });
+                    continue;
+                }
+            };
+            promises.extend(promise);
+            let Some(outcome) = outcome else { continue };
+            touched |= outcome.changed;
+            for action in outcome.actions {
+                match action {
+                    Action::History(turn) => changes.push(history_change(&turn)),
+                    action => actions.push(action),
+                }
+            }
+        }
+        if promises.is_empty() {
+            // Nothing was granted. What the clock did meanwhile is a fact.
+            self.dirty |= touched;
+            self.rows.append(&mut changes);
+            for action in actions {
+                self.act(action);
+            }
+            return;
+        }
+        changes.extend(self.queue_change());
+        self.held.extend(actions);
+        let commit = self.store.commit(changes);
+        self.flight = Some(Flight { commit, promises, base, facts: Vec::new(), acted: false });
+    }
+
+    fn publish(&mut self, request: PublishRequest) -> (Option<Promise>, Option<Outcome>) {
+        let PublishRequest { connection, app, key, verdict: answer, .. } = request;
+        if answer.is_closed() {
+            return (None, None);
+        }
+        let owner = self.accounts.key_owner(&key);
+        let refusal = if app == self.app {
+            match &owner {
+                None => Some("nobody has this stream key; copy it again from your page".to_owned()),
+                Some(owner) => owner.refusal.clone(),
+            }
+        } else {
+            Some(format!(
+                "the application is called {:?} here, not {app:?}; copy the server address from your page",
+                self.app
+            ))
+        };
+        if let Some(reason) = refusal {
+            if let Some(owner) = owner {
+                self.note_refusal(owner.id, reason.clone());
+            }
+            // The encoder may be gone already.
+            let _gone = answer.send(Answer::Refuse { reason });
+            return (None, None);
+        }
+        let Some(owner) = owner else { return (None, None) };
+        let now = (self.now)();
+        let current = self.queue.connection_of(owner.id).cloned();
+        let event = Event::Publish {
+            account: owner.id,
+            name: owner.name.into(),
+            connection: connection.clone(),
+            current_alive: current.is_some_and(|current| self.is_alive(&current, now)),
+        };
+        let outcome = self.queue.apply(event, now);
+        let promise = match &outcome.verdict {
+            Verdict::Accepted { replaces } => {
+                let replaces = replaces.clone();
+                Some(Promise::Publish { account: owner.id, connection, replaces, answer })
+            }
+            Verdict::Refused(refusal) => {
+                let reason = refusal.to_string();
+                self.note_refusal(owner.id, reason.clone());
+                let _gone = answer.send(Answer::Refuse { reason });
+                None
+            }
+            Verdict::Noted | Verdict::Done { .. } | Verdict::Denied(_) => None,
+        };
+        (promise, Some(outcome))
+    }
+
+    fn order(&mut self, order: Order, answer: OrderAnswer) -> (Option<Promise>, Option<Outcome>) {
+        self.next_command = self.next_command.wrapping_add(1);
+        let event = Event::Order { command: CommandId(self.next_command), order };
+        let outcome = self.queue.apply(event, (self.now)());
+        let promise = match &outcome.verdict {
+            Verdict::Done { block } => Some(Promise::Order { block: *block, answer }),
+            Verdict::Denied(denial) => {
+                let _gone = answer.send(Err(order_error(denial)));
+                None
+            }
+            Verdict::Noted | Verdict::Accepted { .. } | Verdict::Refused(_) => None,
+        };
+        (promise, Some(outcome))
+    }
+
+    /// The commit has ended: yes to all and act, or no to all and go back.
+    pub(super) fn land(&mut self, result: Result<(), StoreError>) {
+        let Some(flight) = self.flight.take() else { return };
+        match result {
+            Ok(()) => {
+                self.committed = (self.now)();
+                for promise in flight.promises {
+                    self.keep(promise);
+                }
+                self.release();
+            }
+            Err(error) => {
+                tracing::debug!(%error, "requests refused");
+                for promise in flight.promises {
+                    self.break_promise(promise, &error);
+                }
+                self.go_back(flight.base, flight.facts, flight.acted);
+            }
+        }
+    }
+
+    fn keep(&mut self, promise: Promise) {
+        match promise {
+            Promise::Publish { connection, replaces, answer, .. } => {
+                if answer.send(Answer::Accept { replaces }).is_err() {
+                    // It is gone before it knew that it was let in.
+                    self.fact(Event::Unpublish(connection));
+                }
+            }
+            Promise::Order { block, answer } => drop(answer.send(Ok(block))),
+            Promise::Show { on, answer } => {
+                self.show = on;
+                self.media.set_show(on);
+                drop(answer.send(Ok(self.queue.block())));
+            }
+        }
+    }
+
+    fn break_promise(&mut self, promise: Promise, error: &StoreError) {
+        match promise {
+            Promise::Publish { account, answer, .. } => {
+                let reason = "the box can not store your place in the queue at the moment; try again".to_owned();
+                self.note_refusal(account, reason.clone());
+                let _gone = answer.send(Answer::Refuse { reason });
+            }
+            Promise::Order { answer, .. } | Promise::Show { answer, .. } => {
+                let error = match error {
+                    StoreError::Stopped => OrderError::Stopping,
+                    error => OrderError::Store(error.to_string()),
+                };
+                let _gone = answer.send(Err(error));
+            }
+        }
+    }
+
+    /// The requests did not happen, the facts since did.
+    fn go_back(&mut self, base: Queue, facts: Vec<(Event, Moment)>, acted: bool) {
+        let tried = std::mem::replace(&mut self.queue, base);
+        self.held.clear();
+        self.held_fact = None;
+        self.rows.retain(|row| !matches!(row, Change::AppendHistory(_)));
+        self.dirty = true;
+        for (event, at) in facts {
+            for action in self.queue.apply(event, at).actions {
+                match action {
+                    Action::History(turn) => self.rows.push(history_change(&turn)),
+                    Action::Disconnect { .. } => self.act(action),
+                    // Told anew below.
+                    _ if acted => {}
+                    action => self.act(action),
+                }
+            }
+        }
+        if acted {
+            self.media.force_slate(self.queue.forced_slate());
+            let actions = self.queue.supersede(&tried, (self.now)());
+            self.tell_cued();
+            for action in actions {
+                self.act(action);
+            }
+        }
+    }
+}
+
+fn order_error(denial: &Denial) -> OrderError {
+    match *denial {
+        Denial::NotFound(what) => OrderError::NotFound(what),
+        Denial::AlreadyOver => OrderError::AlreadyOver,
+        Denial::NotNow(why) => OrderError::Refused(why.to_owned()),
+        Denial::Invalid { field, reason } => OrderError::Invalid { field, reason: reason.to_owned() },
+    }
 }

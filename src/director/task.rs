@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     AccountsPort, IngestPort, MediaPort, OrderError, Parts, Refusals, SHOW_SETTING, Snapshot, StorePort,
-    flight::{Flight, OrderAnswer, Promise},
+    flight::{Flight, Message, Request},
     view,
 };
 use crate::{
@@ -26,9 +26,9 @@ use crate::{
         account::AccountId,
         frame::ConnectionId,
         moment::Moment,
-        queue::{Action, CommandId, Denial, Event, Order, Outcome, Queue, Reason, TurnOver, Verdict},
+        queue::{Action, Event, Queue, Reason, TurnOver},
     },
-    ingest::{IngestEvent, PublishRequest, Verdict as Answer},
+    ingest::IngestEvent,
     media::{MediaEvent, MediaEvents, Urgency},
     store::{Change, HistoryRecord, StoreError},
 };
@@ -64,17 +64,6 @@ const LIST_LIMIT: Duration = Duration::from_secs(10);
 /// How long the last commits may take at the end.
 const END_LIMIT: Duration = Duration::from_secs(2);
 
-/// What the handle asks for.
-pub(super) enum Message {
-    Order { order: Order, answer: OrderAnswer },
-    Show { on: bool, answer: OrderAnswer },
-}
-
-enum Request {
-    Publish(PublishRequest),
-    Message(Message),
-}
-
 enum Input {
     Cancelled,
     Committed(Result<(), StoreError>),
@@ -85,40 +74,40 @@ enum Input {
 }
 
 pub(super) struct Task<M, I, S, A, N> {
-    queue: Queue,
-    app: String,
-    media: M,
-    media_events: Option<MediaEvents>,
-    ingest: I,
-    ingest_events: Option<mpsc::Receiver<IngestEvent>>,
-    orders: Option<mpsc::Receiver<Message>>,
-    store: S,
-    accounts: A,
-    now: N,
-    snapshot: watch::Sender<Arc<Snapshot>>,
-    show: bool,
+    pub(super) queue: Queue,
+    pub(super) app: String,
+    pub(super) media: M,
+    pub(super) media_events: Option<MediaEvents>,
+    pub(super) ingest: I,
+    pub(super) ingest_events: Option<mpsc::Receiver<IngestEvent>>,
+    pub(super) orders: Option<mpsc::Receiver<Message>>,
+    pub(super) store: S,
+    pub(super) accounts: A,
+    pub(super) now: N,
+    pub(super) snapshot: watch::Sender<Arc<Snapshot>>,
+    pub(super) show: bool,
     /// Where the numbers of commands begin; chance makes those of two processes differ.
-    next_command: u64,
-    refusals: Arc<Refusals>,
+    pub(super) next_command: u64,
+    pub(super) refusals: Arc<Refusals>,
     /// Why a connection is not ready yet, in media's words.
-    advice: HashMap<ConnectionId, String>,
+    pub(super) advice: HashMap<ConnectionId, String>,
     /// Bytes of each guarded connection, and since when it has so many.
-    received: HashMap<ConnectionId, (u64, Moment)>,
-    cued: Vec<ConnectionId>,
-    requests: VecDeque<Request>,
-    flight: Option<Flight>,
+    pub(super) received: HashMap<ConnectionId, (u64, Moment)>,
+    pub(super) cued: Vec<ConnectionId>,
+    pub(super) requests: VecDeque<Request>,
+    pub(super) flight: Option<Flight>,
     /// Actions that wait behind those of the requests in flight, and since when one of a fact does.
-    held: VecDeque<Action>,
-    held_fact: Option<Moment>,
-    disconnects: FuturesUnordered<BoxFuture<'static, ()>>,
+    pub(super) held: VecDeque<Action>,
+    pub(super) held_fact: Option<Moment>,
+    pub(super) disconnects: FuturesUnordered<BoxFuture<'static, ()>>,
     /// Facts changed what must survive, and these rows; not handed to the store yet.
-    dirty: bool,
-    rows: Vec<Change>,
+    pub(super) dirty: bool,
+    pub(super) rows: Vec<Change>,
     /// Something happened since the last snapshot.
-    news: bool,
-    noted: Moment,
-    committed: Moment,
-    looked: Moment,
+    pub(super) news: bool,
+    pub(super) noted: Moment,
+    pub(super) committed: Moment,
+    pub(super) looked: Moment,
 }
 
 impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Moment> Task<M, I, S, A, N> {
@@ -280,7 +269,7 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
     }
 
     /// Applies a fact and acts on it.
-    fn fact(&mut self, event: Event) {
+    pub(super) fn fact(&mut self, event: Event) {
         let now = (self.now)();
         if let Some(flight) = &mut self.flight {
             flight.facts.push((event.clone(), now));
@@ -320,200 +309,8 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
         }
     }
 
-    /// Applies the requests that wait, and sends what they changed to the disk.
-    fn take_off(&mut self) {
-        if self.requests.is_empty() {
-            return;
-        }
-        let base = self.queue.clone();
-        let (mut promises, mut changes, mut actions) = (Vec::new(), Vec::new(), Vec::new());
-        let mut touched = false;
-        for request in std::mem::take(&mut self.requests) {
-            let (promise, outcome) = match request {
-                Request::Publish(request) => self.publish(request),
-                Request::Message(Message::Order { order, answer }) => self.order(order, answer),
-                Request::Message(Message::Show { on, answer }) => {
-                    changes.push(show_change(on));
-                    promises.push(Promise::Show { on, answer });
-                    continue;
-                }
-            };
-            promises.extend(promise);
-            let Some(outcome) = outcome else { continue };
-            touched |= outcome.changed;
-            for action in outcome.actions {
-                match action {
-                    Action::History(turn) => changes.push(history_change(&turn)),
-                    action => actions.push(action),
-                }
-            }
-        }
-        if promises.is_empty() {
-            // Nothing was granted. What the clock did meanwhile is a fact.
-            self.dirty |= touched;
-            self.rows.append(&mut changes);
-            for action in actions {
-                self.act(action);
-            }
-            return;
-        }
-        changes.extend(self.queue_change());
-        self.held.extend(actions);
-        let commit = self.store.commit(changes);
-        self.flight = Some(Flight { commit, promises, base, facts: Vec::new(), acted: false });
-    }
-
-    fn publish(&mut self, request: PublishRequest) -> (Option<Promise>, Option<Outcome>) {
-        let PublishRequest { connection, app, key, verdict: answer, .. } = request;
-        if answer.is_closed() {
-            return (None, None);
-        }
-        let owner = self.accounts.key_owner(&key);
-        let refusal = if app == self.app {
-            match &owner {
-                None => Some("nobody has this stream key; copy it again from your page".to_owned()),
-                Some(owner) => owner.refusal.clone(),
-            }
-        } else {
-            Some(format!(
-                "the application is called {:?} here, not {app:?}; copy the server address from your page",
-                self.app
-            ))
-        };
-        if let Some(reason) = refusal {
-            if let Some(owner) = owner {
-                self.note_refusal(owner.id, reason.clone());
-            }
-            // The encoder may be gone already.
-            let _gone = answer.send(Answer::Refuse { reason });
-            return (None, None);
-        }
-        let Some(owner) = owner else { return (None, None) };
-        let now = (self.now)();
-        let current = self.queue.connection_of(owner.id).cloned();
-        let event = Event::Publish {
-            account: owner.id,
-            name: owner.name.into(),
-            connection: connection.clone(),
-            current_alive: current.is_some_and(|current| self.is_alive(&current, now)),
-        };
-        let outcome = self.queue.apply(event, now);
-        let promise = match &outcome.verdict {
-            Verdict::Accepted { replaces } => {
-                let replaces = replaces.clone();
-                Some(Promise::Publish { account: owner.id, connection, replaces, answer })
-            }
-            Verdict::Refused(refusal) => {
-                let reason = refusal.to_string();
-                self.note_refusal(owner.id, reason.clone());
-                let _gone = answer.send(Answer::Refuse { reason });
-                None
-            }
-            Verdict::Noted | Verdict::Done { .. } | Verdict::Denied(_) => None,
-        };
-        (promise, Some(outcome))
-    }
-
-    fn order(&mut self, order: Order, answer: OrderAnswer) -> (Option<Promise>, Option<Outcome>) {
-        self.next_command = self.next_command.wrapping_add(1);
-        let event = Event::Order { command: CommandId(self.next_command), order };
-        let outcome = self.queue.apply(event, (self.now)());
-        let promise = match &outcome.verdict {
-            Verdict::Done { block } => Some(Promise::Order { block: *block, answer }),
-            Verdict::Denied(denial) => {
-                let _gone = answer.send(Err(order_error(denial)));
-                None
-            }
-            Verdict::Noted | Verdict::Accepted { .. } | Verdict::Refused(_) => None,
-        };
-        (promise, Some(outcome))
-    }
-
-    /// The commit has ended: yes to all and act, or no to all and go back.
-    fn land(&mut self, result: Result<(), StoreError>) {
-        let Some(flight) = self.flight.take() else { return };
-        match result {
-            Ok(()) => {
-                self.committed = (self.now)();
-                for promise in flight.promises {
-                    self.keep(promise);
-                }
-                self.release();
-            }
-            Err(error) => {
-                tracing::debug!(%error, "requests refused");
-                for promise in flight.promises {
-                    self.break_promise(promise, &error);
-                }
-                self.go_back(flight.base, flight.facts, flight.acted);
-            }
-        }
-    }
-
-    fn keep(&mut self, promise: Promise) {
-        match promise {
-            Promise::Publish { connection, replaces, answer, .. } => {
-                if answer.send(Answer::Accept { replaces }).is_err() {
-                    // It is gone before it knew that it was let in.
-                    self.fact(Event::Unpublish(connection));
-                }
-            }
-            Promise::Order { block, answer } => drop(answer.send(Ok(block))),
-            Promise::Show { on, answer } => {
-                self.show = on;
-                self.media.set_show(on);
-                drop(answer.send(Ok(self.queue.block())));
-            }
-        }
-    }
-
-    fn break_promise(&mut self, promise: Promise, error: &StoreError) {
-        match promise {
-            Promise::Publish { account, answer, .. } => {
-                let reason = "the box can not store your place in the queue at the moment; try again".to_owned();
-                self.note_refusal(account, reason.clone());
-                let _gone = answer.send(Answer::Refuse { reason });
-            }
-            Promise::Order { answer, .. } | Promise::Show { answer, .. } => {
-                let error = match error {
-                    StoreError::Stopped => OrderError::Stopping,
-                    error => OrderError::Store(error.to_string()),
-                };
-                let _gone = answer.send(Err(error));
-            }
-        }
-    }
-
-    /// The requests did not happen, the facts since did.
-    fn go_back(&mut self, base: Queue, facts: Vec<(Event, Moment)>, acted: bool) {
-        let tried = std::mem::replace(&mut self.queue, base);
-        self.held.clear();
-        self.held_fact = None;
-        self.rows.retain(|row| !matches!(row, Change::AppendHistory(_)));
-        self.dirty = true;
-        for (event, at) in facts {
-            for action in self.queue.apply(event, at).actions {
-                match action {
-                    Action::History(turn) => self.rows.push(history_change(&turn)),
-                    Action::Disconnect { .. } => self.act(action),
-                    // Told anew below.
-                    _ if acted => {}
-                    action => self.act(action),
-                }
-            }
-        }
-        if acted {
-            self.media.force_slate(self.queue.forced_slate());
-            let actions = self.queue.supersede(&tried, (self.now)());
-            self.tell_cued();
-            for action in actions {
-                self.act(action);
-            }
-        }
-    }
-
     /// Does everything that waited.
-    fn release(&mut self) {
+    pub(super) fn release(&mut self) {
         self.held_fact = None;
         self.tell_cued();
         for action in std::mem::take(&mut self.held) {
@@ -521,7 +318,7 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
         }
     }
 
-    fn act(&mut self, action: Action) {
+    pub(super) fn act(&mut self, action: Action) {
         if let Some(flight) = &mut self.flight {
             flight.acted = true;
         }
@@ -553,7 +350,7 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
         }
     }
 
-    fn tell_cued(&mut self) {
+    pub(super) fn tell_cued(&mut self) {
         let cued = self.queue.cued();
         if self.cued != cued {
             self.cued.clone_from(&cued);
@@ -600,7 +397,7 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
     }
 
     /// Whether a connection delivered lately (rule 3), as far as media's figures say.
-    fn is_alive(&mut self, connection: &ConnectionId, now: Moment) -> bool {
+    pub(super) fn is_alive(&mut self, connection: &ConnectionId, now: Moment) -> bool {
         let Some(bytes) = self.media.received(connection) else { return false };
         let (seen, since) = self.received.entry(connection.clone()).or_insert((0, Moment::ZERO));
         if *seen != bytes {
@@ -622,7 +419,7 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
         soonest.map(|soonest| soonest.since(now))
     }
 
-    fn queue_change(&self) -> Option<Change> {
+    pub(super) fn queue_change(&self) -> Option<Change> {
         let record = self.queue.record((self.now)());
         serde_json::to_vec(&record)
             .inspect_err(|error| tracing::error!(%error, "the queue can not be written as JSON"))
@@ -630,7 +427,7 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
             .ok()
     }
 
-    fn note_refusal(&mut self, account: AccountId, reason: String) {
+    pub(super) fn note_refusal(&mut self, account: AccountId, reason: String) {
         let refusals = Arc::make_mut(&mut self.refusals);
         if refusals.len() >= REFUSALS && !refusals.contains_key(&account) {
             let oldest = refusals.iter().min_by_key(|(_, (at, _))| *at).map(|(account, _)| *account);
@@ -698,12 +495,12 @@ async fn sleep(duration: Option<Duration>) {
     }
 }
 
-fn show_change(on: bool) -> Change {
+pub(super) fn show_change(on: bool) -> Change {
     Change::PutSetting(SHOW_SETTING.to_owned(), on.into())
 }
 
 /// A turn that ended just now. Where the wall clock was set back meanwhile its begin is reckoned from its end.
-fn history_change(turn: &TurnOver) -> Change {
+pub(super) fn history_change(turn: &TurnOver) -> Change {
     let ended = jiff::Timestamp::now();
     let started = if turn.began <= ended { turn.began } else { ended.checked_sub(turn.on_air).unwrap_or(ended) };
     tracing::info!(streamer = %turn.name, elapsed_ms = turn.on_air.as_millis(), reason = %turn.why, "turn over");
@@ -717,13 +514,4 @@ fn history_change(turn: &TurnOver) -> Change {
         reason: turn.why.to_string(),
         extra: serde_json::Map::new(),
     })
-}
-
-fn order_error(denial: &Denial) -> OrderError {
-    match *denial {
-        Denial::NotFound(what) => OrderError::NotFound(what),
-        Denial::AlreadyOver => OrderError::AlreadyOver,
-        Denial::NotNow(why) => OrderError::Refused(why.to_owned()),
-        Denial::Invalid { field, reason } => OrderError::Invalid { field, reason: reason.to_owned() },
-    }
 }
