@@ -36,7 +36,9 @@ fn main() -> ExitCode {
     let sources = Sources::of_process(arguments.config);
     if let Some(Command::Doctor) = arguments.command {
         let findings = doctor::examine(&sources);
-        findings.iter().for_each(|finding| say(&format!("{finding}\n")));
+        for finding in &findings {
+            say(&format!("{finding}\n"));
+        }
         return ExitCode::from(u8::from(findings.iter().any(|finding| finding.grade == Grade::Bad)));
     }
     match (sources.load(), arguments.command) {
