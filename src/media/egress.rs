@@ -37,7 +37,7 @@ use self::{
     feed::Shared,
     liveness::{Liveness, Meter},
     retry::Retry,
-    session::{FROZEN, Failure, Session},
+    session::{CLOSED, FROZEN, Failure, Session},
 };
 use crate::{
     clock::Clock,
@@ -49,14 +49,12 @@ use crate::{
 
 mod feed;
 mod liveness;
-mod own_address;
 mod retry;
 mod session;
 #[cfg(test)]
 mod tests;
 
 pub use feed::EgressFeed;
-pub use own_address::{leads_to_own_ingest, own_addresses};
 
 /// How often a session that connects is looked at: the platform's yes is seen this late.
 const CONNECTING_LOOK: Duration = Duration::from_millis(25);
@@ -64,6 +62,8 @@ const CONNECTING_LOOK: Duration = Duration::from_millis(25);
 const LIVE_LOOK: Duration = Duration::from_millis(500);
 /// From the first step to the platform's yes: rtmp2sink gives up after 5 s without a byte, but not on a peer that drips.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// A session that the platform closes sooner than this was refused, more likely than not.
+const AT_ONCE: Duration = Duration::from_secs(3);
 /// How often the countdown to the next try is published.
 const COUNTDOWN: Duration = Duration::from_secs(1);
 /// How often a wrong clock is looked at.
@@ -273,7 +273,7 @@ impl Egress {
         };
         self.shared.outlet.store(Some(session.outlet()));
         let mut live = None;
-        let ended = loop {
+        let mut ended = loop {
             let look = if live.is_some() { LIVE_LOOK } else { CONNECTING_LOOK };
             tokio::select! {
                 biased;
@@ -307,13 +307,21 @@ impl Egress {
         self.shared.outlet.store(None);
         self.earlier_bytes += session.sample().sent;
         let now = self.clock.now();
-        if let Some((since, _)) = live {
-            self.retry.was_live(since, now);
+        if let Some((since, _)) = &live {
+            self.retry.was_live(*since, now);
         }
         self.publish_figures(0, now);
-        match ended {
+        match &mut ended {
             Ended::Wanted => session.finish().await,
-            Ended::Failed(_) => session.close().await,
+            Ended::Failed(failure) => {
+                if live.is_none_or(|(since, _)| now.since(since) < AT_ONCE)
+                    && let Failure::Broken(reason) = failure
+                    && reason == CLOSED
+                {
+                    *reason = format!("{CLOSED} at once; some refuse a wrong key or application this way");
+                }
+                session.close().await;
+            }
         }
         ended
     }

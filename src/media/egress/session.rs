@@ -38,6 +38,9 @@ const NULL_LIMIT: Duration = Duration::from_secs(2);
 /// How the reason begins when a platform takes nothing more.
 pub(super) const FROZEN: &str = "the platform seems frozen";
 
+/// The reason when the other side closes and says nothing.
+pub(super) const CLOSED: &str = "the platform closed the connection";
+
 /// Why a session ended or never began.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
@@ -293,12 +296,22 @@ fn explain(message: &str, debug: &str, not_authorized: bool, key: &str) -> Failu
     if not_authorized {
         return Failure::Refused(hidden(&format!("the platform answered: {said}")));
     }
-    let was_connected = message.starts_with("Connection error");
     Failure::Broken(match said {
-        "Connection error" | "connection closed remotely" => "the platform closed the connection".to_owned(),
+        said if said == "Connection error"
+            || said.ends_with("connection closed remotely")
+            || said.ends_with("Connection reset by peer")
+            || said.ends_with("Broken pipe") =>
+        {
+            CLOSED.to_owned()
+        }
         // The time-out for connecting holds for a write that blocks, too.
-        "Socket I/O timed out" if was_connected => format!("{FROZEN}: it has taken nothing for 5 s"),
+        "Socket I/O timed out" if message.starts_with("Connection error") => {
+            format!("{FROZEN}: it has taken nothing for 5 s")
+        }
         "Socket I/O timed out" => "the platform did not answer in time".to_owned(),
+        said if said.contains("TLS certificate") => {
+            format!("the platform's certificate is not accepted ({said}): check the address, and the box's clock")
+        }
         said => hidden(said),
     })
 }
@@ -381,8 +394,13 @@ mod tests {
         assert_eq!(explain(&format!("Connection refused: {refused}"), PLACE, false, "hush"), broken(refused));
         assert_eq!(explain("Could not connect", &format!("{PLACE}:\n{refused}"), false, "hush"), broken(refused));
         assert_eq!(explained("Socket I/O timed out", 24, false), broken("the platform did not answer in time"));
-        for message in ["Connection error", "Connection error: connection closed remotely"] {
-            assert_eq!(explain(message, PLACE, false, "hush"), broken("the platform closed the connection"));
+        for message in [
+            "Connection error",
+            "Connection error: connection closed remotely",
+            "Connection error: Error receiving data: Connection reset by peer",
+            "Failed to connect: 'connect' cmd failed: connection closed remotely",
+        ] {
+            assert_eq!(explain(message, PLACE, false, "hush"), broken(CLOSED));
         }
         let frozen = explain("Connection error: Socket I/O timed out", PLACE, false, "hush");
         assert_eq!(frozen, Failure::Broken(format!("{FROZEN}: it has taken nothing for 5 s")));

@@ -39,6 +39,23 @@ async fn encrypted_destination_waits_for_the_clock_to_be_right_and_a_plain_one_d
     }
 }
 
+#[tokio::test]
+async fn platform_that_closes_without_an_answer_may_have_refused_the_key() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("rtmp://{}/app", listener.local_addr().unwrap());
+    let closing = tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+    let (tracker, token) = (TaskTracker::new(), CancellationToken::new());
+    let (control, _feed) = Egress::spawn(destination(&url), true, Clock::start(), &Handle::current(), &tracker, &token);
+    let mut status = control.status();
+    let backs_off = status.wait_for(|status| matches!(status.state, DestinationState::BackingOff { .. }));
+    let state = timeout(Duration::from_secs(10), backs_off).await.unwrap().unwrap().state.clone();
+    let DestinationState::BackingOff { reason, retry_in_seconds } = state else { unreachable!("it backs off") };
+    assert_eq!(reason, "the platform closed the connection at once; some refuse a wrong key or application this way");
+    assert_eq!(retry_in_seconds, 1);
+    control.stop().await;
+    closing.abort();
+}
+
 /// An outlet whose other end takes nothing while it is blocked.
 struct Blocked {
     pipeline: gst::Pipeline,
