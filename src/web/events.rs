@@ -79,19 +79,18 @@ impl Listener {
             if let Some(event) = self.pending.pop_front() {
                 return Some(event);
             }
-            let admin = self.is_admin();
             let stop = self.app.stop.clone();
-            tokio::select! {
+            let watches_media = self.is_admin();
+            let media_changed = tokio::select! {
                 () = stop.cancelled() => return None,
-                changed = self.queue.changed() => {
-                    changed.ok()?;
-                    self.tell_queue(admin);
-                }
-                changed = self.media.changed(), if admin => {
-                    changed.ok()?;
-                    self.media.mark_unchanged();
-                    self.push("status", &status_now(&self.app));
-                }
+                changed = self.queue.changed() => changed.map(|()| false).ok()?,
+                changed = self.media.changed(), if watches_media => changed.map(|()| true).ok()?,
+            };
+            // Judged after the wait, which may have been long.
+            match (media_changed, self.is_admin()) {
+                (true, true) => self.push("status", &status_now(&self.app)),
+                (true, false) => {}
+                (false, admin) => self.tell_queue(admin),
             }
             tokio::select! {
                 () = stop.cancelled() => return None,
