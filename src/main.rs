@@ -1,6 +1,6 @@
 //! Arguments and exit codes; the supervisor does the rest.
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{error::Error, io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use motherstream::{
@@ -34,33 +34,26 @@ enum Command {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let sources = Sources::of_process(arguments.config);
+    // Nobody may be left to read what is written here: no reason to fail.
+    let mut out = std::io::stdout();
     if let Some(Command::Doctor) = arguments.command {
         let findings = doctor::examine(&sources);
         for finding in &findings {
-            say(&format!("{finding}\n"));
+            let _written = writeln!(out, "{finding}");
         }
         return ExitCode::from(u8::from(findings.iter().any(|finding| finding.grade == Grade::Bad)));
     }
     match (sources.load(), arguments.command) {
-        (Err(error), _) => {
-            eprintln!("{error}");
-            ExitCode::from(2)
-        }
+        (Err(error), _) => failed(2, &error),
         (Ok(loaded), Some(Command::Config)) => {
-            say(&loaded.to_string());
+            let _written = write!(out, "{loaded}");
             ExitCode::SUCCESS
         }
-        (Ok(loaded), _) => match supervisor::start(loaded) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("{error}");
-                ExitCode::FAILURE
-            }
-        },
+        (Ok(loaded), _) => supervisor::start(loaded).map_or_else(|error| failed(1, &error), |()| ExitCode::SUCCESS),
     }
 }
 
-/// To stdout, where nobody may be left to read it.
-fn say(text: &str) {
-    let _written = std::io::stdout().write_all(text.as_bytes());
+fn failed(code: u8, error: &dyn Error) -> ExitCode {
+    eprintln!("{error}");
+    ExitCode::from(code)
 }

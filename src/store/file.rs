@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     io::{self, ErrorKind},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{PoisonError, RwLock, RwLockReadGuard},
 };
@@ -113,6 +114,9 @@ fn create(data_dir: &Path, path: &Path) -> Result<(), StoreError> {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(folder_error(data_dir, &error)),
     }
+    // It holds stream keys and password hashes: nobody else's business.
+    let own = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new);
+    own.map_err(|error| folder_error(data_dir, &error))?;
     let written = builder().create(&new).map_err(redb::Error::from).and_then(|database| initialise(&database));
     written.map_err(|error| match error {
         redb::Error::Io(error) => folder_error(data_dir, &error),

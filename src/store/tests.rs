@@ -422,6 +422,14 @@ fn secrets_of_rows_are_not_shown() {
     assert!(!shown.contains("hash\"") && !shown.contains("\"key\""), "{shown}");
 }
 
+#[tokio::test]
+async fn nobody_else_can_read_the_store() {
+    let folder = TempDir::new().unwrap();
+    reload(&folder).await;
+    let mode = std::fs::metadata(folder.path().join(FILE_NAME)).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
 /// A half-made file of a start that was cut short is made anew.
 #[tokio::test]
 async fn cut_off_first_start_is_repeated() {
