@@ -254,6 +254,14 @@ impl Switcher {
         self.inputs.iter().any(|input| input.id == *connection && !input.ended)
     }
 
+    /// Says that `connection` sends pictures, although none may have come this way yet: cued in the middle of a GOP, its sound is
+    /// here up to a whole GOP before its first usable picture. It is not entered as sound alone.
+    pub fn expect_pictures(&mut self, connection: &ConnectionId) {
+        for input in self.inputs.iter_mut().filter(|input| input.id == *connection && !input.ended) {
+            input.video_seen = true;
+        }
+    }
+
     /// Takes a frame of a cued connection; one that is not cued is left out.
     pub fn push(&mut self, connection: &ConnectionId, frame: Frame, arrival: Moment) {
         let arrival = self.program_time(arrival);

@@ -180,6 +180,10 @@ impl Pacer {
             }
             Order::Take(take, connection, urgent) => {
                 if self.feed(&connection) {
+                    let gauge = self.fed.iter().find(|gauge| gauge.connection == connection);
+                    if gauge.is_some_and(|gauge| gauge.last_video.load(Relaxed) >= 0) {
+                        self.at.switcher.expect_pictures(&connection);
+                    }
                     self.at.switcher.take(take, &connection, urgent, now);
                 } else {
                     self.backlog.push_back(MediaEvent::TakeFailed(take));

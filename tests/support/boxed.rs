@@ -7,6 +7,10 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -211,6 +215,53 @@ pub(crate) fn cpu_time(pid: u32) -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
+/// Notes who is on air and who waits, whenever it changes; for a failure's message. Ends with its owner.
+pub(crate) struct Diary {
+    stop: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Diary {
+    /// Looks ten times a second.
+    pub(crate) fn keep(the_box: &TheBox) -> Self {
+        let api = the_box.api.clone();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = thread::spawn(move || {
+            let (begin, mut last) = (Instant::now(), String::new());
+            while !stopped.load(Ordering::Relaxed) {
+                if let Ok((200, queue)) = api.try_call(&Method::GET, "/api/v1/queue", None) {
+                    let turn = &queue["on_air"];
+                    let waiting = queue["waiting"].as_array().into_iter().flatten();
+                    let waiting: Vec<_> =
+                        waiting.map(|entry| format!("{} {}", entry["name"], entry["presence"])).collect();
+                    let entry = &turn["entry"];
+                    let flags = format!(
+                        "running {} suspended {} stalled {}",
+                        turn["running"], turn["suspended"], turn["stalled"]
+                    );
+                    let now = format!("{} {} {flags}; {}", entry["name"], entry["presence"], waiting.join(", "));
+                    if now != last {
+                        eprintln!("diary {:7.2} s: {now}", begin.elapsed().as_secs_f64());
+                        last = now;
+                    }
+                }
+                thread::sleep(Duration::from_millis(100));
+            }
+        });
+        Self { stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for Diary {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
 /// A streamer.
 #[derive(Clone, Debug)]
 pub(crate) struct Streamer {
@@ -236,7 +287,8 @@ impl Clone for Api {
 impl Api {
     pub(crate) fn new(port: u16) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let client = reqwest::Client::builder().timeout(seconds(10)).build().unwrap();
+        // Nobody drives the runtime between two calls, so a connection that the box closes meanwhile would be used again.
+        let client = reqwest::Client::builder().timeout(seconds(10)).pool_max_idle_per_host(0).build().unwrap();
         Self { port, runtime, client }
     }
 

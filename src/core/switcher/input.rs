@@ -52,6 +52,7 @@ pub(super) struct Input {
     newest_sent: MediaTime,
     /// Pictures shown before this one are leading pictures of the IDR it was entered at.
     pub(super) entered_at: MediaTime,
+    /// It sends pictures, as far as is known.
     pub(super) video_seen: bool,
     pub(super) audio_seen: bool,
     /// The connection is over; what the ring holds still plays.

@@ -179,6 +179,7 @@ enum Act {
     Cue(usize),
     End(usize),
     Take { source: usize, urgent: bool },
+    ExpectPictures(usize),
     Clear,
     Force(bool),
 }
@@ -223,6 +224,7 @@ fn run(
                     takes += 1;
                     switcher.take(TakeId(takes), &sources[source].id, urgent, at(now));
                 }
+                Act::ExpectPictures(source) => switcher.expect_pictures(&sources[source].id),
                 Act::Clear => switcher.clear(),
                 Act::Force(on) => switcher.force_slate(on),
             }
@@ -633,6 +635,27 @@ fn long_gop_is_taken_from_the_rings_past_when_it_must_be() {
     run.assert_sound();
     assert!(run.share(Track::Video, None, 4 * SECOND, 30 * SECOND) < 0.01);
     assert!(run.share(Track::Video, Some(1), 16 * SECOND, 30 * SECOND) > 0.99);
+}
+
+/// Cued in the middle of a GOP, an input's sound is there long before its first usable picture.
+#[test]
+fn input_cued_between_key_frames_is_entered_with_its_picture() {
+    let (mut switcher, sources) = two(Source::new("a", 0), Source::new("b", 3 * SECOND));
+    let acts = vec![
+        (0, Act::Cue(0)),
+        (SECOND, Act::Take { source: 0, urgent: false }),
+        (3 * SECOND, Act::Cue(1)),
+        (4 * SECOND, Act::ExpectPictures(1)),
+        (4 * SECOND, Act::Take { source: 1, urgent: true }),
+    ];
+    // The first GOP of the second source never comes this way.
+    let run = run(&mut switcher, sources, acts, 12 * SECOND, |source, arrival, frame| {
+        (source == 0 || frame.track == Track::Audio || arrival >= 5 * SECOND).then_some(arrival)
+    });
+    run.assert_sound();
+    assert!(run.share(Track::Video, None, 4 * SECOND, 12 * SECOND) < f64::EPSILON);
+    assert!(run.share(Track::Audio, None, 4 * SECOND, 12 * SECOND) < f64::EPSILON);
+    assert!(run.share(Track::Video, Some(1), 8 * SECOND, 12 * SECOND) > 0.99);
 }
 
 #[test]
