@@ -188,7 +188,7 @@ struct Inner {
 /// Media's events; bounded, and read by the director alone.
 pub type MediaEvents = mpsc::Receiver<MediaEvent>;
 
-/// Orders that wait for the pacing thread, which empties them every 20 ms.
+/// Orders that wait for the pacing thread, which empties them every 40 ms.
 const ORDERS: usize = 1024;
 /// Events that wait for the director; when it is full the pacing thread keeps them.
 const EVENTS: usize = 1024;

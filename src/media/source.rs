@@ -20,7 +20,7 @@ use crate::core::{
     timeline::COMPOSITION_DELAY,
 };
 
-/// Frames on their way to the pacing thread, of all cued inputs together. It empties the channel every 20 ms; a burst of ten seconds of one
+/// Frames on their way to the pacing thread, of all cued inputs together. It empties the channel every 40 ms; a burst of ten seconds of one
 /// input is 800 frames.
 const FRAMES_IN_FLIGHT: usize = 4096;
 /// Bytes of one input on their way. The same bound as its ring's.
