@@ -28,7 +28,9 @@ pub(crate) struct Figures {
     pub(crate) picture_gap: Duration,
     /// Largest hole between two pictures' presentation times, in milliseconds.
     pub(crate) presentation_hole_ms: i64,
-    /// Sound frames whose time is more than 40 ms from the picture's that arrived last.
+    /// Where the largest holes between presentation times are: begin and length in milliseconds.
+    pub(crate) holes_ms: Vec<(i64, i64)>,
+    /// How many pictures there are.
     pub(crate) pictures: usize,
     /// Changes of the pictures' configuration, the first included.
     pub(crate) video_configs: usize,
@@ -100,8 +102,13 @@ pub(crate) fn figures_of(records: &[Record]) -> Figures {
     }
     figures.audio_configs = audio_configs.len();
     presentation.sort_unstable();
-    for pair in presentation.windows(2) {
+    // What is shown later than this may lie around pictures that a session's end has cut off.
+    let complete_until = last_picture.map_or(0, |picture| picture.time);
+    for pair in presentation.windows(2).filter(|pair| pair[1] <= complete_until) {
         figures.presentation_hole_ms = figures.presentation_hole_ms.max(pair[1] - pair[0]);
+        if pair[1] - pair[0] > 50 {
+            figures.holes_ms.push((pair[0], pair[1] - pair[0]));
+        }
         if pair[0] == pair[1] {
             figures.faults.push(format!("two pictures are shown at {} ms", pair[0]));
         }
