@@ -107,6 +107,8 @@ const PICTURE_HOLE: MediaTime = MediaTime::from_millis(500);
 const SOUND_HOLE: MediaTime = MediaTime::from_millis(100);
 /// Sound comes back only when so much of it is there, so that it does not flap.
 const SOUND_RETURN: MediaTime = MediaTime::from_millis(200);
+/// How long an input may wait for a key frame after the forced slate was lifted. OBS's default interval is 8.3 s.
+const EXCUSED: MediaTime = MediaTime::from_millis(10_000);
 /// No step between two pictures at a cut is shorter, if it can be helped.
 const LEAST_STEP: MediaTime = MediaTime::from_millis(1);
 /// Decisions per track in one call at most, so that a clock that leapt can not keep it for ever.
@@ -289,6 +291,12 @@ impl Switcher {
         }
     }
 
+    /// Whose the pending take `take` is.
+    pub fn target(&self, take: TakeId) -> Option<&ConnectionId> {
+        let pending = self.pending.as_ref().filter(|pending| pending.take == take)?;
+        self.input(pending.input).map(|input| &input.id)
+    }
+
     /// Gives a pending take up; one that has happened stays.
     pub fn cancel(&mut self, take: TakeId) {
         if self.pending.as_ref().is_some_and(|pending| pending.take == take) {
@@ -304,6 +312,13 @@ impl Switcher {
 
     /// The slate covers whoever is on air.
     pub fn force_slate(&mut self, on: bool) {
+        if self.forced && !on {
+            // Covered, it was not followed: it returns at its next key frame, which is nobody's fault.
+            let until = self.polled + EXCUSED;
+            if let Some(input) = self.selected.and_then(|serial| self.input_mut(serial)) {
+                input.excused = until;
+            }
+        }
         self.forced = on;
     }
 
@@ -404,7 +419,8 @@ impl Switcher {
                     // A sound that starts after its pictures is not a stall.
                     input.audio.front().is_some_and(|sound| sound.place.pts + offset > now)
                 });
-            let missing = !forced && (picture_missing || (sound_missing && !entering));
+            let excused = now < input.excused && !(input.video.is_empty() && input.audio.is_empty());
+            let missing = !forced && !excused && (picture_missing || (sound_missing && !entering));
             if missing && !input.stalled {
                 input.stalled = true;
                 events.push(SwitchEvent::Stalled(input.id.clone()));

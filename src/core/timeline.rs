@@ -10,6 +10,10 @@ use super::frame::{MediaTime, Track};
 /// for live streaming use.
 pub const COMPOSITION_DELAY: MediaTime = MediaTime::from_millis(200);
 
+/// No picture is shown later than this after its decoding: sixteen B-frames in a row at 20 fps need 850 ms. More is a broken or
+/// hostile stream, and would keep the programme's picture waiting.
+const MOST_COMPOSITION: MediaTime = MediaTime::from_millis(1000);
+
 /// A frame from further in the future than this, measured against the earliest arrivals, is a jump of the clock.
 const JUMP_AHEAD: MediaTime = MediaTime::from_millis(1000);
 /// A time stamp that runs back by more than this is a jump of the clock; by less it is a glitch and is clamped.
@@ -105,8 +109,8 @@ impl Timeline {
             self.delay = Some(composition);
         }
         let delay = self.delay.ok_or(PlaceError::NoKeyframe)?;
-        if delay > COMPOSITION_DELAY {
-            return Err(PlaceError::TooMuchReordering(delay));
+        if delay > COMPOSITION_DELAY || composition > MOST_COMPOSITION {
+            return Err(PlaceError::TooMuchReordering(composition.max(delay)));
         }
         let mut dts = sent - (COMPOSITION_DELAY - delay);
         if let Some(last) = line.last_dts

@@ -189,7 +189,15 @@ impl Pacer {
                     self.backlog.push_back(MediaEvent::TakeFailed(take));
                 }
             }
-            Order::Cancel(take) => self.at.switcher.cancel(take),
+            Order::Cancel(take) => {
+                // One that could not be taken has to show another key frame before it counts as ready again.
+                if let Some(target) = self.at.switcher.target(take)
+                    && let Some(gauge) = self.fed.iter().find(|gauge| gauge.connection == *target)
+                {
+                    gauge.stalled.store(true, Relaxed);
+                }
+                self.at.switcher.cancel(take);
+            }
             Order::Clear => self.at.switcher.clear(),
             Order::ForceSlate(on) => self.at.switcher.force_slate(on),
             Order::AddFeed(id, feed) => {
@@ -217,7 +225,7 @@ impl Pacer {
         self.ended.clear();
         self.ended.extend(self.fed.iter().map(|gauge| gauge.ended.load(Relaxed)));
         while let Ok((gauge, frame, arrival)) = self.at.frames.try_recv() {
-            gauge.in_flight.fetch_sub(frame.payload.len(), Relaxed);
+            gauge.landed(&frame);
             self.at.switcher.push(&gauge.connection, frame, arrival);
         }
         let mut ended = self.ended.iter().copied();

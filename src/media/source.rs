@@ -22,7 +22,9 @@ use crate::core::{
 
 /// Frames on their way to the pacing thread, of all cued inputs together. It empties the channel every 40 ms; a burst of ten seconds of one
 /// input is 800 frames.
-const FRAMES_IN_FLIGHT: usize = 4096;
+const FRAMES_IN_FLIGHT: usize = 8192;
+/// One input's share of them, so that a flood of one never keeps another's frames out.
+const FRAMES_OF_ONE: usize = 2048;
 /// Bytes of one input on their way. The same bound as its ring's.
 pub(super) const MAX_INPUT_BYTES: usize = 16 << 20;
 /// Sound alone makes an input ready after so long without any picture.
@@ -45,7 +47,9 @@ pub(super) struct Gauge {
     pub(super) stalled: AtomicBool,
     /// Pictures are reordered for longer than the programme can bear.
     pub(super) reordered: AtomicBool,
-    pub(super) in_flight: AtomicUsize,
+    /// Bytes and frames on their way to the pacing thread.
+    in_flight: AtomicUsize,
+    frames_in_flight: AtomicUsize,
     pub(super) video_bytes: AtomicU64,
     pub(super) audio_bytes: AtomicU64,
     pub(super) pictures: AtomicU64,
@@ -74,6 +78,7 @@ impl Gauge {
             stalled: AtomicBool::new(false),
             reordered: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
+            frames_in_flight: AtomicUsize::new(0),
             video_bytes: AtomicU64::new(0),
             audio_bytes: AtomicU64::new(0),
             pictures: AtomicU64::new(0),
@@ -88,6 +93,17 @@ impl Gauge {
             video_config: ArcSwapOption::empty(),
             audio_config: ArcSwapOption::empty(),
         }
+    }
+
+    /// Whether there is room for one more frame on the way.
+    fn has_room(&self, size: usize) -> bool {
+        self.in_flight.load(Relaxed) + size <= MAX_INPUT_BYTES && self.frames_in_flight.load(Relaxed) < FRAMES_OF_ONE
+    }
+
+    /// A frame arrived at the pacing thread.
+    pub(super) fn landed(&self, frame: &Frame) {
+        self.in_flight.fetch_sub(frame.payload.len(), Relaxed);
+        self.frames_in_flight.fetch_sub(1, Relaxed);
     }
 
     /// Pictures per second since the first, once that can be said.
@@ -191,11 +207,14 @@ impl FrameSink for Tap {
                 return;
             }
         }
-        let room = self.gauge.in_flight.load(Relaxed) + size <= MAX_INPUT_BYTES;
         let video = frame.track == Track::Video;
-        if room && self.frames.try_send((self.gauge.clone(), frame, arrival)).is_ok() {
-            self.gauge.in_flight.fetch_add(size, Relaxed);
-        } else {
+        let room = self.gauge.has_room(size);
+        // Counted before it is sent: the other side may be quicker than this one.
+        self.gauge.in_flight.fetch_add(size, Relaxed);
+        self.gauge.frames_in_flight.fetch_add(1, Relaxed);
+        if !room || self.frames.try_send((self.gauge.clone(), frame, arrival)).is_err() {
+            self.gauge.in_flight.fetch_sub(size, Relaxed);
+            self.gauge.frames_in_flight.fetch_sub(1, Relaxed);
             self.gauge.lost.fetch_add(1, Relaxed);
             self.broken |= video;
         }

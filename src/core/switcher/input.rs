@@ -11,6 +11,8 @@ use crate::core::{
 const SLEW_DIVISOR: i64 = 1000;
 /// Differences below this are jitter, not drift.
 const SLEW_FROM: MediaTime = MediaTime::from_millis(5);
+/// What a frame costs in a ring besides its payload: so that a flood of tiny frames is bounded too.
+const FRAME_OVERHEAD: usize = 256;
 /// A source that is further ahead than this runs fast, and is entered anew before its ring overflows.
 const REENTER_AHEAD: MediaTime = MediaTime::from_millis(1000);
 
@@ -61,6 +63,8 @@ pub(super) struct Input {
     pub(super) kept: bool,
     /// Key frames that came too late to be entered at, in a row.
     pub(super) late_keyframes: u32,
+    /// Until then it may wait for a key frame without counting as stalled: the forced slate was lifted.
+    pub(super) excused: MediaTime,
     /// Reported as stalled.
     pub(super) stalled: bool,
     pub(super) problem: Option<PlaceError>,
@@ -86,6 +90,7 @@ impl Input {
             ended: false,
             kept: true,
             late_keyframes: 0,
+            excused: MediaTime::from_micros(i64::MIN / 2),
             stalled: false,
             problem: None,
         }
@@ -105,7 +110,7 @@ impl Input {
                 return;
             }
         };
-        self.bytes += frame.payload.len();
+        self.bytes += frame.payload.len() + FRAME_OVERHEAD;
         match frame.track {
             Track::Audio => {
                 self.audio_seen = true;
@@ -161,13 +166,13 @@ impl Input {
 
     pub(super) fn pop_picture(&mut self) -> Option<Picture> {
         let picture = self.video.pop_front()?;
-        self.bytes = self.bytes.saturating_sub(picture.frame.payload.len());
+        self.bytes = self.bytes.saturating_sub(picture.frame.payload.len() + FRAME_OVERHEAD);
         Some(picture)
     }
 
     pub(super) fn pop_sound(&mut self) -> Option<Sound> {
         let sound = self.audio.pop_front()?;
-        self.bytes = self.bytes.saturating_sub(sound.frame.payload.len());
+        self.bytes = self.bytes.saturating_sub(sound.frame.payload.len() + FRAME_OVERHEAD);
         Some(sound)
     }
 
