@@ -78,6 +78,11 @@ impl Ingest {
         (Self { orders }, receiver)
     }
 
+    /// Whether the ingest still takes orders.
+    pub fn is_running(&self) -> bool {
+        !self.orders.is_closed()
+    }
+
     /// Closes a connection. Its `Unpublish` follows. One that is gone already is no error.
     pub async fn disconnect(&self, connection: ConnectionId, reason: String) {
         // The ingest is gone only when the whole box stops.

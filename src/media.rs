@@ -183,6 +183,7 @@ struct Inner {
     door: ListenerDoor,
     token: CancellationToken,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    monitor: tokio::task::JoinHandle<()>,
 }
 
 /// Media's events; bounded, and read by the director alone.
@@ -253,7 +254,7 @@ impl Media {
             tracker: tracker.clone(),
             token: token.clone(),
         });
-        tracker.spawn(monitor.run().instrument(tracing::info_span!("media")));
+        let monitor = tracker.spawn(monitor.run().instrument(tracing::info_span!("media")));
         let inner = Inner {
             orders,
             requests,
@@ -262,6 +263,7 @@ impl Media {
             door,
             token,
             thread: Mutex::new(Some(thread)),
+            monitor,
         };
         Ok((Self { inner: Arc::new(inner) }, event_receiver))
     }
@@ -335,10 +337,10 @@ impl Media {
         self.inner.door.add()
     }
 
-    /// Whether the pacing thread runs.
+    /// Whether the pacing thread and the monitor run.
     pub fn is_running(&self) -> bool {
         let thread = self.inner.thread.lock().unwrap_or_else(PoisonError::into_inner);
-        thread.as_ref().is_some_and(|thread| !thread.is_finished())
+        thread.as_ref().is_some_and(|thread| !thread.is_finished()) && !self.inner.monitor.is_finished()
     }
 
     /// Ends every destination's session cleanly and stops the thread; waits at most 4 s.

@@ -128,6 +128,7 @@ pub async fn run(loaded: LoadedConfig) -> Result<(), SupervisorError> {
 struct Running {
     clock: Clock,
     store: Store,
+    ingest: Ingest,
     media: Media,
     director: JoinHandle<()>,
     web: JoinHandle<io::Result<()>>,
@@ -170,7 +171,13 @@ impl Running {
         );
         readiness.set(Latch::Ingest, true);
 
-        let front = Front { ingest, ingest_receiver, media: media.clone(), media_events, accounts: accounts.clone() };
+        let front = Front {
+            ingest: ingest.clone(),
+            ingest_receiver,
+            media: media.clone(),
+            media_events,
+            accounts: accounts.clone(),
+        };
         let (director, task) = start_director(&config, clock, &store, &loaded, front, director_token.clone())?;
         let task = tracker.spawn(task.instrument(tracing::info_span!("director")));
         stage(clock, "queue");
@@ -194,7 +201,7 @@ impl Running {
         let web = tracker.spawn(web::serve(page, state, doors.child_token()).instrument(tracing::info_span!("web")));
         greet(&config, &accounts, page_port, rtmp_port);
         stage(clock, "ready");
-        Ok(Self { clock, store, media, director: task, web, tracker, doors, director_token })
+        Ok(Self { clock, store, ingest, media, director: task, web, tracker, doors, director_token })
     }
 
     /// Returns when a part that must never end has ended.
@@ -204,7 +211,10 @@ impl Running {
         loop {
             look.tick().await;
             if !self.media.is_running() {
-                return SupervisorError::Died("the programme's thread");
+                return SupervisorError::Died("the programme");
+            }
+            if !self.ingest.is_running() {
+                return SupervisorError::Died("the ingest");
             }
             if self.director.is_finished() {
                 return SupervisorError::Died("the director");

@@ -33,6 +33,9 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(500);
 /// Rates are means over so many looks: 5 s.
 const LOOKS: usize = 10;
+/// After a show was ended by hand, the next one begins by itself only when nobody was connected for so long: longer than an encoder
+/// that reconnects stays away.
+const EVERYBODY_GONE: Duration = Duration::from_mins(1);
 /// A waiting input that has sent pictures for so long and no IDR is told why it waits.
 const NO_KEYFRAME: Duration = Duration::from_secs(8);
 
@@ -71,8 +74,9 @@ pub(super) struct Monitor {
 /// Whether the show is on.
 struct Show {
     on: bool,
-    /// It was ended by hand while somebody was on air: the takes of those who go on do not begin it anew.
-    ended_over_somebody: bool,
+    /// It was ended by hand: takes do not begin it anew until everybody has been gone for a while.
+    ended_by_hand: bool,
+    last_connected: Moment,
     takes_seen: u64,
     last_busy: Moment,
 }
@@ -100,7 +104,7 @@ impl Monitor {
         let last_busy = parts.clock.now();
         Self {
             parts,
-            show: Show { on: false, ended_over_somebody: false, takes_seen: 0, last_busy },
+            show: Show { on: false, ended_by_hand: false, takes_seen: 0, last_busy, last_connected: last_busy },
             inputs: HashMap::new(),
             destinations: HashMap::new(),
         }
@@ -176,9 +180,9 @@ impl Monitor {
     }
 
     async fn set_show(&mut self, on: bool, by_hand: bool) {
-        let somebody = self.parts.published.load().on_air.is_some();
-        self.show.ended_over_somebody = !on && by_hand && somebody;
+        self.show.ended_by_hand = !on && by_hand;
         self.show.last_busy = self.parts.clock.now();
+        self.show.last_connected = self.show.last_busy;
         if self.show.on == on {
             return;
         }
@@ -192,8 +196,8 @@ impl Monitor {
 
     async fn look(&mut self, regular: bool) {
         let published = self.parts.published.load_full();
-        self.run_show(&published).await;
         let gauges = self.parts.gauges.all();
+        self.run_show(&published, !gauges.is_empty()).await;
         self.inputs.retain(|id, _| gauges.iter().any(|gauge| gauge.connection == *id));
         let now = self.parts.clock.now();
         for gauge in &gauges {
@@ -214,16 +218,19 @@ impl Monitor {
         });
     }
 
-    async fn run_show(&mut self, published: &Published) {
+    async fn run_show(&mut self, published: &Published, connected: bool) {
         let now = self.parts.clock.now();
         let taken = published.program.takes > self.show.takes_seen;
         self.show.takes_seen = published.program.takes;
         if published.on_air.is_some() {
             self.show.last_busy = now;
-        } else {
-            self.show.ended_over_somebody = false;
         }
-        if taken && !self.show.on && !self.show.ended_over_somebody {
+        if connected {
+            self.show.last_connected = now;
+        } else if now.since(self.show.last_connected) >= EVERYBODY_GONE {
+            self.show.ended_by_hand = false;
+        }
+        if taken && !self.show.on && !self.show.ended_by_hand {
             self.set_show(true, false).await;
         }
         if self.show.on && self.parts.idle_end.is_some_and(|limit| now.since(self.show.last_busy) >= limit) {
