@@ -177,9 +177,23 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
         match result {
             Ok(()) => {
                 self.committed = (self.now)();
+                let mut ordered = false;
+                for promise in &flight.promises {
+                    if let Promise::Show { on, .. } = promise {
+                        self.show = *on;
+                    }
+                    ordered |= !matches!(promise, Promise::Publish { .. });
+                }
+                // Who gave an order and is answered sees what was done.
+                if ordered {
+                    self.publish_snapshot();
+                }
                 for promise in flight.promises {
                     self.keep(promise);
                 }
+                // On a slow disk one commit follows another without a pause: everybody sees each.
+                self.news = false;
+                self.publish_snapshot();
                 self.release();
             }
             Err(error) => {

@@ -436,7 +436,7 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
         refusals.insert(account, (jiff::Timestamp::now(), reason));
     }
 
-    fn publish_snapshot(&self) {
+    pub(super) fn publish_snapshot(&self) {
         let name = |account| self.accounts.name(account);
         let snapshot = view::snapshot(&self.queue, self.show, &self.refusals, name, (self.now)());
         self.snapshot.send_replace(Arc::new(snapshot));
