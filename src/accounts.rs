@@ -62,6 +62,7 @@ pub struct Account {
 
 /// What somebody fills in to register.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Registration {
     /// 2 to 32 visible characters.
     pub name: String,
@@ -76,6 +77,7 @@ pub struct Registration {
 
 /// An edit; what is absent stays.
 #[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Edit {
     /// A new name.
     pub name: Option<String>,

@@ -147,12 +147,16 @@ async fn edit(
         let ends_sessions = edit.password.is_some() || edit.enabled == Some(false);
         let disables = edit.enabled == Some(false);
         let account = app.state.accounts.edit(id, edit).await?;
+        // The connection goes first, and whatever happens to it the sessions go too.
+        let revoked = if disables {
+            app.state.director.revoke(id, true, "your account was disabled by an admin".to_owned()).await
+        } else {
+            Ok(())
+        };
         if ends_sessions {
             app.sessions.end_all(id, None).await?;
         }
-        if disables {
-            app.state.director.revoke(id, true, "your account was disabled by an admin".to_owned()).await?;
-        }
+        revoked?;
         Ok(Json(account))
     })
     .await
@@ -168,8 +172,9 @@ async fn delete(State(app): State<Arc<App>>, Path(id): Path<AccountId>) -> Resul
 /// Deletes an account and what hangs on it.
 pub(crate) async fn remove(app: Arc<App>, id: AccountId) -> Result<StatusCode, Problem> {
     app.state.accounts.delete(id).await?;
+    let revoked = app.state.director.revoke(id, true, "your account was deleted".to_owned()).await;
     app.sessions.end_all(id, None).await?;
-    app.state.director.revoke(id, true, "your account was deleted".to_owned()).await?;
+    revoked?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -179,8 +184,9 @@ pub(crate) async fn remove(app: Arc<App>, id: AccountId) -> Result<StatusCode, P
 async fn ban(State(app): State<Arc<App>>, Path(id): Path<AccountId>) -> Result<Json<Account>, Problem> {
     to_the_end(async move {
         let account = app.state.accounts.set_banned(id, true).await?;
+        let revoked = app.state.director.revoke(id, true, "you were banned by an admin".to_owned()).await;
         app.sessions.end_all(id, None).await?;
-        app.state.director.revoke(id, true, "you were banned by an admin".to_owned()).await?;
+        revoked?;
         Ok(Json(account))
     })
     .await
