@@ -176,8 +176,8 @@ fn cpu(table: &mut Table, format: &str, destinations: usize, limit: f64, length:
     let after = look();
     let rate = |bytes: usize| bytes as f64 * 8.0 / 1e6 / length.as_secs_f64();
     let rates = (rate(bytes(&recorders[0]) - sent.0), rate(bytes(&platforms[0]) - sent.1));
-    let spent = |before: Duration, after: Duration| after.saturating_sub(before).as_secs_f64();
-    let (own, peers) = (spent(before.0, after.0), spent(before.1, after.1));
+    let used = |before: Duration, after: Duration| after.saturating_sub(before).as_secs_f64();
+    let (own, peers) = (used(before.0, after.0), used(before.1, after.1));
     let what = format!("CPU, `{format}`, {destinations} destination(s), against as many ffmpeg");
     let remark = format!(
         " ({own:.2} s against {peers:.2} s in {:.0} s; {:.1} and {:.1} Mbit/s)",
