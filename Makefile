@@ -1,5 +1,5 @@
 # Everything a person or a CI runs. `make` alone lists it.
-SHELL := /usr/bin/env bash
+SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .ONESHELL:
