@@ -99,7 +99,7 @@ fn box_with(destinations: usize, format: &str) -> (TheBox, Vec<Recorder>) {
     let mut builder = TheBox::builder().set("program.house_format", format);
     for (n, recorder) in recorders.iter().enumerate() {
         recorder.keep_no_payload();
-        builder = builder.destination(&format!("platform {n}"), &recorder.url());
+        builder = builder.destination(&format!("platform-{n}"), &recorder.url());
     }
     (builder.start(), recorders)
 }
@@ -274,7 +274,7 @@ fn start(table: &mut Table) {
 
 /// How long an encoder waits for the answer to its publish: 100 a second by 1,000 accounts.
 fn publish(table: &mut Table) {
-    let the_box = TheBox::builder().set("ingest.max_publishers", 2000).start();
+    let the_box = TheBox::builder().set("ingest.max_publishers", 1000).start();
     let names: Vec<_> = (0..1000).map(|n| format!("Streamer {n}")).collect();
     let keys = Mutex::new(Vec::new());
     let registering = Instant::now();
