@@ -297,10 +297,12 @@ fn explain(message: &str, debug: &str, not_authorized: bool, key: &str) -> Failu
         return Failure::Refused(hidden(&format!("the platform answered: {said}")));
     }
     Failure::Broken(match said {
+        // The last one is a close within the handshake.
         said if said == "Connection error"
             || said.ends_with("connection closed remotely")
             || said.ends_with("Connection reset by peer")
-            || said.ends_with("Broken pipe") =>
+            || said.ends_with("Broken pipe")
+            || said.contains("Short read") =>
         {
             CLOSED.to_owned()
         }
@@ -399,6 +401,7 @@ mod tests {
             "Connection error: connection closed remotely",
             "Connection error: Error receiving data: Connection reset by peer",
             "Failed to connect: 'connect' cmd failed: connection closed remotely",
+            "Failed to connect: Short read (want 3073 have 0)",
         ] {
             assert_eq!(explain(message, PLACE, false, "hush"), broken(CLOSED));
         }
