@@ -206,6 +206,8 @@ impl TrackLine {
             sent = raw + self.shift;
         } else if step > MediaTime::ZERO && step < MediaTime::from_millis(1000) {
             self.period = Some(self.period.map_or(step, |period| {
+                // A hole in the stream is no slower stream: it counts as two periods at most.
+                let step = step.min(period + period);
                 MediaTime::from_micros(period.as_micros() + (step.as_micros() - period.as_micros()) / 8)
             }));
         }
