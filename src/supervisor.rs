@@ -95,9 +95,6 @@ pub fn start(loaded: LoadedConfig) -> Result<(), SupervisorError> {
     let ended = runtime.block_on(run(loaded));
     // What is left are blocking tasks that nobody waits for any more.
     runtime.shutdown_timeout(Duration::from_millis(100));
-    if let Err(error) = &ended {
-        tracing::error!(error = %error, "the box had to end");
-    }
     ended
 }
 
