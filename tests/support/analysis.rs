@@ -24,6 +24,8 @@ pub(crate) struct Figures {
     pub(crate) audio_step_ms: i64,
     /// Largest time between two messages' arrivals.
     pub(crate) arrival_gap: Duration,
+    /// The programme time after which that was, in milliseconds.
+    pub(crate) arrival_gap_at_ms: i64,
     /// Largest time between two pictures' arrivals.
     pub(crate) picture_gap: Duration,
     /// Largest hole between two pictures' presentation times, in milliseconds.
@@ -36,13 +38,15 @@ pub(crate) struct Figures {
     pub(crate) video_configs: usize,
     /// Different configurations of the sound.
     pub(crate) audio_configs: usize,
+    /// The longest time by which the machine itself was late meanwhile.
+    pub(crate) machine_was_late: Duration,
     /// What must never be, in words.
     pub(crate) faults: Vec<String>,
 }
 
 /// Looks through a session.
 pub(crate) fn figures(session: &Session) -> Figures {
-    figures_of(&session.records)
+    Figures { machine_was_late: session.machine_was_late, ..figures_of(&session.records) }
 }
 
 /// Looks through messages in the order of their arrival.
@@ -54,7 +58,10 @@ pub(crate) fn figures_of(records: &[Record]) -> Figures {
     let (mut video_config, mut audio_configs): (&[u8], HashSet<&[u8]>) = (&[], HashSet::new());
     for record in records {
         if let Some(last) = last {
-            figures.arrival_gap = figures.arrival_gap.max(record.arrival - last.arrival);
+            if record.arrival - last.arrival > figures.arrival_gap {
+                figures.arrival_gap = record.arrival - last.arrival;
+                figures.arrival_gap_at_ms = last.time;
+            }
             if record.time < last.time {
                 let (from, to) = (last.time, record.time);
                 figures.faults.push(format!("time runs back from {from} to {to} ms ({:?})", record.content));
@@ -127,7 +134,8 @@ pub(crate) fn assert_unbroken(figures: &Figures) {
     assert!(figures.video_step_ms <= 50, "{figures:#?}");
     assert!(figures.audio_step_ms <= 50, "{figures:#?}");
     assert!(figures.presentation_hole_ms <= 100, "{figures:#?}");
-    assert!(figures.arrival_gap <= ARRIVAL_LIMIT, "{figures:#?}");
+    // What the machine kept from everybody is not the box's doing; twice, as sender and receiver both wait for it.
+    assert!(figures.arrival_gap <= ARRIVAL_LIMIT + figures.machine_was_late * 2, "{figures:#?}");
     assert!(figures.audio_configs <= 1, "the sound's configuration changed: {figures:#?}");
 }
 

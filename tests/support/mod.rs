@@ -11,6 +11,10 @@ pub(crate) mod rtmp;
 
 use std::{
     net::{Ipv4Addr, TcpListener},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -41,4 +45,38 @@ pub(crate) fn soak() -> bool {
 /// Seconds, for short.
 pub(crate) const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
+}
+
+/// How long the machine itself kept a thread waiting that only wanted to wake every 5 ms: what no program can do anything about.
+pub(crate) struct Metronome {
+    worst_micros: Arc<AtomicU64>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Metronome {
+    /// Begins to beat.
+    pub(crate) fn start() -> Self {
+        let (worst_micros, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let (worst, stopped) = (worst_micros.clone(), stop.clone());
+        thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                let asleep = Instant::now();
+                thread::sleep(Duration::from_millis(5));
+                let late = asleep.elapsed().saturating_sub(Duration::from_millis(5));
+                worst.fetch_max(late.as_micros() as u64, Ordering::Relaxed);
+            }
+        });
+        Self { worst_micros, stop }
+    }
+
+    /// The longest time by which it woke late.
+    pub(crate) fn worst(&self) -> Duration {
+        Duration::from_micros(self.worst_micros.load(Ordering::Relaxed))
+    }
+}
+
+impl Drop for Metronome {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
 }

@@ -13,6 +13,7 @@ use std::{
 };
 
 use super::{
+    Metronome,
     flv::{self, Content},
     rtmp::{
         ACKNOWLEDGEMENT, AUDIO, Amf, COMMAND, ChunkReader, ChunkWriter, DATA, Message, PEER_BANDWIDTH, Unwrap, VIDEO,
@@ -42,6 +43,8 @@ pub(crate) struct Session {
     pub(crate) began: Instant,
     pub(crate) ended: Option<Instant>,
     pub(crate) records: Vec<Record>,
+    /// The longest time by which the machine itself was late meanwhile.
+    pub(crate) machine_was_late: Duration,
 }
 
 impl Session {
@@ -88,6 +91,7 @@ pub(crate) struct Recorder {
     address: SocketAddr,
     shared: Arc<Shared>,
     listener: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
+    metronome: Metronome,
 }
 
 impl Recorder {
@@ -105,6 +109,7 @@ impl Recorder {
                 attempts: AtomicU64::new(0),
             }),
             listener: None,
+            metronome: Metronome::start(),
         };
         recorder.listen(listener);
         recorder
@@ -178,7 +183,11 @@ impl Recorder {
 
     /// A copy of every session so far.
     pub(crate) fn sessions(&self) -> Vec<Session> {
-        self.shared.sessions().clone()
+        let mut sessions = self.shared.sessions().clone();
+        for session in &mut sessions {
+            session.machine_was_late = self.metronome.worst();
+        }
+        sessions
     }
 
     /// The only session there has been.
@@ -335,7 +344,14 @@ fn answer(
             let key = values.get(3).map_or("", Amf::as_text).to_owned();
             let mut sessions = shared.sessions();
             *session = Some(sessions.len());
-            sessions.push(Session { app: "app".to_owned(), key, began: arrival, ended: None, records: Vec::new() });
+            sessions.push(Session {
+                app: "app".to_owned(),
+                key,
+                began: arrival,
+                ended: None,
+                records: Vec::new(),
+                machine_was_late: Duration::ZERO,
+            });
             writer.write(5, &status("status", "NetStream.Publish.Start", "go ahead"), out);
         }
         "deleteStream" | "closeStream" => {

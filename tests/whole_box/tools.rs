@@ -33,7 +33,14 @@ fn as_session(asset: Asset) -> Session {
         size: tag.payload.len(),
         payload: tag.payload,
     });
-    Session { app: String::new(), key: String::new(), began: now, ended: None, records: records.collect() }
+    Session {
+        app: String::new(),
+        key: String::new(),
+        began: now,
+        ended: None,
+        records: records.collect(),
+        machine_was_late: Duration::ZERO,
+    }
 }
 
 #[test]
