@@ -4,7 +4,11 @@
 //! partition's is `settings.toml` in `data_dir`. A variable `MOTHERSTREAM_SECTION__KEY` sets `section.key`; `HOST` sets
 //! `web.public_host` and `RTMP_PORT` the port of `ingest.rtmp_listen`. An empty variable sets nothing.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -109,6 +113,40 @@ pub struct IngestConfig {
     pub handshake_seconds: u64,
     /// A publisher that sends nothing for this long is dropped, in seconds.
     pub silence_seconds: u64,
+    /// The SRS that the box runs, or one elsewhere.
+    pub srs: SrsConfig,
+}
+
+/// `[ingest.srs]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SrsConfig {
+    /// The program: a path, or a name that is looked up in `PATH`.
+    pub binary: PathBuf,
+    /// Its configuration file, which is never rewritten.
+    pub config: PathBuf,
+    /// Where its HTTP API listens; loopback only.
+    pub api_listen: SocketAddr,
+    /// Where its HTTP-FLV server listens; loopback only.
+    pub http_listen: SocketAddr,
+    /// Where the box listens for its hooks; loopback only, unless `hooks_allow` names who may call.
+    pub hooks_listen: SocketAddr,
+    /// Where it takes SRT (UDP).
+    pub srt_listen: SocketAddr,
+    /// Where it takes WebRTC's media (UDP).
+    pub rtc_listen: SocketAddr,
+    /// The systemd unit that runs it; none: the box starts it itself.
+    pub unit: Option<String>,
+    /// The HTTP API of an SRS that the box does not run. May hold a name and a password.
+    pub api_url: Option<SecretString>,
+    /// Where streamers publish to that one, `rtmp://HOST:PORT/APP`; also pulled from when `http_url` is not set.
+    pub rtmp_url: Option<String>,
+    /// Its HTTP-FLV server, `http://HOST:PORT`.
+    pub http_url: Option<String>,
+    /// The addresses whose hooks are taken, besides loopback.
+    pub hooks_allow: Vec<IpAddr>,
+    /// The secret in the hooks' path. Unset: the box makes one and keeps it in `data_dir`.
+    pub hooks_secret: Option<SecretString>,
 }
 
 /// Which ingest runs.

@@ -21,8 +21,9 @@ use crate::{
     accounts::{AccountError, Accounts},
     clock::Clock,
     config::{Config, HouseFormat, LoadedConfig, SlateSound},
+    core::frame::FrameSinks,
     director::{self, Director, Stored},
-    ingest::{self, Ingest},
+    ingest::{self, Ingest, IngestEvent, embedded, srs},
     media::{Media, MediaError, MediaEvents, MediaSettings},
     store::{Loaded, Store, StoreError},
     telemetry,
@@ -51,6 +52,9 @@ pub enum SupervisorError {
     /// The queue.
     #[error("queue: {0}")]
     Director(#[from] director::StartError),
+    /// SRS as the ingest.
+    #[error(transparent)]
+    Srs(#[from] srs::StartError),
     /// A port can not be opened.
     #[error(
         "{what} can not listen on {address}: {error}; is another box running, or does the port need more rights? (`{key}` changes it)"
@@ -150,22 +154,12 @@ impl Running {
         stage(clock, "programme");
 
         let accounts = Accounts::open(store.clone(), &loaded, &config).await?;
-        // Both ports before anything is promised.
-        let rtmp = listen("RTMP", config.ingest.rtmp_listen, "ingest.rtmp_listen").await?;
         let page = listen("the page", config.web.listen, "web.listen").await?;
-        let rtmp_port = rtmp.local_addr().map_or(config.ingest.rtmp_listen.port(), |address| address.port());
         let page_port = page.local_addr().map_or(config.web.listen.port(), |address| address.port());
 
         let (ingest_events, ingest_receiver) = mpsc::channel(INGEST_EVENTS);
-        let ingest = ingest::embedded::start(
-            rtmp,
-            &config.ingest,
-            clock,
-            media.sinks(),
-            ingest_events,
-            doors.child_token(),
-            &tracker,
-        );
+        let (ingest, rtmp_port) =
+            start_ingest(&config, clock, media.sinks(), ingest_events, doors.child_token(), &tracker).await?;
         readiness.set(Latch::Ingest, true);
 
         let front = Front {
@@ -194,6 +188,7 @@ impl Running {
             destinations,
             readiness,
             rtmp_port,
+            ingest: ingest.clone(),
         };
         let web = tracker.spawn(web::serve(page, state, doors.child_token()).instrument(tracing::info_span!("web")));
         greet(&config, &accounts, page_port, rtmp_port);
@@ -261,6 +256,36 @@ async fn start_media(
     Ok(blocking("the programme", move || Media::start(&settings, clock, &tracker, &token)).await??)
 }
 
+/// The ingest that is chosen, and the port of its RTMP.
+async fn start_ingest(
+    config: &Config,
+    clock: Clock,
+    sinks: Arc<dyn FrameSinks>,
+    events: mpsc::Sender<IngestEvent>,
+    token: CancellationToken,
+    tracker: &TaskTracker,
+) -> Result<(Ingest, u16), SupervisorError> {
+    let wanted = config.ingest.clone();
+    let choice = blocking("the ingest", move || ingest::choose(&wanted)).await?;
+    tracing::info!(ingest = if choice.srs { "srs" } else { "embedded" }, because = choice.because, "ingest chosen");
+    if choice.srs {
+        let parts = srs::Parts {
+            config: &config.ingest,
+            data_dir: &config.data_dir,
+            chosen_because: choice.because,
+            clock,
+            sinks,
+            events,
+            token,
+            tracker,
+        };
+        return Ok((srs::start(parts).await?, config.ingest.rtmp_listen.port()));
+    }
+    let rtmp = listen("RTMP", config.ingest.rtmp_listen, "ingest.rtmp_listen").await?;
+    let port = rtmp.local_addr().map_or(config.ingest.rtmp_listen.port(), |address| address.port());
+    Ok((embedded::start(rtmp, &config.ingest, &choice.because, clock, sinks, events, token, tracker), port))
+}
+
 async fn blocking<T: Send + 'static>(
     what: &'static str,
     work: impl FnOnce() -> T + Send + 'static,
@@ -271,7 +296,7 @@ async fn blocking<T: Send + 'static>(
 /// What the director stands between.
 struct Front {
     ingest: Ingest,
-    ingest_receiver: mpsc::Receiver<ingest::IngestEvent>,
+    ingest_receiver: mpsc::Receiver<IngestEvent>,
     media: Media,
     media_events: MediaEvents,
     accounts: Accounts,

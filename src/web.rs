@@ -23,7 +23,9 @@ use tracing::{Instrument, warn};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::{accounts::Accounts, clock::Clock, config::Config, director::Director, media::Media, store::Store};
+use crate::{
+    accounts::Accounts, clock::Clock, config::Config, director::Director, ingest::Ingest, media::Media, store::Store,
+};
 
 mod accounts;
 mod body;
@@ -82,6 +84,8 @@ pub struct WebState {
     pub readiness: Readiness,
     /// The port that encoders connect to.
     pub rtmp_port: u16,
+    /// The front door, for its state and for WebRTC.
+    pub ingest: Ingest,
 }
 
 /// What handlers share.

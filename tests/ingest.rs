@@ -13,10 +13,10 @@ use std::{
 use bytes::{BufMut, BytesMut};
 use motherstream::{
     clock::Clock,
-    config::{IngestConfig, IngestKind},
+    config::{IngestConfig, IngestKind, Sources},
     core::{
         amf::Writer,
-        frame::{CodecConfig, ConnectionId, Frame, FrameSink, FrameSinks, MediaTime, Track},
+        frame::{CodecConfig, ConnectionId, Frame, FrameSink, FrameSinks, MediaTime, PullAddress, RemoteInput, Track},
         moment::Moment,
     },
     ingest::{Ingest, IngestEvent, Verdict, embedded},
@@ -67,6 +67,10 @@ impl FrameSinks for Sinks {
     fn open(&self, connection: ConnectionId) -> Box<dyn FrameSink> {
         Box::new(Sink(connection, Arc::clone(&self.0)))
     }
+
+    fn announce(&self, _connection: ConnectionId, _address: PullAddress) -> Box<dyn RemoteInput> {
+        unreachable!("the embedded ingest delivers its frames")
+    }
 }
 
 impl FrameSink for Sink {
@@ -85,19 +89,28 @@ impl Venue {
     async fn open(handshake_seconds: u64, silence_seconds: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let nothing = Sources { file: None, fallback: "/nonexistent".into(), environment: Vec::new() };
         let config = IngestConfig {
             kind: IngestKind::Embedded,
-            app: "live".to_owned(),
             rtmp_listen: address,
-            max_publishers: 100,
             handshake_seconds,
             silence_seconds,
+            ..nothing.load().unwrap().config.ingest
         };
         let record = Arc::new(Mutex::new(Record::default()));
         let (events, receiver) = mpsc::channel(64);
         let (token, tracker) = (CancellationToken::new(), TaskTracker::new());
         let sinks = Arc::new(Sinks(Arc::clone(&record)));
-        let ingest = embedded::start(listener, &config, Clock::start(), sinks, events, token.clone(), &tracker);
+        let ingest = embedded::start(
+            listener,
+            &config,
+            "the test says so",
+            Clock::start(),
+            sinks,
+            events,
+            token.clone(),
+            &tracker,
+        );
         tokio::spawn(direct(receiver, Arc::clone(&record)));
         Self { record, ingest, address, token, tracker }
     }

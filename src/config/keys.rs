@@ -13,6 +13,8 @@ pub enum Default {
     NoText,
     /// A text that is never shown, unset.
     NoSecret,
+    /// A list of texts, empty.
+    NoTexts,
     /// A list of tables, empty.
     NoTables,
 }
@@ -28,6 +30,7 @@ pub struct Key {
     pub shape: &'static str,
 }
 
+const LOOPBACK: &str = "a loopback address and a port, such as \"127.0.0.1:1985\"";
 const SECONDS: &str = "a whole number of seconds";
 
 const fn key(path: &'static str, default: Default, shape: &'static str) -> Key {
@@ -42,12 +45,25 @@ pub const KEYS: &[Key] = &[
     key("web.public_host", Default::NoText, "a name or an address, such as \"stream.example.org\""),
     key("admin.token", Default::NoSecret, "a text in quotes, 16 characters or more"),
     key("accounts.registration", Default::Text("open"), "\"open\", \"invite\", \"approval\" or \"closed\""),
-    key("ingest.kind", Default::Text("auto"), "\"auto\" or \"embedded\""),
+    key("ingest.kind", Default::Text("auto"), "\"auto\", \"srs\" or \"embedded\""),
     key("ingest.app", Default::Text("live"), "a word, such as \"live\""),
     key("ingest.rtmp_listen", Default::Text("0.0.0.0:1935"), "an address and a port, such as \"0.0.0.0:1935\""),
     key("ingest.max_publishers", Default::Number(100), "a whole number"),
     key("ingest.handshake_seconds", Default::Number(10), SECONDS),
     key("ingest.silence_seconds", Default::Number(30), SECONDS),
+    key("ingest.srs.binary", Default::Text("srs"), "a path, or a name in PATH, such as \"srs\""),
+    key("ingest.srs.config", Default::Text("srs.conf"), "the path of SRS's configuration file"),
+    key("ingest.srs.api_listen", Default::Text("127.0.0.1:1985"), LOOPBACK),
+    key("ingest.srs.http_listen", Default::Text("127.0.0.1:8086"), LOOPBACK),
+    key("ingest.srs.hooks_listen", Default::Text("127.0.0.1:8085"), LOOPBACK),
+    key("ingest.srs.srt_listen", Default::Text("0.0.0.0:10080"), "an address and a port, such as \"0.0.0.0:10080\""),
+    key("ingest.srs.rtc_listen", Default::Text("0.0.0.0:8000"), "an address and a port, such as \"0.0.0.0:8000\""),
+    key("ingest.srs.unit", Default::NoText, "the name of a systemd unit, such as \"motherstream-srs.service\""),
+    key("ingest.srs.api_url", Default::NoSecret, "the address of an SRS's API, such as \"http://10.0.0.5:1985\""),
+    key("ingest.srs.rtmp_url", Default::NoText, "where streamers publish, such as \"rtmp://10.0.0.5/live\""),
+    key("ingest.srs.http_url", Default::NoText, "an SRS's HTTP server, such as \"http://10.0.0.5:8080\""),
+    key("ingest.srs.hooks_allow", Default::NoTexts, "a list of addresses, such as [\"10.0.0.5\"]"),
+    key("ingest.srs.hooks_secret", Default::NoSecret, "a text in quotes, 16 letters and digits or more"),
     key("queue.turn_seconds", Default::Number(3600), SECONDS),
     key("queue.rejoin_seconds", Default::Number(15), SECONDS),
     key("queue.restart_grace_seconds", Default::Number(60), SECONDS),

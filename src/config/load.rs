@@ -208,7 +208,7 @@ fn built_in() -> Layer {
             Default::Text(text) => Value::from(text),
             Default::Number(number) => Value::from(number),
             Default::Flag(flag) => Value::from(flag),
-            Default::NoTables => Value::from(Vec::<Value>::new()),
+            Default::NoTables | Default::NoTexts => Value::from(Vec::<Value>::new()),
             Default::NoText | Default::NoSecret => {
                 // Its section has to be there nevertheless.
                 if let Some((section, _)) = key.path.split_once('.') {
@@ -420,6 +420,10 @@ fn shown(key: &Key, value: &Value) -> String {
         (Default::NoTables, Value::Array(_, tables)) => {
             let names: Vec<_> = tables.iter().filter_map(|table| table.find_ref("name")?.as_str()).collect();
             if names.is_empty() { "(none)".to_owned() } else { format!("{} ({})", names.len(), names.join(", ")) }
+        }
+        (Default::NoTexts, Value::Array(_, texts)) => {
+            let texts: Vec<_> = texts.iter().filter_map(Value::as_str).collect();
+            if texts.is_empty() { "(none)".to_owned() } else { texts.join(", ") }
         }
         (_, Value::String(_, text)) => format!("{text:?}"),
         (_, Value::Bool(_, flag)) => flag.to_string(),

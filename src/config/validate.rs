@@ -10,7 +10,7 @@ use std::{
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
-use super::{Config, DestinationConfig, IngestKind};
+use super::{Config, DestinationConfig};
 use crate::core::destination::{Destination, DestinationId, DestinationInput, points_at};
 
 /// The ingest drops a silent connection only after the queue has had time to end its turn by the stall rule.
@@ -49,9 +49,6 @@ pub(super) fn validate(config: &Config) -> Vec<(String, String)> {
             "ingest.silence_seconds",
             format!("must be at least queue.stall_limit_seconds + {SILENCE_OVER_STALL}, which is {least}"),
         );
-    }
-    if ingest.kind == IngestKind::Srs {
-        wrong("ingest.kind", "SRS is not built in yet; write \"embedded\" or \"auto\"".to_owned());
     }
     if !is_word(&ingest.app) {
         wrong("ingest.app", "write 1 to 64 letters, digits, - or _, such as \"live\"".to_owned());

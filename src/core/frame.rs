@@ -183,8 +183,57 @@ pub trait FrameSink: Send {
     fn push(&mut self, frame: Frame, arrival: Moment);
 }
 
+/// Where media fetches a connection's stream that the ingest does not deliver: FLV over HTTP, or RTMP. It holds the stream key, so it
+/// is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PullAddress(String);
+
+impl PullAddress {
+    /// The stream at `url`, which begins with `http://` or `rtmp://`.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self(url.into())
+    }
+
+    /// The whole address, key included.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for PullAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PullAddress(redacted)")
+    }
+}
+
+/// What the ingest's server says of a connection that nobody pulls.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RemoteFigures {
+    /// Bytes received since the publish.
+    pub bytes: u64,
+    /// Kilobits per second, both tracks, if it says.
+    pub kbps: Option<f64>,
+    /// Picture width and height in pixels.
+    pub size: Option<(u32, u32)>,
+    /// For example `H.264 High 3.1`.
+    pub video_codec: Option<String>,
+    /// For example `AAC 48000 Hz stereo`.
+    pub audio_codec: Option<String>,
+    /// How long it has been publishing.
+    pub uptime: Duration,
+}
+
+/// An accepted connection whose frames media fetches itself. Dropping it says that the connection is over.
+pub trait RemoteInput: Send {
+    /// Takes what the server said at `at`. Never blocks.
+    fn report(&mut self, figures: RemoteFigures, at: Moment);
+}
+
 /// Opens the way into media for an accepted connection.
 pub trait FrameSinks: Send + Sync {
-    /// A sink for `connection`.
+    /// A sink for `connection`, whose frames the ingest delivers.
     fn open(&self, connection: ConnectionId) -> Box<dyn FrameSink>;
+
+    /// Announces `connection`, whose frames media fetches from `address` while it needs them.
+    fn announce(&self, connection: ConnectionId, address: PullAddress) -> Box<dyn RemoteInput>;
 }

@@ -7,11 +7,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{net::TcpListener, sync::mpsc, time::Instant};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+    time::Instant,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
-use super::{Ingest, IngestEvent, IngestOrder};
+use super::{Ingest, IngestEvent, IngestOrder, IngestState};
 use crate::{clock::Clock, config::IngestConfig, core::frame::FrameSinks};
 
 mod chunk;
@@ -42,17 +46,21 @@ struct House {
 /// Starts the ingest on `listener`. Its tasks live on `tracker` until `token` is cancelled; then every connection is closed
 /// without an `Unpublish`: the process stops, and the queue keeps everybody's place for its restart.
 ///
-/// `events` is bounded; while it is full only the connections that have something to say wait.
+/// `chosen_because` says why this ingest runs, for the status. `events` is bounded; while it is full only the connections that have something to say wait.
 pub fn start(
     listener: TcpListener,
     config: &IngestConfig,
+    chosen_because: &str,
     clock: Clock,
     sinks: Arc<dyn FrameSinks>,
     events: mpsc::Sender<IngestEvent>,
     token: CancellationToken,
     tracker: &TaskTracker,
 ) -> Ingest {
-    let (ingest, orders) = Ingest::channel();
+    let port = listener.local_addr().map_or(config.rtmp_listen.port(), |address| address.port());
+    let state = IngestState::embedded(port, chosen_because);
+    // It never changes, so its sender need not live.
+    let (ingest, orders) = Ingest::channel(watch::channel(state).1, None);
     let house = House {
         clock,
         sinks,
@@ -84,6 +92,8 @@ async fn listen(
                     }
                     // Nobody waits for the list any more: no harm.
                     IngestOrder::List(answer) => drop(answer.send(house.registry.accepted())),
+                    // It is no process of its own.
+                    IngestOrder::StopServer(answer) => drop(answer.send(())),
                 }
                 continue;
             }

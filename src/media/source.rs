@@ -15,7 +15,10 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::{Notify, mpsc};
 
 use crate::core::{
-    frame::{CodecConfig, ConnectionId, Frame, FrameSink, FrameSinks, MediaTime, Track},
+    frame::{
+        CodecConfig, ConnectionId, Frame, FrameSink, FrameSinks, MediaTime, PullAddress, RemoteFigures, RemoteInput,
+        Track,
+    },
     moment::Moment,
     timeline::COMPOSITION_DELAY,
 };
@@ -175,6 +178,34 @@ impl FrameSinks for Taps {
             first_sound: None,
             lateness: None,
         })
+    }
+
+    fn announce(&self, connection: ConnectionId, address: PullAddress) -> Box<dyn RemoteInput> {
+        let gauge = Arc::new(Gauge::new(connection));
+        self.gauges.insert(gauge.clone());
+        let _ = address;
+        Box::new(Remote { gauge, gauges: self.gauges.clone(), changed: self.changed.clone() })
+    }
+}
+
+/// A connection that is pulled when it is needed.
+struct Remote {
+    gauge: Arc<Gauge>,
+    gauges: Arc<Gauges>,
+    changed: Arc<Notify>,
+}
+
+impl RemoteInput for Remote {
+    fn report(&mut self, figures: RemoteFigures, at: Moment) {
+        let _ = (figures, at);
+    }
+}
+
+impl Drop for Remote {
+    fn drop(&mut self) {
+        self.gauge.ended.store(true, Relaxed);
+        self.gauges.remove(&self.gauge);
+        self.changed.notify_one();
     }
 }
 

@@ -233,7 +233,10 @@ async fn a_box(folder: &Path, settings: &[(&str, &str)]) -> Whole {
     let end = token.clone();
     let started = move || Media::start(&media_settings, clock, &TaskTracker::new(), &end);
     let (media, media_events) = tokio::task::spawn_blocking(started).await.unwrap().unwrap();
-    let (ingest, mut orders) = Ingest::channel();
+    let (ingest, mut orders) = Ingest::channel(
+        tokio::sync::watch::channel(crate::ingest::IngestState::embedded(RTMP_PORT, "the test says so")).1,
+        None,
+    );
     let (events, ingest_events) = mpsc::channel(16);
     let from_encoders = events.clone();
     tokio::spawn(async move {
@@ -243,6 +246,7 @@ async fn a_box(folder: &Path, settings: &[(&str, &str)]) -> Whole {
                     let _ = from_encoders.send(IngestEvent::Unpublish(connection)).await;
                 }
                 IngestOrder::List(answer) => answer.send(Vec::new()).unwrap(),
+                IngestOrder::StopServer(answer) => answer.send(()).unwrap(),
             }
         }
     });
@@ -253,7 +257,7 @@ async fn a_box(folder: &Path, settings: &[(&str, &str)]) -> Whole {
         clock,
         media: media.clone(),
         media_events,
-        ingest,
+        ingest: ingest.clone(),
         ingest_events,
         store: store.clone(),
         accounts: accounts.clone(),
@@ -265,8 +269,18 @@ async fn a_box(folder: &Path, settings: &[(&str, &str)]) -> Whole {
         media.put_destination(destination);
     }
     let readiness = Readiness::default();
-    let state =
-        WebState { config, clock, accounts, director, media, store, destinations, readiness, rtmp_port: RTMP_PORT };
+    let state = WebState {
+        config,
+        clock,
+        accounts,
+        director,
+        media,
+        store,
+        destinations,
+        readiness,
+        rtmp_port: RTMP_PORT,
+        ingest,
+    };
     Whole { state, ingest: events, token }
 }
 
