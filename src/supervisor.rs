@@ -23,7 +23,7 @@ use crate::{
     config::{Config, HouseFormat, LoadedConfig, SlateSound},
     core::frame::FrameSinks,
     director::{self, Director, Stored},
-    ingest::{self, Ingest, IngestEvent, embedded, srs},
+    ingest::{self, Door, Ingest, IngestEvent, embedded, srs},
     media::{Media, MediaError, MediaEvents, MediaSettings},
     store::{Loaded, Store, StoreError},
     telemetry,
@@ -158,8 +158,7 @@ impl Running {
         let page_port = page.local_addr().map_or(config.web.listen.port(), |address| address.port());
 
         let (ingest_events, ingest_receiver) = mpsc::channel(INGEST_EVENTS);
-        let (ingest, rtmp_port) =
-            start_ingest(&config, clock, media.sinks(), ingest_events, doors.child_token(), &tracker).await?;
+        let ingest = start_ingest(&config, clock, media.sinks(), ingest_events, doors.child_token(), &tracker).await?;
         readiness.set(Latch::Ingest, true);
 
         let front = Front {
@@ -173,8 +172,7 @@ impl Running {
         let task = tracker.spawn(task.instrument(tracing::info_span!("director")));
         stage(clock, "queue");
 
-        let destinations =
-            Destinations::new(store.clone(), config.locked_destinations(), loaded.destinations, rtmp_port);
+        let destinations = Destinations::new(store.clone(), &config, loaded.destinations, ingest.state());
         for destination in destinations.all() {
             media.put_destination(destination);
         }
@@ -187,11 +185,10 @@ impl Running {
             store: store.clone(),
             destinations,
             readiness,
-            rtmp_port,
             ingest: ingest.clone(),
         };
         let web = tracker.spawn(web::serve(page, state, doors.child_token()).instrument(tracing::info_span!("web")));
-        greet(&config, &accounts, page_port, rtmp_port);
+        greet(&config, &accounts, page_port, &ingest);
         stage(clock, "ready");
         Ok(Self { clock, store, ingest, media, director: task, web, tracker, doors, director_token })
     }
@@ -256,7 +253,7 @@ async fn start_media(
     Ok(blocking("the programme", move || Media::start(&settings, clock, &tracker, &token)).await??)
 }
 
-/// The ingest that is chosen, and the port of its RTMP.
+/// The ingest that is chosen.
 async fn start_ingest(
     config: &Config,
     clock: Clock,
@@ -264,7 +261,7 @@ async fn start_ingest(
     events: mpsc::Sender<IngestEvent>,
     token: CancellationToken,
     tracker: &TaskTracker,
-) -> Result<(Ingest, u16), SupervisorError> {
+) -> Result<Ingest, SupervisorError> {
     let wanted = config.ingest.clone();
     let choice = blocking("the ingest", move || ingest::choose(&wanted)).await?;
     tracing::info!(ingest = if choice.srs { "srs" } else { "embedded" }, because = choice.because, "ingest chosen");
@@ -279,11 +276,10 @@ async fn start_ingest(
             token,
             tracker,
         };
-        return Ok((srs::start(parts).await?, config.ingest.rtmp_listen.port()));
+        return Ok(srs::start(parts).await?);
     }
     let rtmp = listen("RTMP", config.ingest.rtmp_listen, "ingest.rtmp_listen").await?;
-    let port = rtmp.local_addr().map_or(config.ingest.rtmp_listen.port(), |address| address.port());
-    Ok((embedded::start(rtmp, &config.ingest, &choice.because, clock, sinks, events, token, tracker), port))
+    Ok(embedded::start(rtmp, &config.ingest, &choice.because, clock, sinks, events, token, tracker))
 }
 
 async fn blocking<T: Send + 'static>(
@@ -334,18 +330,18 @@ fn stage(clock: Clock, stage: &'static str) {
 }
 
 /// Tells whoever started it where to go. Standard output, not the log: this is for people, and the setup code belongs in no log.
-fn greet(config: &Config, accounts: &Accounts, page_port: u16, rtmp_port: u16) {
+fn greet(config: &Config, accounts: &Accounts, page_port: u16, ingest: &Ingest) {
     let host = web::public_host(config);
     let port = |port: u16, usual: u16| if port == usual { String::new() } else { format!(":{port}") };
+    let rtmp = match web::rtmp_door(&ingest.state().borrow(), &config.ingest) {
+        Door::Port(rtmp) => format!("rtmp://{host}{}/{}", port(rtmp, 1935), config.ingest.app),
+        Door::Elsewhere(url) => url,
+    };
     println!();
     println!("  Motherstream is running.");
     println!();
     println!("  Page          http://{host}{}/", port(page_port, 80));
-    println!(
-        "  Encoders      rtmp://{host}{}/{}   (stream key: from the page)",
-        port(rtmp_port, 1935),
-        config.ingest.app
-    );
+    println!("  Encoders      {rtmp}   (stream key: from the page)");
     if let Some(code) = accounts.setup_code() {
         println!("  Setup code    {}   (makes you the admin, once)", code.expose_secret());
     }

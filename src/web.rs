@@ -32,6 +32,7 @@ mod body;
 mod connections;
 mod describe;
 mod destinations;
+mod encoders;
 mod events;
 mod health;
 mod hosts;
@@ -47,6 +48,7 @@ mod tests;
 mod viewers;
 
 pub use destinations::Destinations;
+pub use encoders::rtmp_door;
 pub use health::{Latch, Readiness, Ready};
 pub use hosts::public_host;
 
@@ -82,8 +84,6 @@ pub struct WebState {
     pub destinations: Destinations,
     /// Which parts of the box work.
     pub readiness: Readiness,
-    /// The port that encoders connect to.
-    pub rtmp_port: u16,
     /// The front door, for its state and for WebRTC.
     pub ingest: Ingest,
 }

@@ -2,12 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    extract::{OriginalUri, State},
-    http::{HeaderMap, StatusCode},
-    response::Response,
-};
+use axum::{Json, extract::State, http::StatusCode, response::Response};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -16,7 +11,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     App,
     body::{Body, Path, json},
-    hosts::{primary_address, requested_host, without_port},
+    encoders::{Reached, Way, rtmp_url, ways},
     problem::{Kind, Problem},
     sessions::{Caller, Peer},
     to_the_end,
@@ -52,27 +47,21 @@ pub(crate) struct Registered {
     stream_key: String,
     /// The server's address for the encoder.
     rtmp_url: String,
+    /// Every way to publish that is open now.
+    ways: Vec<Way>,
 }
 
 impl Registered {
-    fn answer(app: &App, host: Option<&str>, (account, key): (Account, StreamKey)) -> Response {
+    fn answer(app: &App, reached: &Reached, (account, key): (Account, StreamKey)) -> Response {
         let body = Self {
             id: account.id,
             name: account.name,
             stream_key: key.expose().to_owned(),
-            rtmp_url: rtmp_url(app, host),
+            rtmp_url: rtmp_url(app, reached),
+            ways: ways(app, reached, &key),
         };
         json(StatusCode::CREATED, body)
     }
-}
-
-/// Where an encoder connects to: `web.public_host`, else the host the request was sent to (which is ours, or it would have
-/// been refused), else the machine's address.
-pub(crate) fn rtmp_url(app: &App, requested: Option<&str>) -> String {
-    let host = app.state.config.web.public_host.as_deref().or(requested).map(|host| without_port(host).to_owned());
-    let host = host.or_else(|| primary_address().map(|address| address.to_string()));
-    let host = host.unwrap_or_else(|| "motherstream.local".to_owned());
-    format!("rtmp://{host}:{}/{}", app.state.rtmp_port, app.state.config.ingest.app)
 }
 
 /// Registers a streamer. Admins may do so whatever `accounts.registration` says.
@@ -83,8 +72,7 @@ async fn register(
     State(app): State<Arc<App>>,
     caller: Caller,
     Peer(peer): Peer,
-    OriginalUri(uri): OriginalUri,
-    headers: HeaderMap,
+    reached: Reached,
     Body(registration): Body<Registration>,
 ) -> Result<Response, Problem> {
     let made = if caller.is_admin() {
@@ -93,7 +81,7 @@ async fn register(
         app.limits.registration.attempt(peer.ip())?;
         app.state.accounts.register(registration).await?
     };
-    Ok(Registered::answer(&app, requested_host(&uri, &headers), made))
+    Ok(Registered::answer(&app, &reached, made))
 }
 
 /// What claims the box.
@@ -117,14 +105,13 @@ struct Setup {
 async fn set_up(
     State(app): State<Arc<App>>,
     Peer(peer): Peer,
-    OriginalUri(uri): OriginalUri,
-    headers: HeaderMap,
+    reached: Reached,
     Body(setup): Body<Setup>,
 ) -> Result<Response, Problem> {
     app.limits.setup.attempt(peer.ip())?;
     let code = secrecy::ExposeSecret::expose_secret(&setup.code);
     let made = app.state.accounts.claim(code, setup.name, setup.password).await?;
-    Ok(Registered::answer(&app, requested_host(&uri, &headers), made))
+    Ok(Registered::answer(&app, &reached, made))
 }
 
 /// All accounts, by name.

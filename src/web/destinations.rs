@@ -12,7 +12,7 @@ use rand::RngExt;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use url::Url;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -20,14 +20,17 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     App,
     body::{Body, Path, json},
+    encoders::rtmp_door,
     problem::{Kind, Problem},
     to_the_end,
 };
 use crate::{
+    config::{Config, IngestConfig},
     core::destination::{
         Destination, DestinationId, DestinationInput, DestinationState, DestinationStatus, InvalidDestination, port_of,
         redacted,
     },
+    ingest::{Door, IngestState},
     media::MediaStatus,
     store::{Change, DestinationRecord, Durability, Store, StoreError},
 };
@@ -48,17 +51,23 @@ pub struct Destinations {
 #[derive(Debug)]
 struct Shared {
     store: Store,
-    /// The port that encoders publish to: a destination that leads there would be a loop.
-    rtmp_port: u16,
+    /// Where encoders publish to: a destination that leads there would be a loop.
+    ingest: watch::Receiver<IngestState>,
+    ingest_config: IngestConfig,
     all: RwLock<Vec<Destination>>,
     /// Held over a whole change, so that two of them can not both pass a check that only one may pass.
     change: Mutex<()>,
 }
 
 impl Destinations {
-    /// The configured destinations (`Config::locked_destinations`) and the stored ones, in this order. The caller hands
-    /// [`Self::all`] to media.
-    pub fn new(store: Store, locked: Vec<Destination>, stored: Vec<DestinationRecord>, rtmp_port: u16) -> Self {
+    /// The configured destinations and the stored ones, in this order. The caller hands [`Self::all`] to media. `ingest` says where the
+    /// box's own front door is.
+    pub fn new(
+        store: Store,
+        config: &Config,
+        stored: Vec<DestinationRecord>,
+        ingest: watch::Receiver<IngestState>,
+    ) -> Self {
         let stored = stored.into_iter().map(|record| Destination {
             id: record.id,
             name: record.name,
@@ -67,8 +76,9 @@ impl Destinations {
             enabled: record.enabled,
             locked: false,
         });
-        let all = locked.into_iter().chain(stored).collect();
-        let shared = Shared { store, rtmp_port, all: RwLock::new(all), change: Mutex::new(()) };
+        let all = config.locked_destinations().into_iter().chain(stored).collect();
+        let ingest_config = config.ingest.clone();
+        let shared = Shared { store, ingest, ingest_config, all: RwLock::new(all), change: Mutex::new(()) };
         Self { shared: Arc::new(shared) }
     }
 
@@ -138,7 +148,8 @@ impl Destinations {
         others: &[Destination],
     ) -> Result<Destination, DestinationError> {
         let destination = Destination::validate(id, input, false, others)?;
-        if leads_here(&destination.url, self.shared.rtmp_port).await {
+        let door = rtmp_door(&self.shared.ingest.borrow(), &self.shared.ingest_config);
+        if leads_to(&destination.url, &door).await {
             return Err(DestinationError::Loop);
         }
         let record = DestinationRecord {
@@ -168,20 +179,36 @@ fn editable(all: &[Destination], id: DestinationId) -> Result<&Destination, Dest
 }
 
 /// Whether the programme would be sent to the box's own ingest.
-async fn leads_here(url: &Url, rtmp_port: u16) -> bool {
-    if port_of(url) != rtmp_port {
-        return false;
+async fn leads_to(url: &Url, door: &Door) -> bool {
+    match door {
+        Door::Port(port) => {
+            port_of(url) == *port && addresses(url).await.is_some_and(|found| found.into_iter().any(is_own))
+        }
+        Door::Elsewhere(server) => {
+            let Some(server) = Url::parse(server).ok().filter(|server| port_of(server) == port_of(url)) else {
+                return false;
+            };
+            if server.host_str() == url.host_str() {
+                return true;
+            }
+            let (Some(theirs), Some(ours)) = tokio::join!(addresses(url), addresses(&server)) else {
+                return false;
+            };
+            theirs.iter().any(|address| ours.contains(address))
+        }
     }
+}
+
+/// The addresses of a URL's host; none when they are not found in time.
+async fn addresses(url: &Url) -> Option<Vec<IpAddr>> {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    match tokio::time::timeout(LOOK_UP, tokio::net::lookup_host((host, rtmp_port))).await {
-        Ok(Ok(mut addresses)) => addresses.any(|address| is_own(address.ip())),
-        _ => false,
-    }
+    let found = tokio::time::timeout(LOOK_UP, tokio::net::lookup_host((host, port_of(url)))).await.ok()?.ok()?;
+    Some(found.map(|address| address.ip().to_canonical()).collect())
 }
 
 /// Only an address of this machine can be bound to.
 fn is_own(address: IpAddr) -> bool {
-    UdpSocket::bind((address.to_canonical(), 0)).is_ok()
+    UdpSocket::bind((address, 0)).is_ok()
 }
 
 /// Why a destination was not changed.

@@ -2,11 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    extract::{OriginalUri, State},
-    http::{HeaderMap, StatusCode},
-};
+use axum::{Json, extract::State, http::StatusCode};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use tower_sessions::Session;
@@ -15,9 +11,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     App,
-    accounts::{remove, rtmp_url},
+    accounts::remove,
     body::Body,
-    hosts::requested_host,
+    encoders::{Reached, Way, rtmp_url, ways},
     problem::{Kind, Problem},
     sessions::{self, Own, Peer},
     to_the_end,
@@ -26,6 +22,7 @@ use crate::{
     accounts::{Account, AccountError, Edit},
     core::{account::AccountId, queue::EntryId},
     director::{Presence, Snapshot},
+    media::InputStatus,
 };
 
 /// For anyone.
@@ -85,12 +82,16 @@ struct Me {
     stream_key: Option<String>,
     /// The server's address for the encoder.
     rtmp_url: String,
+    /// Every way to publish that is open now.
+    ways: Vec<Way>,
     /// Why the last publish was refused or the connection was ended by the box, and what to do.
     last_refusal: Option<Refusal>,
     /// The place in the queue, if there is one.
     entry: Option<OwnEntry>,
     /// Seconds until a publish is accepted again, while held off.
     held_off_seconds: Option<f64>,
+    /// How the open connection does. Asking for it has it measured for the next 15 s, also while it only waits.
+    health: Option<InputStatus>,
 }
 
 /// Why a publish was refused or a connection ended by the box.
@@ -124,25 +125,31 @@ fn own_entry(snapshot: &Snapshot, account: AccountId) -> Option<OwnEntry> {
     })
 }
 
-/// One's own account, key and place.
+/// How the entry's connection does; has it measured while somebody looks.
+fn health(app: &App, snapshot: &Snapshot, entry: EntryId) -> Option<InputStatus> {
+    let connection = snapshot.connections.get(&entry)?;
+    app.state.media.look_at(connection);
+    app.state.media.status().borrow().inputs.get(connection).cloned()
+}
+
+/// One's own account, key, ways to publish, and place.
 #[utoipa::path(get, path = "/api/v1/me", tag = "me", responses((status = 200, description = "The account", body = Me)))]
-async fn me(
-    State(app): State<Arc<App>>,
-    Own(account): Own,
-    OriginalUri(uri): OriginalUri,
-    headers: HeaderMap,
-) -> Json<Me> {
+async fn me(State(app): State<Arc<App>>, Own(account): Own, reached: Reached) -> Json<Me> {
     let snapshot = app.state.director.snapshot().borrow().clone();
     let late = app.state.clock.now().since(snapshot.taken).as_secs_f64();
     let hold_off = snapshot.hold_offs.iter().find(|held| held.account == account.id);
+    let key = app.state.accounts.stream_key(account.id);
+    let entry = own_entry(&snapshot, account.id);
     Json(Me {
-        stream_key: app.state.accounts.stream_key(account.id).map(|key| key.expose().to_owned()),
-        rtmp_url: rtmp_url(&app, requested_host(&uri, &headers)),
+        ways: key.as_ref().map(|key| ways(&app, &reached, key)).unwrap_or_default(),
+        stream_key: key.map(|key| key.expose().to_owned()),
+        rtmp_url: rtmp_url(&app, &reached),
         last_refusal: snapshot
             .refusals
             .get(&account.id)
             .map(|(at, reason)| Refusal { at: *at, reason: reason.clone() }),
-        entry: own_entry(&snapshot, account.id),
+        health: entry.as_ref().and_then(|entry| health(&app, &snapshot, entry.id)),
+        entry,
         held_off_seconds: hold_off.map(|held| (held.remaining_seconds - late).max(0.0)),
         account,
     })
@@ -218,24 +225,24 @@ struct NewKey {
     stream_key: String,
     /// The server's address for the encoder.
     rtmp_url: String,
+    /// Every way to publish that is open now.
+    ways: Vec<Way>,
 }
 
 /// Makes a new stream key. Whoever publishes with the old one is disconnected.
 #[utoipa::path(post, path = "/api/v1/me/stream-key", tag = "me", responses(
     (status = 200, description = "The new key", body = NewKey),
 ))]
-async fn new_key(
-    State(app): State<Arc<App>>,
-    Own(account): Own,
-    OriginalUri(uri): OriginalUri,
-    headers: HeaderMap,
-) -> Result<Json<NewKey>, Problem> {
-    let rtmp_url = rtmp_url(&app, requested_host(&uri, &headers));
+async fn new_key(State(app): State<Arc<App>>, Own(account): Own, reached: Reached) -> Result<Json<NewKey>, Problem> {
     to_the_end(async move {
         let key = app.state.accounts.new_stream_key(account.id).await?;
         let reason = "a new stream key was made; put it into your encoder".to_owned();
         app.state.director.revoke(account.id, false, reason).await?;
-        Ok(Json(NewKey { stream_key: key.expose().to_owned(), rtmp_url }))
+        Ok(Json(NewKey {
+            stream_key: key.expose().to_owned(),
+            rtmp_url: rtmp_url(&app, &reached),
+            ways: ways(&app, &reached, &key),
+        }))
     })
     .await
 }

@@ -264,23 +264,12 @@ async fn a_box(folder: &Path, settings: &[(&str, &str)]) -> Whole {
     };
     let (director, running) = Director::start(parts, token.clone()).unwrap();
     tokio::spawn(running);
-    let destinations = Destinations::new(store.clone(), config.locked_destinations(), loaded.destinations, RTMP_PORT);
+    let destinations = Destinations::new(store.clone(), &config, loaded.destinations, ingest.state());
     for destination in destinations.all() {
         media.put_destination(destination);
     }
     let readiness = Readiness::default();
-    let state = WebState {
-        config,
-        clock,
-        accounts,
-        director,
-        media,
-        store,
-        destinations,
-        readiness,
-        rtmp_port: RTMP_PORT,
-        ingest,
-    };
+    let state = WebState { config, clock, accounts, director, media, store, destinations, readiness, ingest };
     Whole { state, ingest: events, token }
 }
 

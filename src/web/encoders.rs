@@ -1,0 +1,154 @@
+//! What an encoder needs to reach the box: each way in that the running ingest really has.
+
+use std::sync::Arc;
+
+use axum::{extract::FromRequestParts, http::request::Parts};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{
+    App,
+    hosts::{primary_address, requested_host, without_port},
+    problem::Problem,
+};
+use crate::{
+    config::IngestConfig,
+    core::account::StreamKey,
+    ingest::{Door, IngestState},
+};
+
+/// By which name whoever asks reaches the box: `web.public_host`, else the host the request was sent to (which is ours, or it would
+/// have been refused), else the machine's address.
+pub(crate) struct Reached {
+    /// Without a port.
+    host: String,
+    /// With the page's port, if that is not the usual one.
+    page: String,
+}
+
+impl Reached {
+    fn new(configured: Option<&str>, requested: Option<&str>) -> Self {
+        let host = configured.or(requested).map(|host| without_port(host).to_owned());
+        let host = host.or_else(|| primary_address().map(|address| address.to_string()));
+        let host = host.unwrap_or_else(|| "motherstream.local".to_owned());
+        // A configured name may bring a port of its own; the one the request came to is the page's otherwise.
+        let port = [configured, requested].into_iter().flatten().find_map(port);
+        let page = port.map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
+        Self { host, page }
+    }
+}
+
+/// `[::1]:80` -> 80, `box.local` -> none.
+fn port(host: &str) -> Option<u16> {
+    host.get(without_port(host).len()..)?.strip_prefix(':')?.parse().ok()
+}
+
+impl FromRequestParts<Arc<App>> for Reached {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let configured = app.state.config.web.public_host.as_deref();
+        Ok(Self::new(configured, requested_host(&parts.uri, &parts.headers)))
+    }
+}
+
+/// One way for an encoder to publish. Each address is to be copied as it is, secrets included.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub(crate) enum Way {
+    /// RTMP, with H.264 and AAC: what every encoder speaks.
+    Rtmp {
+        /// The server.
+        url: String,
+        /// The stream key, in a field of its own.
+        stream_key: String,
+    },
+    /// SRT, with H.264 and AAC in MPEG-TS: over lines that lose packets.
+    Srt {
+        /// The server with the stream id, all that OBS and ffmpeg need. It holds the stream key.
+        url: String,
+        /// The stream id alone, for encoders that have a field for it. It holds the stream key.
+        stream_id: String,
+    },
+    /// WebRTC by WHIP (RFC 9725), with H.264.
+    Whip {
+        /// The endpoint.
+        url: String,
+        /// The stream key, which is the bearer token.
+        bearer_token: String,
+    },
+}
+
+/// Where RTMP is taken, whether the ingest runs at this moment or not: an address does not change because a server starts anew.
+pub fn rtmp_door(state: &IngestState, config: &IngestConfig) -> Door {
+    state.doors.rtmp.clone().unwrap_or_else(|| match (&config.srs.api_url, &config.srs.rtmp_url) {
+        (Some(_), Some(url)) => Door::Elsewhere(url.clone()),
+        _ => Door::Port(config.rtmp_listen.port()),
+    })
+}
+
+/// The server's address for an encoder that speaks RTMP.
+pub(crate) fn rtmp_url(app: &App, reached: &Reached) -> String {
+    let config = &app.state.config.ingest;
+    let door = rtmp_door(&app.state.ingest.state().borrow(), config);
+    rtmp_address(&door, &reached.host, &config.app)
+}
+
+fn rtmp_address(door: &Door, host: &str, app: &str) -> String {
+    match door {
+        Door::Port(port) => format!("rtmp://{host}:{port}/{app}"),
+        Door::Elsewhere(url) => url.clone(),
+    }
+}
+
+/// Every way that is open at this moment, for the owner of `key`.
+pub(crate) fn ways(app: &App, reached: &Reached, key: &StreamKey) -> Vec<Way> {
+    let state = app.state.ingest.state();
+    let doors = &state.borrow().doors;
+    let rtmp_app = &app.state.config.ingest.app;
+    let key = key.expose();
+    let rtmp = doors
+        .rtmp
+        .as_ref()
+        .map(|door| Way::Rtmp { url: rtmp_address(door, &reached.host, rtmp_app), stream_key: key.to_owned() });
+    let srt = doors.srt.as_ref().map(|door| {
+        let server = match door {
+            Door::Port(port) => format!("srt://{}:{port}", reached.host),
+            Door::Elsewhere(url) => url.clone(),
+        };
+        srt_way(&server, rtmp_app, key)
+    });
+    let whip = app
+        .state
+        .ingest
+        .whip()
+        .map(|_| Way::Whip { url: format!("http://{}/whip", reached.page), bearer_token: key.to_owned() });
+    [rtmp, srt, whip].into_iter().flatten().collect()
+}
+
+/// The stream id in SRS's form. Not percent-encoded: OBS hands over what stands behind `streamid=` as it is, and ffmpeg decodes only
+/// what is encoded. Neither stops at the `#`.
+fn srt_way(server: &str, app: &str, key: &str) -> Way {
+    let stream_id = format!("#!::r={app}/{key},m=publish");
+    Way::Srt { url: format!("{server}?streamid={stream_id}"), stream_id }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn page_keeps_the_port_it_was_asked_by_and_the_encoder_does_not() {
+        for (configured, requested, host, page) in [
+            (None, Some("192.168.1.7:8080"), "192.168.1.7", "192.168.1.7:8080"),
+            (None, Some("box.local"), "box.local", "box.local"),
+            (None, Some("[::1]:8080"), "[::1]", "[::1]:8080"),
+            (Some("stream.example.org"), Some("10.0.0.1:8080"), "stream.example.org", "stream.example.org:8080"),
+            (Some("stream.example.org:81"), Some("10.0.0.1:8080"), "stream.example.org", "stream.example.org:81"),
+            (Some("stream.example.org"), None, "stream.example.org", "stream.example.org"),
+        ] {
+            let reached = Reached::new(configured, requested);
+            assert_eq!((reached.host.as_str(), reached.page.as_str()), (host, page));
+        }
+    }
+}
