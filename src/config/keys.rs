@@ -87,6 +87,11 @@ pub(super) fn find(path: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.path == path)
 }
 
+/// Whether keys lie below `path`, such as `ingest` or `ingest.srs`.
+pub(super) fn is_section(path: &str) -> bool {
+    KEYS.iter().any(|key| key.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
+}
+
 impl Key {
     /// Whether its value is a text: then a variable's value is taken as it is, `42` and `true` included.
     pub(super) const fn is_text(&self) -> bool {

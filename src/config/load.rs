@@ -341,18 +341,25 @@ fn unknown_keys(layer: &Layer, problems: &mut Vec<Problem>) {
                     }
                 }
             }
-            Value::Dict(_, section) if KEYS.iter().any(|key| key.path.starts_with(&format!("{name}."))) => {
-                for path in section.keys().map(|key| format!("{name}.{key}")) {
-                    if keys::find(&path).is_none() {
-                        problems.push(unknown(layer, &path));
-                    }
-                }
+            Value::Dict(_, section) if keys::is_section(name) => {
+                unknown_in_section(layer, name, section, problems);
             }
             Value::Dict(_, section) if !section.is_empty() => {
                 problems.extend(section.keys().map(|key| unknown(layer, &format!("{name}.{key}"))));
             }
             _ if keys::find(name).is_some() => {}
             _ => problems.push(unknown(layer, name)),
+        }
+    }
+}
+
+fn unknown_in_section(layer: &Layer, section: &str, keys: &Dict, problems: &mut Vec<Problem>) {
+    for (key, value) in keys {
+        let path = format!("{section}.{key}");
+        match value {
+            Value::Dict(_, inner) if keys::is_section(&path) => unknown_in_section(layer, &path, inner, problems),
+            _ if keys::find(&path).is_some() => {}
+            _ => problems.push(unknown(layer, &path)),
         }
     }
 }
