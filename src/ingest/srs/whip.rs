@@ -90,11 +90,12 @@ impl Whip {
         if offer.len() > MOST_SDP {
             return Err(WhipError::Refused("the offer is too long".to_owned()));
         }
+        let address = reachable(host).await;
         let mut url = self.url();
         {
             let mut query = url.query_pairs_mut();
             query.append_pair("app", &self.app).append_pair("stream", key.expose());
-            if let Some(address) = reachable(host).await {
+            if let Some(address) = address {
                 query.append_pair("eip", &address.to_string());
             }
         }
