@@ -12,7 +12,7 @@ use rustix::{fs::Access, process::Resource};
 
 use crate::{
     config::{Config, Sources},
-    media::{house, slate},
+    media::{house, slate, source},
     store::{self, Look, StoreError},
 };
 
@@ -21,9 +21,9 @@ const EGRESS: &[&str] = &["appsrc", "rtmp2sink"];
 
 /// Which of Debian's packages brings an element.
 const PACKAGES: &[(&str, &[&str])] = &[
-    ("libgstreamer1.0-0", &["capsfilter"]),
+    ("libgstreamer1.0-0", &["capsfilter", "fdsrc"]),
     ("gstreamer1.0-plugins-base", &["appsrc", "appsink", "audioconvert", "audioresample", "videoconvert"]),
-    ("gstreamer1.0-plugins-bad", &["rtmp2sink", "h264parse", "aacparse", "voaacenc"]),
+    ("gstreamer1.0-plugins-bad", &["rtmp2sink", "rtmp2src", "h264parse", "aacparse", "voaacenc"]),
     ("gstreamer1.0-plugins-ugly", &["x264enc"]),
     ("gstreamer1.0-libav", &["avdec_aac", "avenc_aac", "avdec_h264"]),
 ];
@@ -124,7 +124,7 @@ fn elements() -> Vec<Finding> {
         return vec![bad(format!("GStreamer does not start: {error}"), "apt-get install libgstreamer1.0-0")];
     }
     let there = |name: &str| gst::ElementFactory::find(name).is_some();
-    let mut wanted: Vec<_> = [house::ELEMENTS, slate::ELEMENTS, EGRESS].concat();
+    let mut wanted: Vec<_> = [house::ELEMENTS, slate::ELEMENTS, EGRESS, source::PULL_ELEMENTS].concat();
     wanted.sort_unstable();
     wanted.dedup();
     let mut findings: Vec<_> = wanted.iter().filter(|name| !there(name)).map(|name| missing(name, there)).collect();
@@ -356,7 +356,7 @@ mod tests {
 
     #[test]
     fn every_element_in_use_has_a_package() {
-        for name in [house::ELEMENTS, slate::ELEMENTS, EGRESS].concat() {
+        for name in [house::ELEMENTS, slate::ELEMENTS, EGRESS, source::PULL_ELEMENTS].concat() {
             assert!(PACKAGES.iter().any(|(_, elements)| elements.contains(&name)), "{name}");
         }
     }

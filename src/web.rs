@@ -46,6 +46,7 @@ mod show;
 #[cfg(test)]
 mod tests;
 mod viewers;
+mod whip;
 
 pub use destinations::Destinations;
 pub use encoders::rtmp_door;
@@ -60,6 +61,7 @@ use self::{
     problem::{Kind, Problem},
     sessions::{Admin, LocalOrAdmin, Sessions, TokenOnly},
     viewers::Players,
+    whip::WhipSessions,
 };
 
 /// How long an answer may take, streams excepted.
@@ -98,6 +100,7 @@ pub(crate) struct App {
     /// Places for listeners of `/api/v1/events`.
     pub(crate) listeners: Arc<Semaphore>,
     pub(crate) players: Players,
+    pub(crate) whip: WhipSessions,
     pub(crate) stop: CancellationToken,
 }
 
@@ -110,6 +113,7 @@ impl App {
             http: HttpMetrics::default(),
             listeners: Arc::new(Semaphore::new(events::MOST_LISTENERS)),
             players: Players::default(),
+            whip: WhipSessions::default(),
             stop,
             state,
         })
@@ -140,6 +144,7 @@ async fn keep_house(app: Arc<App>, stop: CancellationToken) {
             () = tokio::time::sleep(Duration::from_mins(1)) => {}
         }
         app.limits.forget_the_quiet();
+        app.whip.retain(|account| app.state.accounts.get(account).is_some());
         // Sessions last for days: once an hour is enough, and spares the disk.
         minutes += 1;
         if minutes.is_multiple_of(60)
@@ -168,6 +173,7 @@ fn router(app: &Arc<App>) -> Router {
     let admin = describe::admins(admin).route_layer(from_extractor_with_state::<Admin, _>(Arc::clone(app)));
     let token =
         describe::token(queue::token_routes()).route_layer(from_extractor_with_state::<TokenOnly, _>(Arc::clone(app)));
+    let encoders = describe::encoders(whip::routes());
     let local = describe::local_or_admins(health::routes())
         .route_layer(from_extractor_with_state::<LocalOrAdmin, _>(Arc::clone(app)));
 
@@ -176,6 +182,7 @@ fn router(app: &Arc<App>) -> Router {
         .merge(own)
         .merge(admin)
         .merge(token)
+        .merge(encoders)
         .merge(local)
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_TIME))
         .merge(streams)

@@ -23,6 +23,9 @@ use crate::core::{
     timeline::COMPOSITION_DELAY,
 };
 
+/// Elements that a pull is built from: by HTTP `fdsrc` reads our own connection, by RTMP `rtmp2src` makes one.
+pub const PULL_ELEMENTS: &[&str] = &["fdsrc", "rtmp2src", "appsink"];
+
 /// Frames on their way to the pacing thread, of all cued inputs together. It empties the channel every 40 ms; a burst of ten seconds of one
 /// input is 800 frames.
 const FRAMES_IN_FLIGHT: usize = 8192;

@@ -35,7 +35,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        if !is_json(request.headers()) {
+        if !is(request.headers(), JSON) {
             return Err(Problem::new(Kind::NotJson, "send the body with Content-Type: application/json"));
         }
         parse(&read(request, state).await?).map(Self)
@@ -49,7 +49,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalB
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let json = is_json(request.headers());
+        let json = is(request.headers(), JSON);
         let body = read(request, state).await?;
         if body.is_empty() {
             return Ok(Self(T::default()));
@@ -61,12 +61,32 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalB
     }
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+/// An SDP body, as it was sent.
+pub(crate) struct Sdp(pub(crate) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Sdp {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if !is(request.headers(), SDP) {
+            return Err(Problem::new(Kind::NotSdp, "send the offer with Content-Type: application/sdp"));
+        }
+        read(request, state).await.map(Self)
+    }
+}
+
+const JSON: &str = "application/json";
+
+/// RFC 8866, section 8.1.
+pub(crate) const SDP: &str = "application/sdp";
+
+/// Whether the body is of this kind, whatever its parameters.
+fn is(headers: &HeaderMap, wanted: &str) -> bool {
     let Some(kind) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
         return false;
     };
     let kind = kind.split(';').next().unwrap_or_default().trim();
-    kind.eq_ignore_ascii_case("application/json")
+    kind.eq_ignore_ascii_case(wanted)
 }
 
 async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {

@@ -22,6 +22,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 use tracing::{Instrument, debug, debug_span, warn};
 
+use super::sessions::Local;
+
 /// Connections at once. More wait in the listener's backlog, which costs nothing.
 const MOST_CONNECTIONS: usize = 1024;
 
@@ -132,9 +134,13 @@ async fn connection(socket: TcpStream, peer: SocketAddr, router: Router, stop: C
     // Neither failing harms: answers come later, or a dead peer is noticed later.
     let _ = set_tcp_nodelay(&socket, true);
     let _ = set_tcp_user_timeout(&socket, patience);
+    let local = socket.local_addr().ok().map(Local);
     let service = router.map_request(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
+        if let Some(local) = local {
+            request.extensions_mut().insert(local);
+        }
         request
     });
     let served = hyper::server::conn::http1::Builder::new()

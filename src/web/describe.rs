@@ -43,6 +43,11 @@ pub(crate) fn token(routes: Routes) -> Routes {
     guarded(routes, &["bearer"])
 }
 
+/// Calls for encoders, by stream key.
+pub(crate) fn encoders(routes: Routes) -> Routes {
+    guarded(routes, &["stream_key"])
+}
+
 /// Calls from the machine itself and for admins.
 pub(crate) fn local_or_admins(routes: Routes) -> Routes {
     guarded(routes, &["session", "bearer"])
@@ -72,6 +77,8 @@ pub(crate) fn finish(mut description: OpenApi) -> OpenApi {
     components.schemas.insert(Problem::name().into_owned(), Problem::schema());
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("`admin.token`")).build();
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    let key = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("a streamer's stream key")).build();
+    components.add_security_scheme("stream_key", SecurityScheme::Http(key));
     let cookie = ApiKeyValue::with_description("motherstream", "set by `POST /api/v1/session`");
     components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
     description

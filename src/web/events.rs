@@ -21,7 +21,7 @@ use super::{
     sessions::{self, Caller},
     show::status_now,
 };
-use crate::{core::account::Role, director::Snapshot, media::MediaStatus};
+use crate::{core::account::Role, director::Snapshot, ingest::IngestState, media::MediaStatus};
 
 /// So many may listen at once: each costs a connection and a few kilobytes.
 pub(crate) const MOST_LISTENERS: usize = 200;
@@ -58,6 +58,7 @@ struct Listener {
     caller: Caller,
     queue: watch::Receiver<Arc<Snapshot>>,
     media: watch::Receiver<Arc<MediaStatus>>,
+    ingest: watch::Receiver<IngestState>,
     show: Option<bool>,
     pending: VecDeque<Event>,
     _place: OwnedSemaphorePermit,
@@ -70,7 +71,8 @@ impl Listener {
         // The first update is sent at once.
         queue.mark_changed();
         media.mark_changed();
-        Self { app, caller, queue, media, show: None, pending: VecDeque::new(), _place: place }
+        let ingest = app.state.ingest.state();
+        Self { app, caller, queue, media, ingest, show: None, pending: VecDeque::new(), _place: place }
     }
 
     /// The next event; none when the box stops.
@@ -80,14 +82,16 @@ impl Listener {
                 return Some(event);
             }
             let stop = self.app.stop.clone();
-            let watches_media = self.is_admin();
-            let media_changed = tokio::select! {
+            let watches = self.is_admin();
+            let status_changed = tokio::select! {
                 () = stop.cancelled() => return None,
                 changed = self.queue.changed() => changed.map(|()| false).ok()?,
-                changed = self.media.changed(), if watches_media => changed.map(|()| true).ok()?,
+                changed = self.media.changed(), if watches => changed.map(|()| true).ok()?,
+                // An ingest whose state never changes keeps no other end of this.
+                Ok(()) = self.ingest.changed(), if watches => true,
             };
             // Judged after the wait, which may have been long.
-            match (media_changed, self.is_admin()) {
+            match (status_changed, self.is_admin()) {
                 (true, true) => self.push("status", &status_now(&self.app)),
                 (true, false) => {}
                 (false, admin) => self.tell_queue(admin),

@@ -81,6 +81,13 @@ impl Readiness {
     }
 }
 
+/// Which parts work: the latches, and whether the ingest, whose server may come and go, takes encoders now.
+pub(crate) fn ready_now(app: &App) -> Ready {
+    let Ready { store, program, ingest, web, .. } = app.state.readiness.look();
+    let ingest = ingest && app.state.ingest.state().borrow().status.running;
+    Ready { ready: store && program && ingest && web, store, program, ingest, web }
+}
+
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::default().routes(routes!(healthz)).routes(routes!(readyz)).routes(routes!(metrics_text))
 }
@@ -103,13 +110,15 @@ struct Alive {
     (status = 200, description = "It is", body = Ready),
 ))]
 async fn readyz(State(app): State<Arc<App>>) -> Result<Json<Ready>, Problem> {
-    let ready = app.state.readiness.look();
+    let ready = ready_now(&app);
     if ready.ready {
         return Ok(Json(ready));
     }
     let parts = [("store", ready.store), ("program", ready.program), ("ingest", ready.ingest), ("web", ready.web)];
     let missing: Vec<_> = parts.into_iter().filter_map(|(name, works)| (!works).then_some(name)).collect();
-    Err(Problem::new(Kind::NotReady, format!("not working yet: {}", missing.join(", "))))
+    let why = app.state.ingest.state().borrow().status.problem.clone().filter(|_| !ready.ingest);
+    let why = why.map(|why| format!("; ingest: {why}")).unwrap_or_default();
+    Err(Problem::new(Kind::NotReady, format!("not working yet: {}{why}", missing.join(", "))))
 }
 
 /// What the box measures, for Prometheus.

@@ -73,7 +73,8 @@ pub(crate) fn without_port(host: &str) -> &str {
     host.split(':').next().unwrap_or(host)
 }
 
-fn address(name: &str) -> Option<IpAddr> {
+/// The address that a host without a port is, if it is no name.
+pub(crate) fn address(name: &str) -> Option<IpAddr> {
     let inner = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
     match inner {
         Some(v6) => v6.parse::<Ipv6Addr>().ok().map(IpAddr::V6),

@@ -1,4 +1,4 @@
-//! How often one address may try: sign-in, registration, the setup code. Nobody is ever locked out for what others do.
+//! How often one address may try: sign-in, registration, the setup code, publishing by WebRTC. Nobody is ever locked out for what others do.
 
 use std::{
     net::{IpAddr, Ipv6Addr},
@@ -25,6 +25,9 @@ pub(crate) struct Limits {
     pub(crate) registration: Limit,
     /// The setup code: 5 at once, then one in 10 s. Its 40 bits last for centuries.
     pub(crate) setup: Limit,
+    /// Publishing by WebRTC: 30 at once, then one in 2 s. A venue's encoders may share one address behind a router, and all come back
+    /// at once when the line was down; a key of 130 bits is not guessed at any rate.
+    pub(crate) whip: Limit,
 }
 
 impl Limits {
@@ -33,12 +36,13 @@ impl Limits {
             sign_in: Limit::new(10, Duration::from_secs(6)),
             registration: Limit::new(20, Duration::from_secs(30)),
             setup: Limit::new(5, Duration::from_secs(10)),
+            whip: Limit::new(30, Duration::from_secs(2)),
         }
     }
 
     /// Forgets addresses that have their full allowance again.
     pub(crate) fn forget_the_quiet(&self) {
-        for limit in [&self.sign_in, &self.registration, &self.setup] {
+        for limit in [&self.sign_in, &self.registration, &self.setup, &self.whip] {
             limit.forget_the_quiet();
         }
     }

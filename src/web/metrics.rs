@@ -86,10 +86,19 @@ fn registry(app: &App) -> Registry {
     let lost = media.inputs.values().map(|input| input.lost_frames).sum();
     number(&mut registry, "input_lost_frames", "Frames of the open connections that found no room", whole(lost));
 
+    ingest(&mut registry, app);
     destinations(&mut registry, app);
     process(&mut registry, app);
     registry.register("http_requests", "Answers by route and status", app.http.requests.clone());
     registry
+}
+
+fn ingest(registry: &mut Registry, app: &App) {
+    let status = app.state.ingest.state().borrow().status.clone();
+    let up = Family::<Labels, Number>::default();
+    up.get_or_create(&vec![("kind", status.kind.to_owned())]).set(f64::from(status.running));
+    registry.register("ingest_up", "Whether the ingest takes encoders", up);
+    counter(registry, "ingest_restarts", "Times the media server was started again", status.restarts);
 }
 
 fn destinations(registry: &mut Registry, app: &App) {

@@ -27,6 +27,7 @@ pub(crate) enum Kind {
     BodyTooLarge,
     BodyTooSlow,
     NotJson,
+    NotSdp,
     WrongHost,
     Invalid,
     NameTaken,
@@ -44,6 +45,7 @@ pub(crate) enum Kind {
     NotStored,
     Busy,
     NotReady,
+    NoIngest,
     Internal,
 }
 
@@ -59,6 +61,7 @@ impl Kind {
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large"),
             Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "body-too-slow", "The body did not arrive in time"),
             Self::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body must be JSON"),
+            Self::NotSdp => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-sdp", "The body must be an SDP offer"),
             Self::WrongHost => (StatusCode::MISDIRECTED_REQUEST, "wrong-host", "This is not that host"),
             Self::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "A value does not fit"),
             Self::NameTaken => (StatusCode::CONFLICT, "name-taken", "The name is taken"),
@@ -76,6 +79,7 @@ impl Kind {
             Self::NotStored => (StatusCode::SERVICE_UNAVAILABLE, "not-stored", "It could not be stored"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Busy; try again in a moment"),
             Self::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "not-ready", "Not everything works yet"),
+            Self::NoIngest => (StatusCode::SERVICE_UNAVAILABLE, "no-ingest", "Nobody can publish at the moment"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here"),
         }
     }

@@ -248,7 +248,7 @@ async fn recognise(parts: &mut Parts, app: &Arc<App>) -> Result<Caller, Problem>
     Ok(Caller::Account(account))
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
@@ -268,6 +268,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Peer {
         Ok(Self(address))
     }
 }
+
+/// This end of the connection: by which of the machine's addresses the client reached it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Local(pub(crate) SocketAddr);
 
 /// A call on one's own account: whoever is signed in.
 #[derive(Clone, Debug)]

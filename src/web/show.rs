@@ -11,13 +11,14 @@ use super::{
     App,
     body::{Body, UrlQuery},
     destinations::DestinationView,
-    health::Ready,
+    health::{Ready, ready_now},
     problem::Problem,
     queue::{Switch, hold_offs_at},
 };
 use crate::{
     core::queue::{EntryId, TurnId},
     director::HoldOffView,
+    ingest::IngestStatus,
     media::{InputStatus, ProgramStatus},
     store::{HISTORY_ROWS, HistoryRecord},
 };
@@ -50,6 +51,8 @@ pub(crate) struct Status {
     uptime_seconds: u64,
     /// Which parts work.
     ready: Ready,
+    /// The front door.
+    ingest: IngestStatus,
     /// The programme.
     program: ProgramStatus,
     /// Every open connection.
@@ -94,7 +97,8 @@ pub(crate) fn status_now(app: &App) -> Status {
     Status {
         version: env!("CARGO_PKG_VERSION"),
         uptime_seconds: now.since_start().as_secs(),
-        ready: app.state.readiness.look(),
+        ready: ready_now(app),
+        ingest: app.state.ingest.state().borrow().status.clone(),
         program: media.program.clone(),
         inputs,
         destinations: app.state.destinations.view(&media),
@@ -102,9 +106,18 @@ pub(crate) fn status_now(app: &App) -> Status {
     }
 }
 
-/// How inputs, programme and destinations do.
+/// So many waiting connections are measured because somebody looks at all of them: each is pulled from the media server for it.
+const MOST_LOOKED_AT: usize = 8;
+
+/// How ingest, inputs, programme and destinations do. Asking has the connections that are next in the queue, up to 8, measured for
+/// the next 15 s, also where they only wait.
 #[utoipa::path(get, path = "/api/v1/status", tag = "show", responses((status = 200, description = "The status", body = Status)))]
 async fn status(State(app): State<Arc<App>>) -> Json<Status> {
+    let snapshot = app.state.director.snapshot().borrow().clone();
+    let next = snapshot.queue.waiting.iter().filter_map(|entry| snapshot.connections.get(&entry.id));
+    for connection in next.take(MOST_LOOKED_AT) {
+        app.state.media.look_at(connection);
+    }
     Json(status_now(&app))
 }
 

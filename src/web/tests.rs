@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
     net::TcpListener,
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     task::JoinHandle,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -23,7 +23,7 @@ use crate::{
         frame::ConnectionId,
     },
     director::Parts,
-    ingest::{Ingest, IngestEvent, IngestOrder, PublishRequest, Verdict},
+    ingest::{Ingest, IngestEvent, IngestOrder, IngestState, PublishRequest, Verdict, srs::whip::Whip},
     media::MediaSettings,
 };
 
@@ -31,6 +31,7 @@ mod guards;
 mod people;
 mod running;
 mod streams;
+mod webrtc;
 
 /// `admin.token` of the tests.
 const TOKEN: &str = "a-token-for-the-tests";
@@ -89,6 +90,8 @@ struct Site {
     state: WebState,
     /// What encoders do.
     ingest: mpsc::Sender<IngestEvent>,
+    /// How the ingest does.
+    door: watch::Sender<IngestState>,
     /// Ends director and media.
     token: CancellationToken,
     stop: CancellationToken,
@@ -98,12 +101,12 @@ struct Site {
 impl Site {
     /// With `admin.token` and whatever else is configured, `KEY=value` as in the environment.
     async fn start(folder: &Path, settings: &[(&str, &str)]) -> Self {
-        let Whole { state, ingest, token } = a_box(folder, settings).await;
+        let Whole { state, ingest, door, token } = a_box(folder, settings, None).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let served = tokio::spawn(serve(listener, state.clone(), stop.clone()));
-        Self { address, client: reqwest::Client::new(), state, ingest, token, stop, served }
+        Self { address, client: reqwest::Client::new(), state, ingest, door, token, stop, served }
     }
 
     /// An encoder publishes with this account's key; whether it is accepted.
@@ -213,11 +216,12 @@ fn config(folder: &Path, settings: &[(&str, &str)]) -> Config {
 struct Whole {
     state: WebState,
     ingest: mpsc::Sender<IngestEvent>,
+    door: watch::Sender<IngestState>,
     token: CancellationToken,
 }
 
 /// A whole box but for its ingest: the tests say what encoders do.
-async fn a_box(folder: &Path, settings: &[(&str, &str)]) -> Whole {
+async fn a_box(folder: &Path, settings: &[(&str, &str)], whip: Option<Whip>) -> Whole {
     let config = Arc::new(config(folder, settings));
     let (clock, token) = (Clock::start(), CancellationToken::new());
     let (store, loaded) = Store::open(&config.data_dir).unwrap();
@@ -233,10 +237,8 @@ async fn a_box(folder: &Path, settings: &[(&str, &str)]) -> Whole {
     let end = token.clone();
     let started = move || Media::start(&media_settings, clock, &TaskTracker::new(), &end);
     let (media, media_events) = tokio::task::spawn_blocking(started).await.unwrap().unwrap();
-    let (ingest, mut orders) = Ingest::channel(
-        tokio::sync::watch::channel(crate::ingest::IngestState::embedded(RTMP_PORT, "the test says so")).1,
-        None,
-    );
+    let (door, ingest_state) = watch::channel(IngestState::embedded(RTMP_PORT, "the test says so"));
+    let (ingest, mut orders) = Ingest::channel(ingest_state, whip);
     let (events, ingest_events) = mpsc::channel(16);
     let from_encoders = events.clone();
     tokio::spawn(async move {
@@ -270,7 +272,7 @@ async fn a_box(folder: &Path, settings: &[(&str, &str)]) -> Whole {
     }
     let readiness = Readiness::default();
     let state = WebState { config, clock, accounts, director, media, store, destinations, readiness, ingest };
-    Whole { state, ingest: events, token }
+    Whole { state, ingest: events, door, token }
 }
 
 fn folder() -> TempDir {

@@ -32,18 +32,26 @@ pub(crate) fn parse(bytes: &[u8]) -> Vec<FlvTag> {
     tags
 }
 
+/// What a stream of tags begins with.
+pub(crate) const HEADER: &[u8] = b"FLV\x01\x05\0\0\0\x09\0\0\0\0";
+
+/// Appends one tag.
+pub(crate) fn tag(kind: u8, timestamp: u32, payload: &[u8], out: &mut Vec<u8>) {
+    let time = timestamp.to_be_bytes();
+    out.push(kind);
+    out.extend_from_slice(&(payload.len() as u32).to_be_bytes()[1..]);
+    out.extend_from_slice(&time[1..]);
+    out.push(time[0]);
+    out.extend_from_slice(&[0, 0, 0]);
+    out.extend_from_slice(payload);
+    out.extend_from_slice(&(payload.len() as u32 + 11).to_be_bytes());
+}
+
 /// Writes a file that any player opens.
 pub(crate) fn write<'a>(path: &Path, tags: impl IntoIterator<Item = (u8, i64, &'a [u8])>) -> io::Result<()> {
-    let mut out = b"FLV\x01\x05\0\0\0\x09\0\0\0\0".to_vec();
+    let mut out = HEADER.to_vec();
     for (kind, milliseconds, payload) in tags {
-        let timestamp = (milliseconds as u32).to_be_bytes();
-        out.push(kind);
-        out.extend_from_slice(&(payload.len() as u32).to_be_bytes()[1..]);
-        out.extend_from_slice(&timestamp[1..]);
-        out.push(timestamp[0]);
-        out.extend_from_slice(&[0, 0, 0]);
-        out.extend_from_slice(payload);
-        out.extend_from_slice(&(payload.len() as u32 + 11).to_be_bytes());
+        tag(kind, milliseconds as u32, payload, &mut out);
     }
     fs::write(path, out)
 }

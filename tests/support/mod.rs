@@ -8,9 +8,12 @@ pub(crate) mod nginx;
 pub(crate) mod publisher;
 pub(crate) mod recorder;
 pub(crate) mod rtmp;
+pub(crate) mod simulated_srs;
+pub(crate) mod srs;
 
 use std::{
-    net::{Ipv4Addr, TcpListener},
+    net::{Ipv4Addr, TcpListener, UdpSocket},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -24,6 +27,11 @@ pub(crate) fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
+/// The same of UDP.
+pub(crate) fn free_udp_port() -> u16 {
+    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
 /// Waits until `ready` gives something, and fails with `what` after `patience`.
 #[track_caller]
 pub(crate) fn wait<R>(what: &str, patience: Duration, mut ready: impl FnMut() -> Option<R>) -> R {
@@ -35,6 +43,17 @@ pub(crate) fn wait<R>(what: &str, patience: Duration, mut ready: impl FnMut() ->
         assert!(Instant::now() < deadline, "waited {patience:?} in vain for {what}");
         thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// The SRS to test with: the program that `MOTHERSTREAM_TEST_SRS` names. Without it, what needs it is skipped, and says so.
+pub(crate) fn real_srs() -> Option<PathBuf> {
+    let program = std::env::var_os("MOTHERSTREAM_TEST_SRS").filter(|program| !program.is_empty());
+    let Some(program) = program.map(PathBuf::from) else {
+        eprintln!("SKIPPED, NOT TESTED: MOTHERSTREAM_TEST_SRS names no SRS; set it to the path of one");
+        return None;
+    };
+    assert!(program.is_file(), "MOTHERSTREAM_TEST_SRS names {}, which is no file", program.display());
+    Some(program)
 }
 
 /// Whether the long runs are wanted (`make soak`).

@@ -329,6 +329,7 @@ pub(crate) struct Publisher {
     reader: ChunkReader,
     pub(crate) writer: ChunkWriter,
     out: Vec<u8>,
+    key: String,
     /// From sending `publish` to its answer.
     pub(crate) answered_in: Duration,
 }
@@ -355,6 +356,7 @@ impl Publisher {
             reader: ChunkReader::new(),
             writer: ChunkWriter::new(),
             out: Vec::new(),
+            key: key.to_owned(),
             answered_in: Duration::ZERO,
         };
         this.writer.set_size(4096, &mut this.out);
@@ -428,8 +430,16 @@ impl Publisher {
         self.socket.write_all(bytes)
     }
 
+    /// Stops publishing as encoders do, and closes.
+    pub(crate) fn unpublish(mut self) {
+        let stop = |name: &str, value: Amf| [Amf::text(name), Amf::Number(6.0), Amf::Null, value];
+        // The server may have closed before.
+        let _ = self.command(0, &stop("FCUnpublish", Amf::text(&self.key)));
+        let _ = self.command(0, &stop("deleteStream", Amf::Number(1.0)));
+    }
+
     /// Whether the server has closed the connection; waits for it at most `patience`.
-    pub(crate) fn closed_within(mut self, patience: Duration) -> bool {
+    pub(crate) fn closed_within(&mut self, patience: Duration) -> bool {
         closed_within(&mut self.socket, patience)
     }
 }

@@ -133,6 +133,14 @@ pub(crate) struct Client {
     pub(crate) alive: f64,
 }
 
+/// What an SRS was built with, as far as it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Features {
+    pub(crate) srt: bool,
+    /// WebRTC, and what makes an ordinary stream of it.
+    pub(crate) rtc: bool,
+}
+
 /// Why an answer is of no use.
 #[derive(Debug, Error)]
 pub(crate) enum ApiError {
@@ -189,6 +197,13 @@ struct SummaryProcess {
     version: String,
     argv: String,
     cwd: String,
+}
+
+#[derive(Deserialize)]
+#[serde(default)]
+#[derive(Default)]
+struct FeaturesData {
+    options2: String,
 }
 
 #[derive(Deserialize)]
@@ -272,7 +287,7 @@ impl Api {
         self.list("api/v1/clients/", |page: Clients| page.clients).await
     }
 
-    /// Whether it has the client `id`, and who says so.
+    /// Whether it has the client `id`.
     ///
     /// # Errors
     /// See [`ApiError`].
@@ -282,6 +297,18 @@ impl Api {
             Err(ApiError::Refused(CLIENT_NOT_FOUND)) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// What it was built with.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub(crate) async fn features(&self) -> Result<Features, ApiError> {
+        let answer: Envelope<Data<FeaturesData>> = self.call(Method::GET, "api/v1/features", None).await?;
+        let built = content(answer.content)?.data.options2;
+        // What is not said is there: the official builds have everything.
+        let on = |option: &str| !built.split_whitespace().any(|word| word.strip_prefix(option) == Some("=off"));
+        Ok(Features { srt: on("--srt"), rtc: on("--rtc") && on("--ffmpeg-fit") })
     }
 
     /// Closes the client `id`, which takes a moment after the answer. One that is gone already is no error.
@@ -314,13 +341,13 @@ impl Api {
             let answer: Envelope<P> = self.call(Method::GET, path, Some(page * PAGE)).await?;
             let identity = answer.identity();
             let found = entries(content(answer.content)?);
-            let last = found.len() < PAGE;
+            let is_last = found.len() < PAGE;
             let list = all.get_or_insert_with(|| List { identity: identity.clone(), entries: Vec::new() });
             if list.identity != identity {
                 return Err(ApiError::Unreachable("it was started anew between two pages".to_owned()));
             }
             list.entries.extend(found);
-            if last {
+            if is_last {
                 break;
             }
         }
@@ -342,25 +369,39 @@ impl Api {
             request = request.basic_auth(&login.name, Some(login.password.expose_secret()));
         }
         let unreachable = |error: reqwest::Error| ApiError::Unreachable(cause(&error));
-        let mut response = request.send().await.map_err(unreachable)?;
+        let response = request.send().await.map_err(unreachable)?;
         let status = response.status();
-        let mut body = Vec::new();
-        while let Some(part) = response.chunk().await.map_err(unreachable)? {
-            if body.len() + part.len() > MAX_ANSWER {
-                return Err(ApiError::Foreign("its answer does not end".to_owned()));
-            }
-            body.extend_from_slice(&part);
-        }
+        let Some(mut body) = bounded(response, MAX_ANSWER).await.map_err(unreachable)? else {
+            return Err(ApiError::Foreign("its answer does not end".to_owned()));
+        };
         if status == StatusCode::UNAUTHORIZED {
             return Err(ApiError::Foreign("it wants another name and password".to_owned()));
         }
+        // SRS writes what an encoder called its stream as it came: bytes that no JSON may hold would hide everybody else.
+        for byte in &mut body {
+            if *byte < b' ' {
+                *byte = b' ';
+            }
+        }
         // SRS says most errors with a code in an answer of any status.
-        match serde_json::from_slice::<Envelope<T>>(&body) {
+        match serde_json::from_str::<Envelope<T>>(&String::from_utf8_lossy(&body)) {
             Ok(answer) if answer.code == 0 => Ok(answer),
             Ok(answer) => Err(ApiError::Refused(answer.code)),
             Err(_) => Err(ApiError::Foreign(format!("status {status} without SRS's JSON"))),
         }
     }
+}
+
+/// The body of a response; none when it has more than `most` bytes.
+pub(super) async fn bounded(mut response: reqwest::Response, most: usize) -> Result<Option<Vec<u8>>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(part) = response.chunk().await? {
+        if body.len() + part.len() > most {
+            return Ok(None);
+        }
+        body.extend_from_slice(&part);
+    }
+    Ok(Some(body))
 }
 
 fn content<T>(content: Option<T>) -> Result<T, ApiError> {

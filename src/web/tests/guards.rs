@@ -14,6 +14,7 @@ enum For {
     Token,
     Local,
     Viewer,
+    Encoder,
 }
 
 /// The table of the design.
@@ -60,6 +61,8 @@ const ROUTES: &[(&str, &str, For)] = &[
     ("GET", "/queue-json", For::Anyone),
     ("GET", "/update-timer/{seconds}", For::Token),
     ("GET", "/update-block-toggle/", For::Token),
+    ("POST", "/whip", For::Encoder),
+    ("DELETE", "/whip/{session}", For::Encoder),
     ("GET", "/healthz", For::Local),
     ("GET", "/readyz", For::Local),
     ("GET", "/metrics", For::Local),
@@ -108,7 +111,7 @@ async fn description_is_whole_and_says_who_may_call() {
 
 /// One call of a route with things that are not there: it goes as far as it is allowed to.
 async fn attempt(site: &Site, method: &str, path: &str, who: &As) -> u16 {
-    let path = path.replace("{id}", "999999").replace("{seconds}", "60");
+    let path = path.replace("{id}", "999999").replace("{seconds}", "60").replace("{session}", "none");
     let request = site.request(method.parse().unwrap(), &path, who);
     let request = if matches!(method, "GET" | "DELETE") { request } else { request.json(&json!({})) };
     // The head only: an event stream has no end.
@@ -138,7 +141,7 @@ async fn every_route_is_open_to_whom_it_is_for_and_to_nobody_else() {
             [(&As::Nobody, "nobody"), (&streamer, "streamer"), (&admin, "admin"), (&As::Token, "token")]
         {
             let expected = match (who, kind) {
-                (For::Own | For::Admin | For::Token | For::Viewer, "nobody") | (For::Viewer, _) => Some(401),
+                (For::Own | For::Admin | For::Token, "nobody") | (For::Viewer | For::Encoder, _) => Some(401),
                 (For::Admin | For::Token, "streamer") | (For::Token, "admin") | (For::Own, "token") => Some(403),
                 _ => None,
             };
@@ -285,7 +288,7 @@ async fn answers_carry_the_headers_that_keep_browsers_careful() {
 #[tokio::test]
 async fn health_is_told_to_this_machine_and_to_admins_only() {
     let folder = folder();
-    let state = a_box(folder.path(), &[]).await.state;
+    let state = a_box(folder.path(), &[], None).await.state;
     let router = router(&App::new(state, CancellationToken::new()));
     for (peer, token, status) in [
         ("127.0.0.1", false, 200),

@@ -1,6 +1,7 @@
 //! Accounts, sessions and limits.
 
 use super::*;
+use crate::ingest::Door;
 
 #[tokio::test]
 async fn registering_gives_what_an_encoder_needs() {
@@ -34,6 +35,46 @@ async fn address_for_the_encoder_follows_the_host_or_the_configuration() {
     let site = Site::start(fixed.path(), &[("WEB__PUBLIC_HOST", "stream.example.org")]).await;
     let made = site.post("/api/v1/accounts", &As::Nobody, body).await;
     assert_eq!(made.is(201).body["rtmp_url"], "rtmp://stream.example.org:19350/live");
+    site.end().await;
+}
+
+#[tokio::test]
+async fn ways_to_publish_are_those_that_the_ingest_has_now() {
+    let folder = folder();
+    let site = Site::start(folder.path(), &[]).await;
+    let made = site.post("/api/v1/accounts", &As::Nobody, json!({"name": "Ada", "password": PASSWORD})).await;
+    let key = made.is(201).body["stream_key"].clone();
+    let rtmp = json!({"kind": "rtmp", "url": "rtmp://127.0.0.1:19350/live", "stream_key": key});
+    assert_eq!(made.body["ways"], json!([rtmp]));
+
+    // A media server takes SRT too; WebRTC only where there is a way to pass it on.
+    site.door.send_modify(|state| {
+        state.doors.srt = Some(Door::Port(10_080));
+        state.doors.whip = true;
+    });
+    let ada = site.session("Ada").await;
+    let me = site.get("/api/v1/me", &ada).await;
+    let stream_id = format!("#!::r=live/{},m=publish", key.as_str().unwrap());
+    let srt =
+        json!({"kind": "srt", "url": format!("srt://127.0.0.1:10080?streamid={stream_id}"), "stream_id": stream_id});
+    assert_eq!(me.is(200).body["ways"], json!([rtmp, srt]));
+
+    // One elsewhere.
+    site.door.send_modify(|state| state.doors.rtmp = Some(Door::Elsewhere("rtmp://edge.example/live".into())));
+    let made = site.post("/api/v1/me/stream-key", &ada, json!({})).await;
+    assert_eq!(
+        (&made.is(200).body["rtmp_url"], &made.body["ways"][0]["url"]),
+        (&json!("rtmp://edge.example/live"), &json!("rtmp://edge.example/live"),)
+    );
+
+    // While it is down there is no way, and the address is still told.
+    site.door.send_modify(|state| state.doors = crate::ingest::Doors::default());
+    let me = site.get("/api/v1/me", &ada).await;
+    assert_eq!((&me.body["ways"], &me.body["rtmp_url"]), (&json!([]), &json!("rtmp://127.0.0.1:1935/live")));
+    // Nobody else is told.
+    for path in ["/api/v1/queue", "/api/v1/status", "/api/v1/accounts"] {
+        assert!(!site.get(path, &As::Token).await.body.to_string().contains(key.as_str().unwrap()), "{path}");
+    }
     site.end().await;
 }
 

@@ -3,6 +3,7 @@
 use super::*;
 use crate::{
     core::queue::TurnId,
+    ingest::Door,
     store::{Change, Durability, HistoryRecord},
 };
 
@@ -94,6 +95,8 @@ async fn streamers_see_their_place_and_admins_order_it() {
     let names = async || site.get("/queue-json", &As::Nobody).await.body;
     eventually(async || names().await == json!(["Ada", "Bob", "Cem"])).await;
     let me = async |who: usize| site.get("/api/v1/me", &people[who].1).await.body;
+    // Their frames go nowhere here: health is told once media knows the connection.
+    assert!(me(1).await.as_object().unwrap().contains_key("health"));
     assert_eq!((&me(1).await["entry"]["position"], &me(1).await["entry"]["presence"]), (&json!(2), &json!("present")));
 
     let entry = async |who: usize| me(who).await["entry"]["id"].clone();
@@ -185,6 +188,11 @@ async fn destination_that_can_not_work_is_refused_with_the_field() {
     for host in ["127.0.0.1", "localhost", "0.0.0.0", "[::1]"] {
         add(json!({"url": format!("rtmp://{host}:19350/live")})).await.blames(422, "url");
     }
+    // One elsewhere is the box's own too, by name or by address.
+    site.door.send_modify(|state| state.doors.rtmp = Some(Door::Elsewhere("rtmp://localhost:19351/live".into())));
+    for host in ["127.0.0.1", "localhost"] {
+        add(json!({"url": format!("rtmp://{host}:19351/live")})).await.blames(422, "url");
+    }
     add(json!({})).await.is(201);
     add(json!({})).await.blames(422, "name");
     for number in 2..=8 {
@@ -250,6 +258,7 @@ async fn status_tells_how_everything_does() {
     let status = site.get("/api/v1/status", &As::Token).await;
     assert_eq!(status.is(200).body["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(status.body["destinations"][0]["name"], "Twitch");
+    assert_eq!((&status.body["ingest"]["kind"], &status.body["ingest"]["running"]), (&json!("embedded"), &json!(true)));
     assert!(
         status.body["program"].is_object() && status.body["inputs"].is_array() && status.body["hold_offs"].is_array()
     );
@@ -269,6 +278,20 @@ async fn ready_means_that_every_part_works() {
         readiness.set(latch, true);
     }
     assert_eq!(site.get("/readyz", &As::Nobody).await.is(200).body["ready"], true);
+    // A media server that went away is one part that does not work; it may come back.
+    let down = |problem: Option<&str>| {
+        site.door.send_modify(|state| {
+            state.status.running = problem.is_none();
+            state.status.problem = problem.map(str::to_owned);
+        });
+    };
+    down(Some("it is not installed"));
+    let not_ready = site.get("/readyz", &As::Nobody).await;
+    assert!(not_ready.is(503).body["detail"].as_str().unwrap().contains("ingest: it is not installed"));
+    assert!(site.get("/metrics", &As::Nobody).await.body.as_str().unwrap().contains("ingest_up{kind=\"embedded\"} 0"));
+    assert_eq!(site.get("/api/v1/status", &As::Token).await.body["ingest"]["problem"], "it is not installed");
+    down(None);
+    site.get("/readyz", &As::Nobody).await.is(200);
     site.get("/healthz", &As::Nobody).await.is(200);
     site.end().await;
 }
@@ -290,6 +313,8 @@ async fn measurements_are_prometheus_text_without_secrets() {
         "motherstream_program_latest_tick_seconds",
         "motherstream_queue_waiting 0",
         "motherstream_inputs 0",
+        "motherstream_ingest_up{kind=\"embedded\"} 1",
+        "motherstream_ingest_restarts_total 0",
         "motherstream_destination_bytes_total{destination=\"Twitch\"}",
         "motherstream_destination_state{destination=\"Twitch\",state=\"waiting_for_show\"} 1",
         "motherstream_destination_reconnects_total{destination=\"Twitch\"}",

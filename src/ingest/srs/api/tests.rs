@@ -186,3 +186,23 @@ async fn an_answer_without_an_end_is_refused() {
     let api = Api::new(&serve(router).await).unwrap();
     assert!(matches!(api.summary().await, Err(ApiError::Foreign(_))));
 }
+
+#[tokio::test]
+async fn an_encoder_that_names_its_stream_badly_hides_nobody() {
+    let answer = b"{\"code\":0,\"server\":\"a\",\"service\":\"b\",\"pid\":\"7\",\"streams\":[{\"name\":\"\x01\xff\"},{\"name\":\"k\"}]}";
+    let router = Router::new().route("/api/v1/streams/", get(move || async move { answer.to_vec() }));
+    let list = Api::new(&serve(router).await).unwrap().streams().await.unwrap();
+    assert_eq!(list.entries[1].name, "k");
+}
+
+#[tokio::test]
+async fn features_are_read_from_the_options_of_the_build() {
+    async fn features(options: &str) -> Features {
+        let answer = json!({ "code": 0, "data": { "options": "--srt=on", "options2": options } });
+        let router = Router::new().route("/api/v1/features", get(move || async move { Json(answer) }));
+        Api::new(&serve(router).await).unwrap().features().await.unwrap()
+    }
+    assert_eq!(features("--srt=on --rtc=on --ffmpeg-fit=on").await, Features { srt: true, rtc: true });
+    assert_eq!(features("--srt=off --rtc=on --ffmpeg-fit=off").await, Features { srt: false, rtc: false });
+    assert_eq!(features("").await, Features { srt: true, rtc: true });
+}

@@ -1,0 +1,602 @@
+//! Who publishes: what SRS's hooks, its API, the director and the clock say, brought together. No I/O and no clock of its own.
+//!
+//! State is kept by SRS's client id within one run of SRS's process, never by stream name: a second publisher of a live stream has a hook
+//! of its own, and when SRS then refuses it as busy nothing more is heard of it. A client goes one way:
+//!
+//! Asking (the director has been asked) -> Waiting (accepted; the client it takes over from has to go first) -> Accepted -> over.
+//! From each of them it may be over at once. What is over never comes back to life: RTMP allows to publish again on one connection,
+//! under the same client id, and a late hook looks just like that; both are refused, and an honest encoder reconnects.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{api::Stream, figures::Meter};
+use crate::{
+    core::{
+        account::StreamKey,
+        flv::FlvError,
+        frame::{ConnectionId, RemoteFigures},
+        moment::Moment,
+    },
+    ingest::Verdict,
+};
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;
+
+/// How long the connection that is taken over has to go.
+pub(super) const TAKEOVER_LIMIT: Duration = Duration::from_secs(2);
+
+/// SRS lists a publisher a few milliseconds after its hook was answered, and no longer a few after its end. A list that was asked for
+/// within this time says nothing about it.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// One that was told to go and is still there after so long is told again.
+const KICK_AGAIN: Duration = Duration::from_secs(2);
+
+/// QUEUE.md, rule 3: within so long the next takeover is refused while the connection delivers; and some.
+const GUARDED: Duration = Duration::from_secs(70);
+
+/// The second part of the rule: delivered within so long, and SRS's own delay.
+const DELIVERED: Duration = Duration::from_secs(4);
+
+/// Figures of a new publisher are asked for often: its codec and size are known within a few seconds.
+const YOUNG: Duration = Duration::from_secs(6);
+
+/// Clients that are over and remembered. SRS tells each end once; what is late is late by seconds.
+const OVER_KEPT: usize = 1024;
+
+/// SRS's figures are up to 4 s old, and a look at them 5 s.
+const STALE: Duration = Duration::from_secs(10);
+
+/// What the streamer is told whose encoder fell silent until SRS gave it up.
+const SILENT: &str = "nothing was received for so long that the connection was given up; look at the network";
+
+/// SRS's name for one of its clients. Client ids are unique within a run of the process, `service`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Client {
+    pub(super) service: Arc<str>,
+    pub(super) id: Arc<str>,
+}
+
+impl Client {
+    pub(super) fn new(service: impl Into<Arc<str>>, id: impl Into<Arc<str>>) -> Self {
+        Self { service: service.into(), id: id.into() }
+    }
+
+    /// What the rest of the box calls it.
+    pub(super) fn connection(&self) -> ConnectionId {
+        ConnectionId::new(format!("srs-{}-{}", self.service, self.id))
+    }
+}
+
+/// One hook that waits for its answer.
+pub(super) type Ticket = u64;
+
+/// A wish to publish.
+#[derive(Clone, Debug)]
+pub(super) struct Wish {
+    pub(super) client: Client,
+    pub(super) app: String,
+    pub(super) key: StreamKey,
+    pub(super) address: IpAddr,
+    /// It stays in SRS for a while when it is refused, and keeps the stream's name taken: WebRTC.
+    pub(super) lingers: bool,
+}
+
+/// A publisher as SRS's API has it.
+#[derive(Clone, Debug)]
+pub(super) struct Live {
+    pub(super) id: Arc<str>,
+    pub(super) stream: Stream,
+    /// Where it comes from, if it was looked up.
+    pub(super) address: Option<IpAddr>,
+}
+
+/// What SRS's API said.
+#[derive(Clone, Debug)]
+pub(super) struct Snapshot {
+    pub(super) service: Arc<str>,
+    /// When it was asked: what happened since may be missing.
+    pub(super) asked: Moment,
+    pub(super) live: Vec<Live>,
+    /// Those of [`Sessions::expected`] that it does not have.
+    pub(super) gone: Vec<Client>,
+}
+
+/// What is to be done, in this order.
+#[derive(Clone, Debug)]
+pub(super) enum Effect {
+    /// Ask the director. [`Sessions::verdict`] must follow, whatever comes.
+    Ask(Wish),
+    /// Answer a hook.
+    Answer(Ticket, Result<(), Arc<str>>),
+    /// Disconnect it through the API; with `watch`, look until it is gone and say so by [`Sessions::unpublish`]. A WebRTC session is let
+    /// finish its own beginning first (`lingers`): SRS still works on its answer.
+    Kick { client: Client, watch: bool, lingers: bool },
+    /// Media may pull it from now on.
+    Announce { connection: ConnectionId, app: String, key: StreamKey },
+    /// And not any more.
+    Withdraw(ConnectionId),
+    /// SRS's figures.
+    Report(ConnectionId, RemoteFigures),
+    /// For the director.
+    Trouble(ConnectionId, String),
+    /// For the director: one that it accepted is over.
+    Unpublish(ConnectionId),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Stage {
+    Asking {
+        /// It is over already; its verdict is still to come.
+        gone: bool,
+    },
+    Waiting {
+        old: Client,
+        until: Moment,
+    },
+    Accepted,
+}
+
+#[derive(Debug)]
+struct Session {
+    wish: Wish,
+    stage: Stage,
+    /// When it came to its present stage.
+    since: Moment,
+    /// The director counts it as alive, so its end is to be told.
+    told: bool,
+    /// It was in the list with which the box began, so its end was or will be told without a verdict.
+    listed: bool,
+    tickets: Vec<Ticket>,
+    /// It took over from another.
+    successor: bool,
+    /// It was told to go.
+    leaving: Option<Moment>,
+    meter: Meter,
+    /// When its figures were looked at.
+    looked: Option<Moment>,
+}
+
+/// One that is over.
+#[derive(Debug)]
+struct Over {
+    client: Client,
+    key: StreamKey,
+    at: Moment,
+    reason: Option<Arc<str>>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    silence: Duration,
+    clients: HashMap<Client, Session>,
+    over: VecDeque<Over>,
+    effects: Vec<Effect>,
+}
+
+/// What stands in the way of a stream name that SRS calls busy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Obstacle {
+    /// Nothing that is known here.
+    None,
+    /// The director refused it just now, for this reason.
+    Refused(Arc<str>),
+    /// Somebody who publishes and may stay.
+    Stays,
+    /// Somebody who was told to go; it is gone when none of these is there any more.
+    Going(Vec<Client>),
+}
+
+impl Sessions {
+    /// Nobody publishes. SRS drops a publisher after `silence`.
+    pub(super) fn new(silence: Duration) -> Self {
+        Self { silence, clients: HashMap::new(), over: VecDeque::new(), effects: Vec::new() }
+    }
+
+    /// What is to be done since this was called last.
+    pub(super) fn effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// SRS asks whether a client may publish.
+    pub(super) fn publish(&mut self, wish: Wish, ticket: Ticket, now: Moment) {
+        if self.over.iter().any(|over| over.client == wish.client) {
+            self.answer(ticket, Err("it is over already; connect again"));
+            return;
+        }
+        let Some(session) = self.clients.get_mut(&wish.client) else {
+            self.ask(wish, Some(ticket), false, now);
+            return;
+        };
+        let same = session.wish.app == wish.app && session.wish.key.expose() == wish.key.expose();
+        match session.stage {
+            _ if !same => self.answer(ticket, Err("one connection publishes one stream")),
+            Stage::Asking { gone: true } => self.answer(ticket, Err("it is over already; connect again")),
+            Stage::Asking { .. } | Stage::Waiting { .. } => session.tickets.push(ticket),
+            Stage::Accepted => self.answer(ticket, Ok(())),
+        }
+    }
+
+    fn ask(&mut self, wish: Wish, ticket: Option<Ticket>, listed: bool, now: Moment) {
+        let session = Session {
+            wish: wish.clone(),
+            stage: Stage::Asking { gone: false },
+            since: now,
+            told: listed,
+            listed,
+            tickets: ticket.into_iter().collect(),
+            successor: false,
+            leaving: None,
+            meter: Meter::default(),
+            looked: None,
+        };
+        self.clients.insert(wish.client.clone(), session);
+        self.effects.push(Effect::Ask(wish));
+    }
+
+    fn answer(&mut self, ticket: Ticket, answer: Result<(), &str>) {
+        self.effects.push(Effect::Answer(ticket, answer.map_err(Arc::from)));
+    }
+
+    /// The director's answer for a client; none: there was none in time.
+    pub(super) fn verdict(&mut self, client: &Client, verdict: Option<Verdict>, now: Moment) {
+        let Some(session) = self.clients.get_mut(client) else { return };
+        let Stage::Asking { gone } = session.stage else { return };
+        match verdict {
+            Some(Verdict::Accept { replaces }) => {
+                // What was listed and is gone has been told already.
+                session.told = !(session.listed && gone);
+                if gone {
+                    self.end(client, None, now);
+                } else if session.leaving.is_some() {
+                    self.put_out(client, now);
+                } else {
+                    self.let_in(client, replaces.as_ref(), now);
+                }
+            }
+            refusal => {
+                let reason = match refusal {
+                    Some(Verdict::Refuse { reason }) => reason,
+                    _ => "the box did not answer in time, try again".to_owned(),
+                };
+                // One that publishes already, and a WebRTC session, do not go by themselves.
+                let lingers = session.wish.lingers;
+                let stays = !gone && (session.tickets.is_empty() || lingers);
+                self.end(client, Some(reason.into()), now);
+                if stays {
+                    self.effects.push(Effect::Kick { client: client.clone(), watch: false, lingers });
+                }
+            }
+        }
+    }
+
+    /// Accepted, but ordered to go meanwhile.
+    fn put_out(&mut self, client: &Client, now: Moment) {
+        self.end(client, Some("disconnected".into()), now);
+        self.kick(client, false);
+    }
+
+    fn kick(&mut self, client: &Client, watch: bool) {
+        let lingers = self.clients.get(client).is_none_or(|session| session.wish.lingers);
+        self.effects.push(Effect::Kick { client: client.clone(), watch, lingers });
+    }
+
+    fn let_in(&mut self, client: &Client, replaces: Option<&ConnectionId>, now: Moment) {
+        let there = |old: &Client| {
+            old != client && self.clients.get(old).is_some_and(|old| old.stage != (Stage::Asking { gone: true }))
+        };
+        let old = replaces.and_then(|old| self.find(old)).filter(there);
+        let Some(old) = old else {
+            if let (Some(session), true) = (self.clients.get_mut(client), replaces.is_some()) {
+                session.successor = true;
+            }
+            self.accept(client, now);
+            return;
+        };
+        // One that still waits for its own predecessor never began: what has to go is that one.
+        let holder = match self.clients.get(&old).map(|session| session.stage.clone()) {
+            Some(Stage::Waiting { old: holder, .. }) => holder,
+            _ => old.clone(),
+        };
+        let Some(session) = self.clients.get_mut(client) else { return };
+        session.successor = true;
+        session.stage = Stage::Waiting { old: holder.clone(), until: now + TAKEOVER_LIMIT };
+        session.since = now;
+        if holder != old {
+            self.end(&old, Some("another encoder took over with the same stream key".into()), now);
+        }
+        if let Some(session) = self.clients.get_mut(&holder) {
+            session.leaving = Some(now);
+        }
+        self.kick(&holder, true);
+    }
+
+    fn accept(&mut self, client: &Client, now: Moment) {
+        let Some(session) = self.clients.get_mut(client) else { return };
+        session.stage = Stage::Accepted;
+        session.since = now;
+        for ticket in std::mem::take(&mut session.tickets) {
+            self.effects.push(Effect::Answer(ticket, Ok(())));
+        }
+        let (app, key) = (session.wish.app.clone(), session.wish.key.clone());
+        self.effects.push(Effect::Announce { connection: client.connection(), app, key });
+    }
+
+    /// SRS says that a client does not publish any more.
+    pub(super) fn unpublish(&mut self, client: &Client, now: Moment) {
+        let Some(session) = self.clients.get(client) else {
+            // A publish of it that is still under way comes too late.
+            if !self.over.iter().any(|over| &over.client == client) {
+                self.remember(Over { client: client.clone(), key: StreamKey::new(""), at: now, reason: None });
+            }
+            return;
+        };
+        // SRS drops by itself who was silent, and does not say so.
+        let quiet = now.since(session.meter.last_growth().unwrap_or(session.since)) + STALE;
+        let silent = session.stage == Stage::Accepted
+            && session.leaving.is_none()
+            && session.looked.is_some_and(|at| now.since(at) < STALE)
+            && quiet >= self.silence.max(2 * STALE);
+        if silent {
+            self.effects.push(Effect::Trouble(client.connection(), SILENT.to_owned()));
+        }
+        self.lose(client, now);
+    }
+
+    /// It is gone, whoever said so.
+    fn lose(&mut self, client: &Client, now: Moment) {
+        let Some(session) = self.clients.get_mut(client) else { return };
+        if let Stage::Asking { gone } = &mut session.stage {
+            // Nobody can take back what the director was asked. Its verdict ends it.
+            *gone = true;
+            let tickets = std::mem::take(&mut session.tickets);
+            let told = std::mem::take(&mut session.told);
+            for ticket in tickets {
+                self.answer(ticket, Err("it is over already"));
+            }
+            if told {
+                self.effects.push(Effect::Unpublish(client.connection()));
+            }
+            self.wake(client, now);
+        } else {
+            self.end(client, None, now);
+        }
+    }
+
+    /// Forgets a client, tells everybody, and lets in who waited for that.
+    fn end(&mut self, client: &Client, reason: Option<Arc<str>>, now: Moment) {
+        let Some(session) = self.clients.remove(client) else { return };
+        for ticket in &session.tickets {
+            self.answer(*ticket, Err(reason.as_deref().unwrap_or("it is over already")));
+        }
+        if session.stage == Stage::Accepted {
+            self.effects.push(Effect::Withdraw(client.connection()));
+        }
+        if session.told {
+            self.effects.push(Effect::Unpublish(client.connection()));
+        }
+        self.remember(Over { client: client.clone(), key: session.wish.key, at: now, reason });
+        self.wake(client, now);
+    }
+
+    fn wake(&mut self, gone: &Client, now: Moment) {
+        let waits = |session: &Session| matches!(&session.stage, Stage::Waiting { old, .. } if old == gone);
+        let waiting = self.clients.iter().find(|(_, session)| waits(session)).map(|(client, _)| client.clone());
+        if let Some(client) = waiting {
+            self.accept(&client, now);
+        }
+    }
+
+    fn remember(&mut self, over: Over) {
+        if self.over.len() >= OVER_KEPT {
+            self.over.pop_front();
+        }
+        self.over.push_back(over);
+    }
+
+    /// The director wants a connection closed.
+    pub(super) fn disconnect(&mut self, connection: &ConnectionId, now: Moment) {
+        let Some(client) = self.find(connection) else { return };
+        let Some(session) = self.clients.get_mut(&client) else { return };
+        match session.stage {
+            Stage::Waiting { .. } => return self.put_out(&client, now),
+            Stage::Asking { .. } if !session.listed => {
+                // The order was quicker than the verdict, which ends it.
+                session.leaving = Some(now);
+                return;
+            }
+            Stage::Asking { .. } | Stage::Accepted => session.leaving = Some(now),
+        }
+        self.kick(&client, true);
+    }
+
+    /// What SRS's API says. `list`: this is the first look after the box's start, and who publishes is in the list that the director
+    /// gets.
+    pub(super) fn snapshot(&mut self, snapshot: Snapshot, list: bool, now: Moment) {
+        let Snapshot { service, asked, live, gone } = snapshot;
+        self.run_changed(&service, asked, now);
+        for live in live {
+            let client = Client { service: service.clone(), id: live.id.clone() };
+            if self.clients.contains_key(&client) {
+                self.look_at(&client, &live, asked, now);
+            } else if let Some(over) = self.over.iter().find(|over| over.client == client) {
+                if over.at + KICK_AGAIN < asked {
+                    self.effects.push(Effect::Kick { client, watch: false, lingers: false });
+                }
+            } else {
+                let wish = Wish {
+                    client,
+                    app: live.stream.app,
+                    key: StreamKey::new(live.stream.name),
+                    address: live.address.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)),
+                    lingers: false,
+                };
+                self.ask(wish, None, list, now);
+            }
+        }
+        for client in gone {
+            let settled = |session: &Session| session.stage == Stage::Accepted || session.listed;
+            if self.clients.get(&client).is_some_and(|session| settled(session) && session.since + GRACE < asked) {
+                tracing::debug!(connection = %client.connection(), "publisher is gone without a word");
+                self.lose(&client, now);
+            }
+        }
+    }
+
+    fn look_at(&mut self, client: &Client, live: &Live, asked: Moment, now: Moment) {
+        let Some(session) = self.clients.get_mut(client) else { return };
+        if session.stage != Stage::Accepted {
+            return;
+        }
+        let connection = client.connection();
+        session.looked = Some(now);
+        let figures = session.meter.sample(&live.stream, session.since, session.successor, now);
+        self.effects.push(Effect::Report(connection.clone(), figures));
+        if session.leaving.is_some_and(|since| since + KICK_AGAIN < asked) {
+            session.leaving = Some(now);
+            self.kick(client, true);
+        } else if let (None, Some(error)) = (session.leaving, unsupported(&live.stream)) {
+            tracing::info!(%connection, %error, "publisher is dropped");
+            session.leaving = Some(now);
+            self.effects.push(Effect::Trouble(connection, error.to_string()));
+            self.kick(client, true);
+        }
+    }
+
+    /// Another run of SRS's process answers, asked at `asked`: nobody of an older one lives.
+    pub(super) fn run_changed(&mut self, service: &str, asked: Moment, now: Moment) {
+        self.lose_all(|client, session| &*client.service != service && session.since < asked, now);
+    }
+
+    /// SRS does not run.
+    pub(super) fn down(&mut self, now: Moment) {
+        self.lose_all(|_, _| true, now);
+    }
+
+    fn lose_all(&mut self, which: impl Fn(&Client, &Session) -> bool, now: Moment) {
+        let lost: Vec<_> = self
+            .clients
+            .iter()
+            .filter(|(client, session)| which(client, session))
+            .map(|(client, _)| client.clone())
+            .collect();
+        for client in lost {
+            self.lose(&client, now);
+        }
+    }
+
+    /// Time passes: who waits for its predecessor waits no longer.
+    pub(super) fn tick(&mut self, now: Moment) {
+        let late = |session: &Session| match &session.stage {
+            Stage::Waiting { old, until } if *until <= now => Some(old.clone()),
+            _ => None,
+        };
+        let late: Vec<_> =
+            self.clients.iter().filter_map(|(client, session)| Some((client.clone(), late(session)?))).collect();
+        for (client, old) in late {
+            tracing::warn!(connection = %old.connection(), "replaced connection does not go");
+            self.lose(&old, now);
+            // One that was not known any more woke nobody.
+            if self.clients.get(&client).is_some_and(|session| session.stage != Stage::Accepted) {
+                self.accept(&client, now);
+            }
+        }
+    }
+
+    /// When `tick` is to be called.
+    pub(super) fn next_deadline(&self) -> Option<Moment> {
+        let until = |session: &Session| match session.stage {
+            Stage::Waiting { until, .. } => Some(until),
+            _ => None,
+        };
+        self.clients.values().filter_map(until).min()
+    }
+
+    /// Whether figures are wanted every second: somebody is new, or may be thrown out by a second takeover.
+    pub(super) fn is_watched(&self, now: Moment) -> bool {
+        let watched = |session: &Session| {
+            let limit = if session.successor { GUARDED } else { YOUNG };
+            session.stage == Stage::Accepted && now.since(session.since) < limit
+        };
+        self.clients.values().any(watched)
+    }
+
+    /// Whom SRS should have: whoever is missing from its list is asked for by name.
+    pub(super) fn expected(&self) -> Vec<Client> {
+        let settled = |session: &Session| session.stage == Stage::Accepted || session.listed;
+        self.clients.iter().filter(|(_, session)| settled(session)).map(|(client, _)| client.clone()).collect()
+    }
+
+    /// Ids about which nothing has to be looked up.
+    pub(super) fn known(&self) -> HashSet<Arc<str>> {
+        self.clients
+            .keys()
+            .map(|client| client.id.clone())
+            .chain(self.over.iter().map(|over| over.client.id.clone()))
+            .collect()
+    }
+
+    /// The connections that the director counts as alive, or should.
+    pub(super) fn accepted(&self) -> Vec<ConnectionId> {
+        self.clients.iter().filter(|(_, session)| session.told).map(|(client, _)| client.connection()).collect()
+    }
+
+    /// SRS called the stream name of a WebRTC session busy, before it asked whether it may come in. Makes room where a takeover by RTMP would be
+    /// let in (QUEUE.md, rule 3). The session was asked for at `since`.
+    pub(super) fn make_room(&mut self, app: &str, key: &StreamKey, since: Moment, now: Moment) -> Obstacle {
+        let same = |held: &StreamKey| held.expose() == key.expose();
+        let refused = self.over.iter().rev().find(|over| over.at >= since && same(&over.key));
+        if let Some(reason) = refused.and_then(|over| over.reason.clone()) {
+            return Obstacle::Refused(reason);
+        }
+        let mut going = Vec::new();
+        for (client, session) in &mut self.clients {
+            let gone = session.stage == Stage::Asking { gone: true };
+            if gone || session.wish.app != app || !same(&session.wish.key) {
+                continue;
+            }
+            let young = session.successor && now.since(session.since) < GUARDED;
+            let delivers = session.meter.last_growth().is_some_and(|at| now.since(at) < DELIVERED);
+            if session.stage != Stage::Accepted || young && delivers {
+                return Obstacle::Stays;
+            }
+            session.leaving = Some(now);
+            going.push(client.clone());
+        }
+        for client in &going {
+            self.kick(client, true);
+        }
+        if going.is_empty() { Obstacle::None } else { Obstacle::Going(going) }
+    }
+
+    /// Whether one of these is still there.
+    pub(super) fn has_any(&self, clients: &[Client]) -> bool {
+        clients.iter().any(|client| self.clients.contains_key(client))
+    }
+
+    fn find(&self, connection: &ConnectionId) -> Option<Client> {
+        self.clients.keys().find(|client| client.connection() == *connection).cloned()
+    }
+}
+
+/// What the programme can not carry, in the words that the embedded ingest has for it.
+fn unsupported(stream: &Stream) -> Option<FlvError> {
+    if let Some(video) = &stream.video
+        && !video.codec.is_empty()
+        && video.codec != "H264"
+    {
+        return Some(FlvError::VideoCodec(video.codec.clone()));
+    }
+    let audio = stream.audio.as_ref()?;
+    // SRS makes AAC of WebRTC's Opus.
+    (!matches!(audio.codec.as_str(), "" | "AAC" | "Opus")).then(|| FlvError::AudioCodec(audio.codec.clone()))
+}
