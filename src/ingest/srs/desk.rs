@@ -339,12 +339,7 @@ impl Desk {
         for effect in self.sessions.effects() {
             self.act(effect, now);
         }
-        while !self.book.outbox.is_empty() {
-            let Ok(permit) = self.events.try_reserve() else { break };
-            if let Some(event) = self.book.outbox.pop_front() {
-                permit.send(event);
-            }
-        }
+        self.post();
         let sessions = &self.sessions;
         for (_, answer) in self.book.rooms.extract_if(.., |(clients, _)| !sessions.has_any(clients)) {
             let _ = answer.send(Room::Free);
@@ -406,6 +401,17 @@ impl Desk {
     fn tell(&mut self, event: IngestEvent) {
         if !self.book.muted {
             self.book.outbox.push_back(event);
+            self.post();
+        }
+    }
+
+    /// Hands over what there is room for.
+    fn post(&mut self) {
+        while !self.book.outbox.is_empty() {
+            let Ok(permit) = self.events.try_reserve() else { return };
+            if let Some(event) = self.book.outbox.pop_front() {
+                permit.send(event);
+            }
         }
     }
 
