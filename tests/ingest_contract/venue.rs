@@ -51,10 +51,10 @@ pub(crate) enum Seen {
     Closed(ConnectionId),
 }
 
-/// What the director and media have seen, and when.
+/// What the director and media have seen.
 #[derive(Default)]
 pub(crate) struct Record {
-    seen: Vec<(Instant, Seen)>,
+    seen: Vec<Seen>,
     addresses: HashMap<ConnectionId, String>,
     figures: HashMap<ConnectionId, RemoteFigures>,
     apps: Vec<String>,
@@ -62,7 +62,7 @@ pub(crate) struct Record {
 
 impl Record {
     fn note(&mut self, seen: Seen) {
-        self.seen.push((Instant::now(), seen));
+        self.seen.push(seen);
     }
 }
 
@@ -143,18 +143,15 @@ async fn direct(mut events: mpsc::Receiver<IngestEvent>, record: Arc<Mutex<Recor
 
 /// An ingest, and who stands around it.
 pub(crate) struct Venue {
-    // Before the runtime: it answers what the ingest asks until the end.
+    config: IngestConfig,
     pub(crate) sim: Option<SimulatedSrs>,
     runtime: Runtime,
     record: Arc<Mutex<Record>>,
     pub(crate) ingest: Ingest,
-    rtmp: SocketAddr,
     /// Where hooks are taken, secret included.
     pub(crate) hooks: String,
     token: CancellationToken,
     tracker: TaskTracker,
-    runs_srs: bool,
-    api: SocketAddr,
     data: TempDir,
 }
 
@@ -167,7 +164,9 @@ pub(crate) enum Guest {
 fn config(kind: IngestKind, rtmp: SocketAddr, silence: Duration) -> IngestConfig {
     let nothing = Sources { file: None, fallback: "/nonexistent".into(), environment: Vec::new() };
     let defaults = nothing.load().unwrap().config.ingest;
-    IngestConfig { kind, rtmp_listen: rtmp, silence_seconds: silence.as_secs(), ..defaults }
+    let mut config = IngestConfig { kind, rtmp_listen: rtmp, silence_seconds: silence.as_secs(), ..defaults };
+    config.srs.hooks_secret = Some(SecretString::from(SECRET));
+    config
 }
 
 fn loopback(port: u16) -> SocketAddr {
@@ -198,101 +197,73 @@ impl Kind {
 
 impl Venue {
     fn embedded(silence: Duration) -> Self {
-        let runtime = Runtime::new().unwrap();
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-        let rtmp = listener.local_addr().unwrap();
-        let config = config(IngestKind::Embedded, rtmp, silence);
-        Self::around(runtime, &config, "", None, |parts| {
-            let Stage { config, sinks, events, token, tracker, .. } = parts;
-            embedded::start(listener, config, "the test says so", Clock::start(), sinks, events, token, tracker)
-        })
+        let config = config(IngestKind::Embedded, loopback(free_port()), silence);
+        Self::around(config, "", None)
     }
 
     /// A simulated SRS that the box does not run.
     pub(crate) fn simulated(silence: Duration) -> Self {
-        let runtime = Runtime::new().unwrap();
+        Self::simulated_in(silence, "service-1")
+    }
+
+    /// The same in a run of its process with that name.
+    pub(crate) fn simulated_in(silence: Duration, service: &str) -> Self {
         let port = free_port();
         let hooks = format!("http://127.0.0.1:{port}/hooks/{SECRET}");
         let sim = SimulatedSrs::start(&hooks);
+        sim.service(service);
         let mut config = config(IngestKind::Srs, loopback(0), silence);
         config.srs.hooks_listen = loopback(port);
-        config.srs.hooks_secret = Some(SecretString::from(SECRET));
         config.srs.api_url = Some(SecretString::from(sim.url()));
         config.srs.http_url = Some(sim.url());
         config.srs.rtmp_url = Some("rtmp://127.0.0.1:1935/live".to_owned());
         sim.manner(|manner| manner.silence = Some(silence));
-        let this = Self::around(runtime, &config, &hooks, Some(sim), |stage| stage.start_srs());
-        this.wait_running();
-        this
+        Self::around(config, &hooks, Some(sim))
     }
 
     /// The real one, run by the production code with the project's own configuration file.
     fn real(silence: Duration) -> Self {
-        let program = support::real_srs().unwrap();
-        let runtime = Runtime::new().unwrap();
         let mut config = config(IngestKind::Srs, loopback(free_port()), silence);
         let hooks = loopback(free_port());
-        config.srs.binary = program;
+        config.srs.binary = support::real_srs().unwrap();
         config.srs.config = Path::new(env!("CARGO_MANIFEST_DIR")).join("srs.conf");
         config.srs.hooks_listen = hooks;
-        config.srs.hooks_secret = Some(SecretString::from(SECRET));
         config.srs.api_listen = loopback(free_port());
         config.srs.http_listen = loopback(free_port());
         config.srs.srt_listen = loopback(free_udp_port());
         config.srs.rtc_listen = loopback(free_udp_port());
-        let hooks = format!("http://{hooks}/hooks/{SECRET}");
-        let this = Self::around(runtime, &config, &hooks, None, |stage| stage.start_srs());
-        this.wait_running();
+        Self::around(config, &format!("http://{hooks}/hooks/{SECRET}"), None)
+    }
+
+    fn around(config: IngestConfig, hooks: &str, sim: Option<SimulatedSrs>) -> Self {
+        let (runtime, data) = (Runtime::new().unwrap(), TempDir::new().unwrap());
+        let (record, token, tracker) = (Arc::default(), CancellationToken::new(), TaskTracker::new());
+        let ingest = open(&runtime, &config, data.path(), &record, &token, &tracker);
+        let this = Self { config, sim, runtime, record, ingest, hooks: hooks.to_owned(), token, tracker, data };
+        assert!(this.connections().is_empty(), "nobody is there at the start");
+        this.opened();
         this
     }
 
-    fn around(
-        runtime: Runtime,
-        config: &IngestConfig,
-        hooks: &str,
-        sim: Option<SimulatedSrs>,
-        start: impl FnOnce(Stage<'_>) -> Ingest,
-    ) -> Self {
-        let data = TempDir::new().unwrap();
-        let record = Arc::new(Mutex::new(Record::default()));
-        let (events, receiver) = mpsc::channel(64);
-        let (token, tracker) = (CancellationToken::new(), TaskTracker::new());
-        let ingest = {
-            let _here = runtime.enter();
-            let sinks = Arc::new(Sinks(Arc::clone(&record)));
-            let stage = Stage {
-                runtime: &runtime,
-                config,
-                data: data.path(),
-                sinks,
-                events,
-                token: token.clone(),
-                tracker: &tracker,
-            };
-            start(stage)
-        };
-        runtime.spawn(direct(receiver, Arc::clone(&record)));
-        Self {
-            runs_srs: config.kind == IngestKind::Srs && sim.is_none(),
-            sim,
-            runtime,
-            record,
-            ingest,
-            rtmp: config.rtmp_listen,
-            hooks: hooks.to_owned(),
-            token,
-            tracker,
-            api: config.srs.api_listen,
-            data,
-        }
+    /// What the box does with an ingest that has just been started.
+    fn opened(&self) {
+        wait("the ingest to run", PATIENCE, || self.ingest.state().borrow().status.running.then_some(()));
     }
 
-    fn wait_running(&self) {
-        wait("SRS to run", PATIENCE, || {
-            let state = self.ingest.state();
-            let state = state.borrow();
-            state.status.running.then_some(())
-        });
+    /// The box ends, and another one begins with the same configuration and data. Gives the connections that it was told of first; what
+    /// was seen before is forgotten.
+    pub(crate) fn restart(&mut self) -> Vec<ConnectionId> {
+        self.stop();
+        self.record = Arc::default();
+        (self.token, self.tracker) = (CancellationToken::new(), TaskTracker::new());
+        self.ingest = open(&self.runtime, &self.config, self.data.path(), &self.record, &self.token, &self.tracker);
+        let connections = self.connections();
+        self.opened();
+        connections
+    }
+
+    fn runs_srs(&self) -> bool {
+        self.config.kind == IngestKind::Srs && self.sim.is_none()
     }
 
     /// An encoder asks to publish.
@@ -300,7 +271,7 @@ impl Venue {
         if let Some(sim) = &self.sim {
             return sim.publish(app, key).map(Guest::Simulated).map_err(|refusal: Refusal| format!("{refusal:?}"));
         }
-        match Publisher::publish(self.rtmp, app, key) {
+        match Publisher::publish(self.config.rtmp_listen, app, key) {
             Ok(publisher) => Ok(Guest::Wire(Box::new(publisher))),
             Err(PublishError::Refused { description, .. }) => Err(description),
             Err(PublishError::Io(error)) => Err(error.to_string()),
@@ -317,16 +288,7 @@ impl Venue {
 
     /// What happened so far.
     pub(crate) fn seen(&self) -> Vec<Seen> {
-        self.record.lock().unwrap().seen.iter().map(|(_, seen)| seen.clone()).collect()
-    }
-
-    /// When `wanted` happened.
-    #[track_caller]
-    pub(crate) fn when(&self, wanted: &Seen) -> Instant {
-        self.until(&format!("{wanted:?}"), PATIENCE, |_| {
-            let record = self.record.lock().unwrap();
-            record.seen.iter().find(|(_, seen)| seen == wanted).map(|(at, _)| *at)
-        })
+        self.record.lock().unwrap().seen.clone()
     }
 
     /// Applications that were asked for.
@@ -412,47 +374,40 @@ impl Venue {
             .block_on(async { tokio::time::timeout(seconds(5), self.tracker.wait()).await })
             .expect("every task ends within 5 s");
     }
-
-    /// The folder that stands for the data partition.
-    pub(crate) fn data(&self) -> &Path {
-        self.data.path()
-    }
 }
 
-/// What an ingest is started with.
-struct Stage<'a> {
-    runtime: &'a Runtime,
-    config: &'a IngestConfig,
-    data: &'a Path,
-    sinks: Arc<Sinks>,
-    events: mpsc::Sender<IngestEvent>,
-    token: CancellationToken,
-    tracker: &'a TaskTracker,
-}
-
-impl Stage<'_> {
-    fn start_srs(self) -> Ingest {
-        let parts = srs::Parts {
-            config: self.config,
-            data_dir: self.data,
-            chosen_because: "the test says so".to_owned(),
-            clock: Clock::start(),
-            sinks: self.sinks,
-            events: self.events,
-            token: self.token,
-            tracker: self.tracker,
-        };
-        self.runtime.block_on(srs::start(parts)).unwrap()
-    }
+/// Starts the ingest that `config` wants.
+fn open(
+    runtime: &Runtime,
+    config: &IngestConfig,
+    data: &Path,
+    record: &Arc<Mutex<Record>>,
+    token: &CancellationToken,
+    tracker: &TaskTracker,
+) -> Ingest {
+    let (events, receiver) = mpsc::channel(64);
+    let sinks = Arc::new(Sinks(Arc::clone(record)));
+    let token = token.clone();
+    runtime.spawn(direct(receiver, Arc::clone(record)));
+    let (chosen, clock) = ("the test says so", Clock::start());
+    runtime.block_on(async {
+        if config.kind == IngestKind::Embedded {
+            let listener = TcpListener::bind(config.rtmp_listen).await.unwrap();
+            return embedded::start(listener, config, chosen, clock, sinks, events, token, tracker);
+        }
+        let chosen_because = chosen.to_owned();
+        let parts = srs::Parts { config, data_dir: data, chosen_because, clock, sinks, events, token, tracker };
+        srs::start(parts).await.unwrap()
+    })
 }
 
 impl Drop for Venue {
     fn drop(&mut self) {
-        if self.runs_srs {
+        if self.runs_srs() {
             // It outlives the box; not the test.
             let stop = async { tokio::time::timeout(seconds(10), self.ingest.stop_server()).await };
             let _ = self.runtime.block_on(stop);
-            support::srs::end(self.api);
+            support::srs::end(self.config.srs.api_listen);
         }
         self.token.cancel();
     }
