@@ -74,7 +74,8 @@ pub enum MediaEvent {
     Show(bool),
 }
 
-/// What is known of one input by looking at its frames.
+/// What is known of one input by looking at its frames. Of a connection that media fetches itself and does not fetch just now, rates and
+/// size come from its server, the rest from when it was fetched last.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct InputStatus {
     /// Kilobits per second of the pictures, over the last 5 s.
@@ -97,7 +98,8 @@ pub struct InputStatus {
     pub audio_codec: Option<String>,
     /// Seconds since the first frame.
     pub uptime_seconds: u64,
-    /// Bytes received.
+    /// Bytes received. Of a connection that media fetches itself: what its server counted, protocol included, and an estimate of what
+    /// came since its last report.
     pub bytes: u64,
     /// Whether it is cued, that is: its frames are kept.
     pub cued: bool,
@@ -176,6 +178,7 @@ pub struct Media {
 }
 
 struct Inner {
+    clock: Clock,
     orders: std::sync::mpsc::SyncSender<Order>,
     requests: mpsc::Sender<Request>,
     status: watch::Receiver<Arc<MediaStatus>>,
@@ -219,7 +222,14 @@ impl Media {
         let (door, listeners) = Listeners::new();
         let gauges = Arc::new(Gauges::default());
         let changed = Arc::new(Notify::new());
-        let (taps, frames) = Taps::new(gauges.clone(), changed.clone());
+        let pulls = source::Parts {
+            clock,
+            latency: settings.latency,
+            runtime: tokio::runtime::Handle::current(),
+            tracker: tracker.clone(),
+            token: token.clone(),
+        };
+        let (taps, frames) = Taps::new(gauges.clone(), changed.clone(), pulls);
         let published = Arc::new(ArcSwap::from_pointee(Published::default()));
         let switcher_settings =
             SwitcherSettings { latency: settings.latency.into(), horizon: HORIZON, max_input_bytes: MAX_INPUT_BYTES };
@@ -256,6 +266,7 @@ impl Media {
         });
         let monitor = tracker.spawn(monitor.run().instrument(tracing::info_span!("media")));
         let inner = Inner {
+            clock,
             orders,
             requests,
             status: status_receiver,
@@ -309,7 +320,10 @@ impl Media {
     /// Somebody looks at this connection's health or picture: for the next 15 s a connection that media fetches itself is fetched for 3 s
     /// in every 10, cued or not. Cheap; to be called as often as somebody looks. Of no effect on one whose frames are delivered.
     pub fn look_at(&self, connection: &ConnectionId) {
-        let _ = connection;
+        let gauge = self.inner.taps.gauges.get(connection);
+        if let Some(pulled) = gauge.as_ref().and_then(|gauge| gauge.pulled()) {
+            pulled.look_at(self.inner.clock.now());
+        }
     }
 
     /// Begins or ends the show by hand. The end closes the platforms' sessions.

@@ -8,6 +8,7 @@ use thiserror::Error;
 mod aac;
 mod avc;
 mod demux;
+mod file;
 mod mux;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ mod tests;
 pub use aac::AacError;
 pub use avc::AvcError;
 pub use demux::Demuxer;
+pub use file::{FileError, FileReader, FileTag, FileTagKind};
 pub use mux::{MetaData, audio_body, audio_header, file_header, on_metadata, tag, video_body, video_header};
 
 /// Why a message of a streamer's stream is no frame. Its text is for the streamer.

@@ -18,7 +18,7 @@ use super::{
     InputStatus, MediaEvent, MediaStatus,
     egress::{Egress, EgressControl},
     program::{Order, Published},
-    source::{Gauge, Gauges},
+    source::{Gauge, Gauges, Pulled},
 };
 use crate::{
     clock::Clock,
@@ -33,6 +33,8 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(500);
 /// Rates are means over so many looks: 5 s.
 const LOOKS: usize = 10;
+/// Of a pulled stream less than this is too little to tell its rates: a second.
+const LEAST_SPAN: i64 = 1_000_000;
 /// After a show was ended by hand, the next one begins by itself only when nobody was connected for so long: longer than an encoder
 /// that reconnects stays away.
 const EVERYBODY_GONE: Duration = Duration::from_mins(1);
@@ -89,11 +91,22 @@ struct Watched {
     /// IDRs (or frames of sound) when it stalled.
     stalled_at: Option<u64>,
     looks: VecDeque<Look>,
+    /// The latest rates that could be measured; none before that.
+    rates: Option<Rates>,
 }
 
-#[derive(Clone, Copy)]
+/// What an input's frames amount to.
+#[derive(Clone, Copy, Default)]
+struct Rates {
+    video_kbps: f64,
+    audio_kbps: f64,
+    frame_rate: f64,
+}
+
+#[derive(Clone, Copy, Default)]
 struct Look {
-    at: Moment,
+    /// Microseconds: of the clock, or for a connection that is pulled, with pauses and in bursts, of the stream itself.
+    at: i64,
     video_bytes: u64,
     audio_bytes: u64,
     pictures: u64,
@@ -244,17 +257,7 @@ impl Monitor {
         let watched = self.inputs.entry(gauge.connection.clone()).or_default();
         let mut events: Vec<MediaEvent> = Vec::new();
         let id = || gauge.connection.clone();
-        if regular || watched.looks.is_empty() {
-            watched.looks.push_back(Look {
-                at: now,
-                video_bytes: gauge.video_bytes.load(Relaxed),
-                audio_bytes: gauge.audio_bytes.load(Relaxed),
-                pictures: gauge.pictures.load(Relaxed),
-            });
-            if watched.looks.len() > LOOKS + 1 {
-                watched.looks.pop_front();
-            }
-        }
+        watched.measure(gauge, now, regular);
         let ready = gauge.ready.load(Relaxed);
         if ready && !watched.ready_said {
             watched.ready_said = true;
@@ -267,7 +270,12 @@ impl Monitor {
         };
         let on_air = published.on_air.as_ref() == Some(&gauge.connection);
         if ready && !on_air {
-            let silence = now.as_micros() - gauge.last();
+            // While it is not pulled, silence says nothing.
+            let silence = match gauge.pulled().map(Pulled::watched_from) {
+                None => now.as_micros() - gauge.last(),
+                Some(Some(from)) => now.as_micros() - gauge.last().max(from),
+                Some(None) => 0,
+            };
             let stalled = gauge.stalled.load(Relaxed);
             let at = *watched.stalled_at.get_or_insert(progress);
             if !stalled {
@@ -300,20 +308,16 @@ impl Monitor {
     }
 
     fn input_status(&self, gauge: &Gauge, now: Moment) -> InputStatus {
-        let none = VecDeque::new();
-        let looks = self.inputs.get(&gauge.connection).map_or(&none, |watched| &watched.looks);
-        let (video_kbps, audio_kbps, frame_rate) = match (looks.front(), looks.back()) {
-            (Some(first), Some(last)) if last.at > first.at => {
-                let seconds = last.at.since(first.at).as_secs_f64();
-                let rate = |from: u64, to: u64| to.saturating_sub(from) as f64 / seconds;
-                (
-                    rate(first.video_bytes, last.video_bytes) * 8.0 / 1000.0,
-                    rate(first.audio_bytes, last.audio_bytes) * 8.0 / 1000.0,
-                    rate(first.pictures, last.pictures),
-                )
+        let rates = self.inputs.get(&gauge.connection).and_then(|watched| watched.rates);
+        let told = gauge.pulled().and_then(|pulled| pulled.told(now));
+        let pulled_now = gauge.pulled().is_none_or(|pulled| pulled.watched_from().is_some());
+        let rates = match (rates, &told) {
+            (rates, Some(told)) if !pulled_now || rates.is_none() => {
+                shared_out(told.kbps, rates, told.figures.video_codec.is_some())
             }
-            _ => (0.0, 0.0, 0.0),
+            (rates, _) => rates.unwrap_or_default(),
         };
+        let Rates { video_kbps, audio_kbps, frame_rate } = rates;
         let video = gauge.video_config.load_full();
         let audio = gauge.audio_config.load_full();
         let avc = match video.as_deref() {
@@ -326,38 +330,88 @@ impl Monitor {
         };
         let interval = gauge.keyframe_interval.load(Relaxed);
         let first = gauge.first.load(Relaxed);
+        let uptime = if first >= 0 { u64::try_from((now.as_micros() - first) / 1_000_000).unwrap_or(0) } else { 0 };
+        let figures = told.as_ref().map(|told| &told.figures);
+        let size = avc.map(|avc| (avc.width, avc.height)).or_else(|| figures.and_then(|figures| figures.size));
         InputStatus {
             video_kbps,
             audio_kbps,
             frame_rate,
             keyframe_interval_seconds: (interval >= 0).then_some(interval as f64 / 1e6),
             jitter_ms: f64::from(gauge.jitter.load(Relaxed)) / 1000.0,
-            width: avc.map(|avc| avc.width),
-            height: avc.map(|avc| avc.height),
+            width: size.map(|(width, _)| width),
+            height: size.map(|(_, height)| height),
             video_codec: avc
-                .map(|avc| format!("H.264 {} {}.{}", profile_name(avc.profile), avc.level / 10, avc.level % 10)),
-            audio_codec: aac.map(|aac| {
-                let channels = match aac.channels {
-                    1 => "mono".to_owned(),
-                    2 => "stereo".to_owned(),
-                    more => format!("{more} channels"),
-                };
-                format!("AAC {} Hz {channels}", aac.sample_rate)
-            }),
-            uptime_seconds: if first >= 0 {
-                u64::try_from((now.as_micros() - first) / 1_000_000).unwrap_or(0)
-            } else {
-                0
-            },
-            bytes: gauge.video_bytes.load(Relaxed) + gauge.audio_bytes.load(Relaxed),
-            cued: gauge.fed.load(Relaxed),
+                .map(|avc| format!("H.264 {} {}.{}", profile_name(avc.profile), avc.level / 10, avc.level % 10))
+                .or_else(|| figures.and_then(|figures| figures.video_codec.clone())),
+            audio_codec: aac
+                .map(|aac| {
+                    let channels = match aac.channels {
+                        1 => "mono".to_owned(),
+                        2 => "stereo".to_owned(),
+                        more => format!("{more} channels"),
+                    };
+                    format!("AAC {} Hz {channels}", aac.sample_rate)
+                })
+                .or_else(|| figures.and_then(|figures| figures.audio_codec.clone())),
+            uptime_seconds: uptime.max(told.as_ref().map_or(0, |told| told.uptime.as_secs())),
+            bytes: gauge.pulled().map_or(gauge.bytes(), |pulled| pulled.bytes(gauge.bytes(), now)),
+            cued: gauge.is_fed(),
             lost_frames: gauge.lost.load(Relaxed),
         }
     }
 }
 
+impl Watched {
+    /// Notes the counters, and what they amount to over the last looks.
+    fn measure(&mut self, gauge: &Gauge, now: Moment, regular: bool) {
+        if self.looks.is_empty() && gauge.pulled().is_some() {
+            // A first pull may be over before anybody looks.
+            self.looks.push_back(Look::default());
+        } else if !regular && !self.looks.is_empty() {
+            return;
+        }
+        let latest = Look {
+            at: gauge.pulled().map_or(now.as_micros(), Pulled::media_time),
+            video_bytes: gauge.video_bytes.load(Relaxed),
+            audio_bytes: gauge.audio_bytes.load(Relaxed),
+            pictures: gauge.pictures.load(Relaxed),
+        };
+        self.looks.push_back(latest);
+        if self.looks.len() > LOOKS + 1 {
+            self.looks.pop_front();
+        }
+        let Some(first) = self.looks.front() else { return };
+        let span = latest.at - first.at;
+        if span < if gauge.pulled().is_some() { LEAST_SPAN } else { 1 } {
+            return;
+        }
+        let rate = |from: u64, to: u64| to.saturating_sub(from) as f64 * 1e6 / span as f64;
+        self.rates = Some(Rates {
+            video_kbps: rate(first.video_bytes, latest.video_bytes) * 8.0 / 1000.0,
+            audio_kbps: rate(first.audio_bytes, latest.audio_bytes) * 8.0 / 1000.0,
+            frame_rate: rate(first.pictures, latest.pictures),
+        });
+    }
+}
+
+/// A rate of both tracks, divided as it was when they were measured.
+fn shared_out(kbps: f64, measured: Option<Rates>, video: bool) -> Rates {
+    let measured = measured.unwrap_or_default();
+    let both = measured.video_kbps + measured.audio_kbps;
+    let share = match both {
+        0.0 if video => 1.0,
+        0.0 => 0.0,
+        both => measured.video_kbps / both,
+    };
+    Rates { video_kbps: kbps * share, audio_kbps: kbps * (1.0 - share), frame_rate: measured.frame_rate }
+}
+
 /// Why a connection that sends can not be shown, in words for its streamer.
 fn advice(gauge: &Gauge, published: &Published, now: Moment) -> Option<String> {
+    if let Some(advice) = gauge.pulled().and_then(Pulled::advice) {
+        return Some(advice);
+    }
     if gauge.reordered.load(Relaxed) {
         return Some("your encoder reorders pictures too far; set B-frames to 2 or less".to_owned());
     }

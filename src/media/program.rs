@@ -212,7 +212,7 @@ impl Pacer {
     fn feed(&mut self, connection: &ConnectionId) -> bool {
         if !self.fed.iter().any(|gauge| gauge.connection == *connection) {
             let Some(gauge) = self.at.gauges.get(connection) else { return false };
-            gauge.fed.store(true, Relaxed);
+            gauge.set_fed(true);
             self.fed.push(gauge);
         }
         self.at.switcher.cue(connection);
@@ -237,7 +237,7 @@ impl Pacer {
             }
             let keep = !over && switcher.holds(&gauge.connection);
             if !keep {
-                gauge.fed.store(false, Relaxed);
+                gauge.set_fed(false);
             }
             keep
         });

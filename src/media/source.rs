@@ -1,7 +1,8 @@
 //! One input: measured always, kept in a ring while cued.
 //!
 //! The ingest pushes frames into a [`Tap`]. It counts them in atomics, which the monitor reads twice a second; while the
-//! connection is cued it also hands them to the pacing thread, over one bounded channel that all cued inputs share.
+//! connection is cued it also hands them to the pacing thread, over one bounded channel that all cued inputs share. Of a
+//! connection that is only announced the frames are pulled when they are needed (`pull`), into a tap of the same kind.
 
 use std::{
     collections::HashMap,
@@ -12,7 +13,12 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+pub(super) use self::{pull::Parts, remote::Pulled};
+use self::{pull::Pull, reception::Reception};
 
 use crate::core::{
     frame::{
@@ -22,6 +28,12 @@ use crate::core::{
     moment::Moment,
     timeline::COMPOSITION_DELAY,
 };
+
+mod pull;
+mod reception;
+mod remote;
+#[cfg(test)]
+mod tests;
 
 /// Elements that a pull is built from: by HTTP `fdsrc` reads our own connection, by RTMP `rtmp2src` makes one.
 pub const PULL_ELEMENTS: &[&str] = &["fdsrc", "rtmp2src", "appsink"];
@@ -43,8 +55,10 @@ pub(super) type Arrival = (Arc<Gauge>, Frame, Moment);
 #[derive(Debug)]
 pub(super) struct Gauge {
     pub(super) connection: ConnectionId,
+    /// Of one that is pulled.
+    pulled: Option<Arc<Pulled>>,
     /// Frames go to the pacing thread.
-    pub(super) fed: AtomicBool,
+    fed: AtomicBool,
     /// The connection is over.
     pub(super) ended: AtomicBool,
     /// First IDR seen (or sound alone for 3 s).
@@ -75,9 +89,10 @@ pub(super) struct Gauge {
 }
 
 impl Gauge {
-    fn new(connection: ConnectionId) -> Self {
+    fn new(connection: ConnectionId, pulled: Option<Arc<Pulled>>) -> Self {
         Self {
             connection,
+            pulled,
             fed: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             ready: AtomicBool::new(false),
@@ -101,6 +116,58 @@ impl Gauge {
         }
     }
 
+    /// What is known besides of one that is pulled.
+    pub(super) fn pulled(&self) -> Option<&Pulled> {
+        self.pulled.as_deref()
+    }
+
+    /// Lets frames go to the pacing thread, or no longer. Wakes the pull of one that is pulled.
+    pub(super) fn set_fed(&self, fed: bool) {
+        if let Some(pulled) = self.pulled() {
+            if fed {
+                pulled.cued();
+            }
+            self.fed.store(fed, Relaxed);
+            pulled.wake();
+        } else {
+            self.fed.store(fed, Relaxed);
+        }
+    }
+
+    pub(super) fn is_fed(&self) -> bool {
+        self.fed.load(Relaxed)
+    }
+
+    /// Whether it is cued, and for the time with this number.
+    fn is_fed_for(&self, cue: u32) -> bool {
+        self.is_fed() && self.pulled().is_some_and(|pulled| pulled.cues() == cue)
+    }
+
+    fn is_ready(&self) -> bool {
+        self.ready.load(Relaxed)
+    }
+
+    fn is_stalled(&self) -> bool {
+        self.stalled.load(Relaxed)
+    }
+
+    fn keyframes(&self) -> u64 {
+        self.keyframes.load(Relaxed)
+    }
+
+    fn sounds(&self) -> u64 {
+        self.sounds.load(Relaxed)
+    }
+
+    fn has_pictures(&self) -> bool {
+        self.last_video.load(Relaxed) >= 0
+    }
+
+    /// Bytes of the frames that came.
+    pub(super) fn bytes(&self) -> u64 {
+        self.video_bytes.load(Relaxed) + self.audio_bytes.load(Relaxed)
+    }
+
     /// Whether there is room for one more frame on the way.
     fn has_room(&self, size: usize) -> bool {
         self.in_flight.load(Relaxed) + size <= MAX_INPUT_BYTES && self.frames_in_flight.load(Relaxed) < FRAMES_OF_ONE
@@ -114,7 +181,11 @@ impl Gauge {
 
     /// Pictures per second since the first, once that can be said.
     pub(super) fn frame_rate(&self) -> Option<f64> {
-        let passed = self.last_video.load(Relaxed) - self.first.load(Relaxed);
+        let passed = match self.pulled() {
+            // It is pulled with pauses, and each pull begins with a burst.
+            Some(pulled) => pulled.media_time(),
+            None => self.last_video.load(Relaxed) - self.first.load(Relaxed),
+        };
         let pictures = self.pictures.load(Relaxed);
         (passed > 1_000_000 && pictures > 10).then(|| (pictures as f64 * 1e6 / passed as f64 * 100.0).round() / 100.0)
     }
@@ -158,53 +229,70 @@ pub(super) struct Taps {
     frames: mpsc::Sender<Arrival>,
     /// Wakes the monitor when an input becomes ready or ends.
     changed: Arc<Notify>,
+    pulls: Parts,
+    probes: Arc<Semaphore>,
 }
 
 impl Taps {
-    pub(super) fn new(gauges: Arc<Gauges>, changed: Arc<Notify>) -> (Self, mpsc::Receiver<Arrival>) {
+    pub(super) fn new(gauges: Arc<Gauges>, changed: Arc<Notify>, pulls: Parts) -> (Self, mpsc::Receiver<Arrival>) {
         let (frames, receiver) = mpsc::channel(FRAMES_IN_FLIGHT);
-        (Self { gauges, frames, changed }, receiver)
+        let probes = Arc::new(Semaphore::new(pull::PROBES));
+        (Self { gauges, frames, changed, pulls, probes }, receiver)
     }
-}
 
-impl FrameSinks for Taps {
-    fn open(&self, connection: ConnectionId) -> Box<dyn FrameSink> {
-        let gauge = Arc::new(Gauge::new(connection));
+    fn register(&self, gauge: Arc<Gauge>) -> Registration {
         self.gauges.insert(gauge.clone());
-        Box::new(Tap {
-            gauge,
-            gauges: self.gauges.clone(),
+        Registration { gauge, gauges: self.gauges.clone(), changed: self.changed.clone() }
+    }
+
+    fn tap(&self, gauge: &Arc<Gauge>) -> Tap {
+        Tap {
+            gauge: gauge.clone(),
             frames: self.frames.clone(),
             changed: self.changed.clone(),
             broken: true,
             last_keyframe: None,
             first_sound: None,
             lateness: None,
-        })
-    }
-
-    fn announce(&self, connection: ConnectionId, address: PullAddress) -> Box<dyn RemoteInput> {
-        let gauge = Arc::new(Gauge::new(connection));
-        self.gauges.insert(gauge.clone());
-        let _ = address;
-        Box::new(Remote { gauge, gauges: self.gauges.clone(), changed: self.changed.clone() })
+            settles: None,
+        }
     }
 }
 
-/// A connection that is pulled when it is needed.
-struct Remote {
+impl FrameSinks for Taps {
+    fn open(&self, connection: ConnectionId) -> Box<dyn FrameSink> {
+        let gauge = Arc::new(Gauge::new(connection, None));
+        Box::new(OpenTap { tap: self.tap(&gauge), _registration: self.register(gauge) })
+    }
+
+    fn announce(&self, connection: ConnectionId, address: PullAddress) -> Box<dyn RemoteInput> {
+        let pulled = Arc::new(Pulled::new());
+        let gauge = Arc::new(Gauge::new(connection, Some(pulled.clone())));
+        let reception = Arc::new(Mutex::new(Reception::new(self.tap(&gauge))));
+        let registration = self.register(gauge.clone());
+        let token = self.pulls.token.child_token();
+        let span = tracing::info_span!("pull", connection = %gauge.connection);
+        let pull = Pull::new(
+            self.pulls.clone(),
+            (gauge, pulled.clone()),
+            address,
+            reception.clone(),
+            self.probes.clone(),
+            token.clone(),
+        );
+        self.pulls.tracker.spawn_on(pull.run().instrument(span), &self.pulls.runtime);
+        Box::new(Remote { pulled, reception, token, registration })
+    }
+}
+
+/// An open connection. Dropping it says that it is over.
+struct Registration {
     gauge: Arc<Gauge>,
     gauges: Arc<Gauges>,
     changed: Arc<Notify>,
 }
 
-impl RemoteInput for Remote {
-    fn report(&mut self, figures: RemoteFigures, at: Moment) {
-        let _ = (figures, at);
-    }
-}
-
-impl Drop for Remote {
+impl Drop for Registration {
     fn drop(&mut self) {
         self.gauge.ended.store(true, Relaxed);
         self.gauges.remove(&self.gauge);
@@ -212,10 +300,48 @@ impl Drop for Remote {
     }
 }
 
-/// One connection's way in.
+/// A connection that is pulled when it is needed.
+struct Remote {
+    pulled: Arc<Pulled>,
+    reception: Arc<Mutex<Reception>>,
+    token: CancellationToken,
+    registration: Registration,
+}
+
+impl RemoteInput for Remote {
+    fn report(&mut self, figures: RemoteFigures, at: Moment) {
+        let gauge = &self.registration.gauge;
+        self.pulled.report(figures, at, gauge.bytes(), gauge.is_fed());
+    }
+}
+
+impl Drop for Remote {
+    fn drop(&mut self) {
+        self.token.cancel();
+        self.reception.lock().unwrap_or_else(PoisonError::into_inner).end();
+    }
+}
+
+/// The way in of a connection whose frames the ingest delivers.
+struct OpenTap {
+    tap: Tap,
+    _registration: Registration,
+}
+
+impl FrameSink for OpenTap {
+    fn push(&mut self, frame: Frame, arrival: Moment) {
+        self.tap.measure(&frame, arrival);
+        if self.tap.gauge.is_fed() {
+            self.tap.feed(frame, arrival);
+        } else {
+            self.tap.skip();
+        }
+    }
+}
+
+/// Measures frames and hands them on.
 struct Tap {
     gauge: Arc<Gauge>,
-    gauges: Arc<Gauges>,
     frames: mpsc::Sender<Arrival>,
     changed: Arc<Notify>,
     /// Pictures are missing since the last IDR, so those that follow are of no use.
@@ -224,15 +350,31 @@ struct Tap {
     first_sound: Option<Moment>,
     /// Arrival less time stamp of the last frame of the leading track, for the jitter.
     lateness: Option<i64>,
+    /// Before that arrivals say nothing: a burst.
+    settles: Option<Moment>,
 }
 
-impl FrameSink for Tap {
-    fn push(&mut self, frame: Frame, arrival: Moment) {
-        self.measure(&frame, arrival);
-        if !self.gauge.fed.load(Relaxed) {
-            self.broken = true;
-            return;
+impl Tap {
+    /// Frames were left out: pictures wait for the next IDR.
+    fn skip(&mut self) {
+        self.broken = true;
+    }
+
+    /// Another pull begins; `same`: where an earlier one was.
+    fn rejoin(&mut self, same: bool) {
+        if !same {
+            self.last_keyframe = None;
         }
+        self.lateness = None;
+    }
+
+    /// The burst is over by then.
+    fn settle_at(&mut self, at: Moment) {
+        self.settles = Some(at);
+    }
+
+    /// Hands a frame to the pacing thread.
+    fn feed(&mut self, frame: Frame, arrival: Moment) {
         let size = frame.payload.len();
         if frame.track == Track::Video {
             if frame.keyframe {
@@ -253,9 +395,7 @@ impl FrameSink for Tap {
             self.broken |= video;
         }
     }
-}
 
-impl Tap {
     fn measure(&mut self, frame: &Frame, arrival: Moment) {
         let gauge = &self.gauge;
         let now = arrival.as_micros();
@@ -299,7 +439,7 @@ impl Tap {
             }
         }
         let leading = (frame.track == Track::Video) == (gauge.last_video.load(Relaxed) >= 0);
-        if leading {
+        if leading && self.settles.is_none_or(|settles| arrival >= settles) {
             let lateness = now - frame.dts.as_micros();
             if let Some(last) = self.lateness.replace(lateness) {
                 let deviation = u32::try_from((lateness - last).unsigned_abs().min(10_000_000)).unwrap_or(0);
@@ -308,13 +448,5 @@ impl Tap {
                 gauge.jitter.store(jitter - jitter / 16 + deviation / 16, Relaxed);
             }
         }
-    }
-}
-
-impl Drop for Tap {
-    fn drop(&mut self) {
-        self.gauge.ended.store(true, Relaxed);
-        self.gauges.remove(&self.gauge);
-        self.changed.notify_one();
     }
 }
