@@ -1,27 +1,26 @@
 //! The face: pages, API, live updates. It talks to handles and reads snapshots; it decides nothing.
 //!
 //! A request passes, from the outside in: headers every answer carries; errors made problems; panics caught; requests counted;
-//! hosts and pages that are not ours refused; body and time limited; the session found; and, for admins' routes, the guard.
+//! hosts and pages that are not ours refused; the session found; the right judged that was stated for the route (see
+//! [`rights`]); body and time limited.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use axum::{
     Json, Router,
-    extract::DefaultBodyLimit,
-    http::{HeaderName, HeaderValue, StatusCode, header},
-    middleware::{from_extractor_with_state, from_fn, from_fn_with_state},
-    routing::get,
+    http::{HeaderName, HeaderValue, header},
+    middleware::{from_fn, from_fn_with_state},
 };
 use serde_json::json;
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
-use tower_http::{
-    catch_panic::CatchPanicLayer, limit::RequestBodyLimitLayer, set_header::SetResponseHeaderLayer,
-    timeout::TimeoutLayer,
-};
+use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
 use tracing::{Instrument, warn};
 use utoipa::openapi::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
     accounts::Accounts, clock::Clock, config::Config, director::Director, ingest::Ingest, media::Media, store::Store,
@@ -41,6 +40,7 @@ mod me;
 mod metrics;
 mod problem;
 mod queue;
+mod rights;
 mod sessions;
 mod show;
 #[cfg(test)]
@@ -54,12 +54,12 @@ pub use health::{Latch, Readiness, Ready};
 pub use hosts::public_host;
 
 use self::{
-    body::LARGEST_BODY,
     hosts::Hosts,
     limits::Limits,
     metrics::HttpMetrics,
     problem::{Kind, Problem},
-    sessions::{Admin, LocalOrAdmin, Sessions, TokenOnly},
+    rights::{Right, Routes},
+    sessions::Sessions,
     viewers::Players,
     whip::WhipSessions,
 };
@@ -155,54 +155,42 @@ async fn keep_house(app: Arc<App>, stop: CancellationToken) {
     }
 }
 
-fn router(app: &Arc<App>) -> Router {
-    // Streams last as long as somebody listens: the limit of time is not for them.
-    let streams = OpenApiRouter::default().merge(viewers::open_routes()).merge(events::routes());
-    let anyone = OpenApiRouter::default()
-        .merge(accounts::open_routes())
-        .merge(me::open_routes())
-        .merge(queue::open_routes())
-        .route("/", get(index));
-    let own = describe::signed_in(me::own_routes());
-    let admin = OpenApiRouter::default()
-        .merge(accounts::admin_routes())
-        .merge(queue::admin_routes())
-        .merge(destinations::admin_routes())
-        .merge(viewers::admin_routes())
-        .merge(show::admin_routes());
-    let admin = describe::admins(admin).route_layer(from_extractor_with_state::<Admin, _>(Arc::clone(app)));
-    let token =
-        describe::token(queue::token_routes()).route_layer(from_extractor_with_state::<TokenOnly, _>(Arc::clone(app)));
-    let encoders = describe::encoders(whip::routes());
-    let local = describe::local_or_admins(health::routes())
-        .route_layer(from_extractor_with_state::<LocalOrAdmin, _>(Arc::clone(app)));
+/// Every route, each with its right.
+fn routes() -> Routes {
+    Routes::new()
+        .merge(accounts::routes())
+        .merge(me::routes())
+        .merge(queue::routes())
+        .merge(show::routes())
+        .merge(destinations::routes())
+        .merge(viewers::routes())
+        .merge(events::routes())
+        .merge(health::routes())
+        .merge(whip::routes())
+        .file(Right::Anyone, "/", index)
+}
 
-    let (router, description) = OpenApiRouter::with_openapi(describe::base())
-        .merge(anyone)
-        .merge(own)
-        .merge(admin)
-        .merge(token)
-        .merge(encoders)
-        .merge(local)
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_TIME))
-        .merge(streams)
-        .split_for_parts();
-    let description: Arc<OpenApi> = Arc::new(describe::finish(description));
+fn router(app: &Arc<App>) -> Router {
+    let description: Arc<OnceLock<OpenApi>> = Arc::default();
+    let described = Arc::clone(&description);
+    let (router, document, table) =
+        routes().file(Right::Anyone, "/api/v1/openapi.json", async move || Json(described.get().cloned())).finish();
+    // Once and only here.
+    let _first = description.set(document);
     router
-        .route("/api/v1/openapi.json", get(async move || Json(description.as_ref().clone())))
         .fallback(async || {
             Problem::new(Kind::NotFound, "nothing is here; the calls are listed at /api/v1/openapi.json")
         })
+        .layer(from_fn_with_state((Arc::clone(app), Arc::new(table)), rights::enforce))
         .layer(app.sessions.layer())
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
-        .layer(RequestBodyLimitLayer::new(LARGEST_BODY))
         .layer(from_fn(hosts::only_our_pages))
         .layer(from_fn_with_state(Arc::clone(app), hosts::only_our_hosts))
         .layer(CatchPanicLayer::new())
         .layer(from_fn(problem::every_error_is_a_problem))
         .layer(from_fn_with_state(Arc::clone(app), metrics::count))
         .layer(always(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .layer(always(header::REFERRER_POLICY, "no-referrer"))
+        // Nobody else learns where a reader came from. (With `no-referrer` a form's POST would carry `Origin: null`.)
+        .layer(always(header::REFERRER_POLICY, "same-origin"))
         .layer(always(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
         .layer(always(header::CACHE_CONTROL, "no-store"))
         .with_state(Arc::clone(app))

@@ -89,15 +89,27 @@ fn symbols(bytes: &[u8]) -> String {
     bytes.iter().filter_map(|byte| ALPHABET.get(usize::from(byte & 31))).collect()
 }
 
-/// What an account may do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// What an account may do. Each role may do what those before it may.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Publishes, and edits its own account.
     #[default]
     Streamer,
+    /// Runs the night: queue, turns, show. No settings, no secrets, no accounts but for a ban.
+    Operator,
     /// Runs the box.
     Admin,
+}
+
+impl Role {
+    /// All of them, the least first.
+    pub const ALL: [Self; 3] = [Self::Streamer, Self::Operator, Self::Admin];
+
+    /// Whether it may run the night.
+    pub fn runs_the_night(self) -> bool {
+        self >= Self::Operator
+    }
 }
 
 /// A name as its owner wrote it, put into its normal form: NFKC, spaces at the ends removed, several made one.

@@ -26,7 +26,8 @@ pub struct AccountRecord {
     /// The key, kept readable because its owner may look at it again.
     #[serde(with = "stream_key")]
     pub stream_key: StreamKey,
-    /// What it may do.
+    /// What it may do. Stored as two fields: see [`stored_role`].
+    #[serde(flatten, with = "stored_role")]
     pub role: Role,
     /// Whether an admin left it enabled.
     pub enabled: bool,
@@ -139,5 +140,46 @@ mod stream_key {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<StreamKey, D::Error> {
         String::deserialize(deserializer).map(StreamKey::new)
+    }
+}
+
+/// A role as it is stored. The first program knew `streamer` and `admin` only and refuses a store with any other word; so
+/// `role` stays one of these for ever, and what was added later is a field of its own. That program keeps such a field as it
+/// is, and takes an operator for a streamer, who can do less.
+mod stored_role {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::core::account::Role;
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Word {
+        Streamer,
+        Admin,
+    }
+
+    #[derive(Serialize, Deserialize)]
+    struct Stored {
+        role: Word,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        operator: bool,
+    }
+
+    pub(super) fn serialize<S: Serializer>(role: &Role, serializer: S) -> Result<S::Ok, S::Error> {
+        let (role, operator) = match role {
+            Role::Streamer => (Word::Streamer, false),
+            Role::Operator => (Word::Streamer, true),
+            Role::Admin => (Word::Admin, false),
+        };
+        Stored { role, operator }.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Role, D::Error> {
+        // An older program may have made an operator an admin, and left the field it did not know.
+        Ok(match Stored::deserialize(deserializer)? {
+            Stored { role: Word::Admin, .. } => Role::Admin,
+            Stored { operator: true, .. } => Role::Operator,
+            Stored { .. } => Role::Streamer,
+        })
     }
 }

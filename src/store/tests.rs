@@ -416,6 +416,38 @@ fn note(transaction: &redb::WriteTransaction, step: &str) -> Result<(), redb::Er
     Ok(())
 }
 
+/// An account as the first program reads and writes it.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct FirstAccount {
+    role: FirstRole,
+    #[serde(flatten)]
+    extra: Map<String, serde_json::Value>,
+}
+
+#[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum FirstRole {
+    Streamer,
+    Admin,
+}
+
+#[test]
+fn operator_survives_a_rollback_to_a_program_that_knows_none() {
+    for (role, first) in
+        [(Role::Streamer, FirstRole::Streamer), (Role::Operator, FirstRole::Streamer), (Role::Admin, FirstRole::Admin)]
+    {
+        let row = serde_json::to_string(&AccountRecord { role, ..account(1, "Ada") }).unwrap();
+        let rolled_back: FirstAccount = serde_json::from_str(&row).unwrap();
+        assert_eq!(rolled_back.role, first);
+        // Written by that program, and read by this one again.
+        let updated: AccountRecord = serde_json::from_str(&serde_json::to_string(&rolled_back).unwrap()).unwrap();
+        assert_eq!((updated.role, updated.extra.len()), (role, 0));
+        let promoted = FirstAccount { role: FirstRole::Admin, ..rolled_back };
+        let updated: AccountRecord = serde_json::from_str(&serde_json::to_string(&promoted).unwrap()).unwrap();
+        assert_eq!(updated.role, Role::Admin);
+    }
+}
+
 #[test]
 fn secrets_of_rows_are_not_shown() {
     let shown = format!("{:?}", account(1, "Ada"));

@@ -6,34 +6,31 @@ use axum::{Json, extract::State, http::StatusCode, response::Response};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use super::{
     App,
     body::{Body, Path, json},
     encoders::{Reached, Way, rtmp_url, ways},
     problem::{Kind, Problem},
+    rights::{Right, Routes},
     sessions::{Caller, Peer},
     to_the_end,
 };
 use crate::{
     accounts::{Account, Edit, Registration},
-    core::account::{AccountId, StreamKey},
+    core::account::{AccountId, Role, StreamKey},
 };
 
-/// For anyone.
-pub(crate) fn open_routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::default().routes(routes!(register)).routes(routes!(set_up))
-}
-
-/// For admins.
-pub(crate) fn admin_routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::default()
-        .routes(routes!(list))
-        .routes(routes!(edit, delete))
-        .routes(routes!(ban))
-        .routes(routes!(unban))
-        .routes(routes!(lift_hold_off))
+pub(crate) fn routes() -> Routes {
+    Routes::new()
+        .api(Right::Stranger, routes!(set_up))
+        .api(Right::Anyone, routes!(register))
+        .api(Right::Admin, routes!(list))
+        .api(Right::Admin, routes!(edit, delete))
+        .api(Right::Operator, routes!(ban))
+        .api(Right::Operator, routes!(unban))
+        .api(Right::Operator, routes!(lift_hold_off))
 }
 
 /// A new account, with what an encoder needs.
@@ -165,10 +162,21 @@ pub(crate) async fn remove(app: Arc<App>, id: AccountId) -> Result<StatusCode, P
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Bans a streamer: disables the account, drops its connection and its place.
+/// Operators may ban streamers, and nobody above them.
+fn may_ban(app: &App, caller: &Caller, id: AccountId) -> Result<(), Problem> {
+    let account = app.state.accounts.get(id).ok_or_else(|| Problem::new(Kind::NotFound, "no such account"))?;
+    if caller.is_admin() || account.role == Role::Streamer {
+        Ok(())
+    } else {
+        Err(Problem::new(Kind::NotAllowed, "operators may ban streamers only; ask an admin"))
+    }
+}
+
+/// Bans a streamer: disables the account, drops its connection and its place. Operators can do this to streamers only.
 #[utoipa::path(post, path = "/api/v1/accounts/{id}/ban", tag = "accounts", params(("id" = AccountId, Path)),
     responses((status = 200, description = "The account as it is now", body = Account)))]
-async fn ban(State(app): State<Arc<App>>, Path(id): Path<AccountId>) -> Result<Json<Account>, Problem> {
+async fn ban(State(app): State<Arc<App>>, caller: Caller, Path(id): Path<AccountId>) -> Result<Json<Account>, Problem> {
+    may_ban(&app, &caller, id)?;
     to_the_end(async move {
         let account = app.state.accounts.set_banned(id, true).await?;
         let revoked = app.state.director.revoke(id, true, "you were banned by an admin".to_owned()).await;
@@ -179,10 +187,15 @@ async fn ban(State(app): State<Arc<App>>, Path(id): Path<AccountId>) -> Result<J
     .await
 }
 
-/// Takes a ban back.
+/// Takes a ban back. Operators can do this for streamers only.
 #[utoipa::path(post, path = "/api/v1/accounts/{id}/unban", tag = "accounts", params(("id" = AccountId, Path)),
     responses((status = 200, description = "The account as it is now", body = Account)))]
-async fn unban(State(app): State<Arc<App>>, Path(id): Path<AccountId>) -> Result<Json<Account>, Problem> {
+async fn unban(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(id): Path<AccountId>,
+) -> Result<Json<Account>, Problem> {
+    may_ban(&app, &caller, id)?;
     Ok(Json(app.state.accounts.set_banned(id, false).await?))
 }
 

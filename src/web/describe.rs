@@ -1,7 +1,5 @@
 //! The description of the API: what the code says of itself, and who may call what.
 
-use std::sync::Arc;
-
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
@@ -10,11 +8,8 @@ use utoipa::{
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
-use utoipa_axum::router::OpenApiRouter;
 
-use super::{App, problem::Problem};
-
-type Routes = OpenApiRouter<Arc<App>>;
+use super::problem::Problem;
 
 /// What it begins with.
 pub(crate) fn base() -> OpenApi {
@@ -28,37 +23,12 @@ pub(crate) fn base() -> OpenApi {
     OpenApiBuilder::new().info(info).build()
 }
 
-/// Calls for whoever is signed in.
-pub(crate) fn signed_in(routes: Routes) -> Routes {
-    guarded(routes, &["session"])
-}
-
-/// Calls for admins.
-pub(crate) fn admins(routes: Routes) -> Routes {
-    guarded(routes, &["session", "bearer"])
-}
-
-/// Calls for the holder of `admin.token`.
-pub(crate) fn token(routes: Routes) -> Routes {
-    guarded(routes, &["bearer"])
-}
-
-/// Calls for encoders, by stream key.
-pub(crate) fn encoders(routes: Routes) -> Routes {
-    guarded(routes, &["stream_key"])
-}
-
-/// Calls from the machine itself and for admins.
-pub(crate) fn local_or_admins(routes: Routes) -> Routes {
-    guarded(routes, &["session", "bearer"])
-}
-
-fn guarded(mut routes: Routes, by: &[&str]) -> Routes {
-    for operation in operations(routes.get_openapi_mut()) {
-        let ways = by.iter().map(|scheme| SecurityRequirement::new(*scheme, Vec::<String>::new()));
+/// Says by what a caller of `operation` shows who it is; by nothing if anyone may call.
+pub(crate) fn guard(operation: &mut Operation, schemes: &[&str]) {
+    if !schemes.is_empty() {
+        let ways = schemes.iter().map(|scheme| SecurityRequirement::new(*scheme, Vec::<String>::new()));
         operation.security = Some(ways.collect());
     }
-    routes
 }
 
 /// Adds what holds for every call: errors are problems; and how a caller shows who it is.

@@ -15,13 +15,15 @@ use thiserror::Error;
 use tokio::sync::{Mutex, watch};
 use url::Url;
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use super::{
     App,
     body::{Body, Path, json},
     encoders::rtmp_door,
     problem::{Kind, Problem},
+    queue::Switch,
+    rights::{Right, Routes},
     to_the_end,
 };
 use crate::{
@@ -276,9 +278,12 @@ impl DestinationView {
     }
 }
 
-/// For admins.
-pub(crate) fn admin_routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::default().routes(routes!(list, add)).routes(routes!(edit, remove))
+pub(crate) fn routes() -> Routes {
+    Routes::new()
+        .api(Right::Operator, routes!(list))
+        .api(Right::Admin, routes!(add))
+        .api(Right::Admin, routes!(edit, remove))
+        .api(Right::Operator, routes!(set_enabled))
 }
 
 /// A new destination.
@@ -344,6 +349,23 @@ async fn edit(
     Body(edit): Body<EditDestination>,
 ) -> Result<Json<DestinationView>, Problem> {
     to_the_end(async move {
+        let destination = app.state.destinations.edit(id, edit).await?;
+        Ok(Json(put(&app, destination)))
+    })
+    .await
+}
+
+/// Lets a destination take part in shows, or not. One of the configuration can not be switched: 409.
+#[utoipa::path(put, path = "/api/v1/destinations/{id}/enabled", tag = "destinations",
+    params(("id" = DestinationId, Path)), request_body = Switch,
+    responses((status = 200, description = "As it is now", body = DestinationView)))]
+async fn set_enabled(
+    State(app): State<Arc<App>>,
+    Path(id): Path<DestinationId>,
+    Body(Switch { on }): Body<Switch>,
+) -> Result<Json<DestinationView>, Problem> {
+    to_the_end(async move {
+        let edit = EditDestination { enabled: Some(on), ..EditDestination::default() };
         let destination = app.state.destinations.edit(id, edit).await?;
         Ok(Json(put(&app, destination)))
     })

@@ -1,4 +1,4 @@
-//! Live updates as server-sent events: the public part for anyone, all of it for admins.
+//! Live updates as server-sent events: the public part for anyone, all of it for operators and admins.
 
 use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
 
@@ -12,16 +12,17 @@ use axum::{
 use futures_util::{Stream, stream};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use super::{
     App,
     problem::{Kind, Problem},
     queue::{Switch, hold_offs_at, queue_at},
+    rights::{Right, Routes},
     sessions::{self, Caller},
     show::status_now,
 };
-use crate::{core::account::Role, director::Snapshot, ingest::IngestState, media::MediaStatus};
+use crate::{director::Snapshot, ingest::IngestState, media::MediaStatus};
 
 /// So many may listen at once: each costs a connection and a few kilobytes.
 pub(crate) const MOST_LISTENERS: usize = 200;
@@ -32,11 +33,11 @@ const AT_MOST_EVERY: Duration = Duration::from_millis(100);
 /// Nothing to tell for so long: a comment is sent, so that nobody in between closes the connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::default().routes(routes!(events))
+pub(crate) fn routes() -> Routes {
+    Routes::new().stream(Right::Anyone, routes!(events))
 }
 
-/// Live updates: `queue` and `show` for anyone; `status` and `hold-offs` for admins. The data is what the calls of the same
+/// Live updates: `queue` and `show` for anyone; `status` and `hold-offs` for operators and admins. The data is what the calls of the same
 /// names answer. A slow listener may miss updates, never the latest one.
 #[utoipa::path(get, path = "/api/v1/events", tag = "show",
     responses((status = 200, description = "Server-sent events", body = String, content_type = "text/event-stream")))]
@@ -82,7 +83,7 @@ impl Listener {
                 return Some(event);
             }
             let stop = self.app.stop.clone();
-            let watches = self.is_admin();
+            let watches = self.runs_the_night();
             let status_changed = tokio::select! {
                 () = stop.cancelled() => return None,
                 changed = self.queue.changed() => changed.map(|()| false).ok()?,
@@ -91,7 +92,7 @@ impl Listener {
                 Ok(()) = self.ingest.changed(), if watches => true,
             };
             // Judged after the wait, which may have been long.
-            match (status_changed, self.is_admin()) {
+            match (status_changed, self.runs_the_night()) {
                 (true, true) => self.push("status", &status_now(&self.app)),
                 (true, false) => {}
                 (false, admin) => self.tell_queue(admin),
@@ -123,13 +124,13 @@ impl Listener {
         }
     }
 
-    /// Asked anew each time: who was an admin when the stream began may be none any more.
-    fn is_admin(&self) -> bool {
+    /// Asked anew each time: who ran the night when the stream began may not do so any more.
+    fn runs_the_night(&self) -> bool {
         match &self.caller {
             Caller::Anonymous => false,
             Caller::Token => true,
             Caller::Account(account) => {
-                sessions::in_order(&self.app, account.id).is_some_and(|account| account.role == Role::Admin)
+                sessions::in_order(&self.app, account.id).is_some_and(|account| account.role.runs_the_night())
             }
         }
     }

@@ -8,11 +8,12 @@ use std::sync::{
 use axum::{Json, extract::State, response::Response};
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use super::{
     App, metrics,
     problem::{Kind, Problem},
+    rights::{Right, Routes},
 };
 
 /// The latches of readiness. The supervisor sets each once its part works; readiness never waits for the internet.
@@ -88,8 +89,11 @@ pub(crate) fn ready_now(app: &App) -> Ready {
     Ready { ready: store && program && ingest && web, store, program, ingest, web }
 }
 
-pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::default().routes(routes!(healthz)).routes(routes!(readyz)).routes(routes!(metrics_text))
+pub(crate) fn routes() -> Routes {
+    Routes::new()
+        .api(Right::LocalOrAdmin, routes!(healthz))
+        .api(Right::LocalOrAdmin, routes!(readyz))
+        .api(Right::LocalOrAdmin, routes!(metrics_text))
 }
 
 /// Whether the process is alive.

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use tower_sessions::Session;
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use super::{
     App,
@@ -15,6 +15,7 @@ use super::{
     body::Body,
     encoders::{Reached, Way, rtmp_url, ways},
     problem::{Kind, Problem},
+    rights::{Right, Routes},
     sessions::{self, Own, Peer},
     to_the_end,
 };
@@ -25,18 +26,13 @@ use crate::{
     media::InputStatus,
 };
 
-/// For anyone.
-pub(crate) fn open_routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::default().routes(routes!(sign_in))
-}
-
-/// For whoever is signed in.
-pub(crate) fn own_routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::default()
-        .routes(routes!(sign_out))
-        .routes(routes!(me, edit_me, delete_me))
-        .routes(routes!(new_key))
-        .routes(routes!(leave))
+pub(crate) fn routes() -> Routes {
+    Routes::new()
+        .api(Right::Anyone, routes!(sign_in))
+        .api(Right::SignedIn, routes!(sign_out))
+        .api(Right::SignedIn, routes!(me, edit_me, delete_me))
+        .api(Right::SignedIn, routes!(new_key))
+        .api(Right::SignedIn, routes!(leave))
 }
 
 /// What signs somebody in.

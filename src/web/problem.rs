@@ -22,6 +22,7 @@ pub(crate) enum Kind {
     BadRequest,
     NotSignedIn,
     NotAllowed,
+    NotClaimed,
     CrossSite,
     NotFound,
     BodyTooLarge,
@@ -56,6 +57,7 @@ impl Kind {
             Self::BadRequest => (StatusCode::BAD_REQUEST, "bad-request", "The request can not be understood"),
             Self::NotSignedIn => (StatusCode::UNAUTHORIZED, "not-signed-in", "Sign in first"),
             Self::NotAllowed => (StatusCode::FORBIDDEN, "not-allowed", "You may not do this"),
+            Self::NotClaimed => (StatusCode::FORBIDDEN, "not-claimed", "The box has no owner yet"),
             Self::CrossSite => (StatusCode::FORBIDDEN, "cross-site", "The request comes from another site"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is no such thing"),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large"),
@@ -131,6 +133,11 @@ impl Problem {
         }
     }
 
+    /// The HTTP status.
+    pub(crate) fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
     pub(crate) fn invalid(field: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::new(Kind::Invalid, reason).field(field)
     }
@@ -148,7 +155,7 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = self.status();
         let body = serde_json::to_vec(&self).unwrap_or_default();
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
@@ -189,6 +196,7 @@ pub(crate) async fn every_error_is_a_problem(request: Request, next: Next) -> Re
     }
     let (parts, _) = response.into_parts();
     let mut problem = Problem::bare(status).into_response();
+    *problem.extensions_mut() = parts.extensions;
     for (name, value) in &parts.headers {
         if name != header::CONTENT_TYPE && name != header::CONTENT_LENGTH {
             problem.headers_mut().insert(name, value.clone());

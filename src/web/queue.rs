@@ -5,12 +5,13 @@ use std::{sync::Arc, time::Duration};
 use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use super::{
     App,
     body::{Body, OptionalBody, Path, UrlQuery},
     problem::Problem,
+    rights::{Right, Routes},
 };
 use crate::{
     core::{
@@ -20,27 +21,21 @@ use crate::{
     director::{HoldOffView, QueueView, Snapshot},
 };
 
-/// For anyone.
-pub(crate) fn open_routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::default().routes(routes!(queue)).routes(routes!(names))
-}
-
-/// For admins.
-pub(crate) fn admin_routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::default()
-        .routes(routes!(skip))
-        .routes(routes!(hold))
-        .routes(routes!(slate))
-        .routes(routes!(take))
-        .routes(routes!(kick))
-        .routes(routes!(move_entry))
-        .routes(routes!(turn, set_turn))
-        .routes(routes!(block, set_block))
-}
-
-/// For the holder of `admin.token` only: addresses that existing OBS docks and scripts call.
-pub(crate) fn token_routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::default().routes(routes!(update_timer)).routes(routes!(toggle_block))
+pub(crate) fn routes() -> Routes {
+    Routes::new()
+        .api(Right::Anyone, routes!(queue))
+        .api(Right::Anyone, routes!(names))
+        .api(Right::Operator, routes!(skip))
+        .api(Right::Operator, routes!(hold))
+        .api(Right::Operator, routes!(slate))
+        .api(Right::Operator, routes!(take))
+        .api(Right::Operator, routes!(kick))
+        .api(Right::Operator, routes!(move_entry))
+        .api(Right::Operator, routes!(turn, set_turn))
+        .api(Right::Operator, routes!(block, set_block))
+        // Addresses that existing OBS docks and scripts call.
+        .api(Right::Token, routes!(update_timer))
+        .api(Right::Token, routes!(toggle_block))
 }
 
 /// A switch.

@@ -192,6 +192,15 @@ pub(crate) enum Caller {
 }
 
 impl Caller {
+    /// Whether the caller may run the night.
+    pub(crate) fn runs_the_night(&self) -> bool {
+        match self {
+            Self::Anonymous => false,
+            Self::Account(account) => account.role.runs_the_night(),
+            Self::Token => true,
+        }
+    }
+
     pub(crate) fn is_admin(&self) -> bool {
         match self {
             Self::Anonymous => false,
@@ -286,56 +295,5 @@ impl FromRequestParts<Arc<App>> for Own {
             Caller::Anonymous => Err(Problem::new(Kind::NotSignedIn, "this needs a signed-in account")),
             Caller::Token => Err(Problem::new(Kind::NotAllowed, "`admin.token` has no account of its own")),
         }
-    }
-}
-
-/// A call that only admins may make.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Admin;
-
-impl FromRequestParts<Arc<App>> for Admin {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        match Caller::from_request_parts(parts, app).await? {
-            caller if caller.is_admin() => Ok(Self),
-            Caller::Anonymous => Err(Problem::new(Kind::NotSignedIn, "this needs an admin's session or `admin.token`")),
-            _ => Err(Problem::new(Kind::NotAllowed, "this is for admins")),
-        }
-    }
-}
-
-/// A call that only the holder of `admin.token` may make: a GET that changes state is never accepted by cookie, because any
-/// page can make a browser send one.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct TokenOnly;
-
-impl FromRequestParts<Arc<App>> for TokenOnly {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        match Caller::from_request_parts(parts, app).await? {
-            Caller::Token => Ok(Self),
-            Caller::Anonymous => Err(Problem::new(Kind::NotSignedIn, "this needs `admin.token` as a bearer token")),
-            Caller::Account(_) => {
-                Err(Problem::new(Kind::NotAllowed, "this takes `admin.token` as a bearer token only"))
-            }
-        }
-    }
-}
-
-/// A call from this machine itself, or by an admin.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct LocalOrAdmin;
-
-impl FromRequestParts<Arc<App>> for LocalOrAdmin {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let Peer(address) = Peer::from_request_parts(parts, app).await?;
-        if address.ip().to_canonical().is_loopback() {
-            return Ok(Self);
-        }
-        Admin::from_request_parts(parts, app).await.map(|Admin| Self)
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use super::{
     App,
@@ -14,6 +14,7 @@ use super::{
     health::{Ready, ready_now},
     problem::Problem,
     queue::{Switch, hold_offs_at},
+    rights::{Right, Routes},
 };
 use crate::{
     core::queue::{EntryId, TurnId},
@@ -23,9 +24,11 @@ use crate::{
     store::{HISTORY_ROWS, HistoryRecord},
 };
 
-/// For admins.
-pub(crate) fn admin_routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::default().routes(routes!(show, set_show)).routes(routes!(status)).routes(routes!(history))
+pub(crate) fn routes() -> Routes {
+    Routes::new()
+        .api(Right::Operator, routes!(show, set_show))
+        .api(Right::Operator, routes!(status))
+        .api(Right::Operator, routes!(history))
 }
 
 /// Whether a show is on.

@@ -14,7 +14,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::*;
+use super::{body::LARGEST_BODY, *};
 use crate::{
     accounts::Edit,
     config::Sources,
@@ -29,6 +29,7 @@ use crate::{
 
 mod guards;
 mod people;
+mod rights;
 mod running;
 mod streams;
 mod webrtc;

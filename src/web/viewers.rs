@@ -18,24 +18,22 @@ use serde::{Deserialize, Serialize};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use super::{
     App,
     body::{Body, Path, UrlQuery, json},
     problem::{Kind, Problem},
+    rights::{Right, Routes},
     to_the_end,
 };
 use crate::accounts::Viewer;
 
-/// For anyone with a viewer token.
-pub(crate) fn open_routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::default().routes(routes!(program))
-}
-
-/// For admins.
-pub(crate) fn admin_routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::default().routes(routes!(list, make)).routes(routes!(revoke))
+pub(crate) fn routes() -> Routes {
+    Routes::new()
+        .stream(Right::Ticket, routes!(program))
+        .api(Right::Admin, routes!(list, make))
+        .api(Right::Admin, routes!(revoke))
 }
 
 /// One switch per viewer token that plays: revoking the token ends its players.

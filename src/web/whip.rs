@@ -14,16 +14,16 @@ use axum::{
     extract::{FromRequestParts, State},
     http::{HeaderName, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
-    routing::options,
 };
 use data_encoding::HEXLOWER;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use super::{
     App,
     body::{Path, SDP, Sdp},
     hosts::{address, requested_host, without_port},
     problem::{Kind, Problem},
+    rights::{Right, Routes},
     sessions::{Local, Peer, bearer},
     to_the_end,
 };
@@ -34,9 +34,12 @@ use crate::{
 
 const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 
-/// For encoders.
-pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::default().routes(routes!(publish)).routes(routes!(end)).route("/whip", options(what_is_taken))
+pub(crate) fn routes() -> Routes {
+    Routes::new().api(Right::Encoder, routes!(publish)).api(Right::Encoder, routes!(end)).options(
+        Right::Encoder,
+        "/whip",
+        what_is_taken,
+    )
 }
 
 /// The session that each streamer opened last. One each: a second publish takes the first one over.

@@ -37,16 +37,24 @@ use self::{
 
 /// How often a server that runs is asked whether it still answers.
 const LOOK: Duration = Duration::from_secs(2);
-/// One that has not answered for so long is frozen. Encoders' own patience is about as long.
-const FROZEN: Duration = Duration::from_secs(15);
 /// One elsewhere is away after so long without an answer: a single call may be lost.
 const AWAY: Duration = Duration::from_secs(5);
-/// From its start to its first answer; it takes 50 ms, and seconds on a busy board.
-const UP_WITHIN: Duration = Duration::from_secs(20);
 /// How often a server that is coming up is asked.
 const ASK: Duration = Duration::from_millis(20);
-/// From TERM to KILL. SRS takes up to 2 s; the whole box has 5 s to stop.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long things may take.
+#[derive(Clone, Copy)]
+struct Limits {
+    /// A server that has not answered for so long is frozen. Encoders' own patience is about as long.
+    frozen: Duration,
+    /// From a server's start to its first answer; it takes 50 ms, and seconds on a busy board.
+    up: Duration,
+    /// From TERM to KILL. SRS takes up to 2 s; the whole box has 5 s to stop.
+    patience: Duration,
+}
+
+const LIMITS: Limits =
+    Limits { frozen: Duration::from_secs(15), up: Duration::from_secs(20), patience: Duration::from_secs(3) };
+
 /// A server that lived so long was well; its end is tried to be mended at once.
 const STABLE: Duration = Duration::from_secs(10);
 /// The first wait: an encoder's first try to come back is a second or more away.
@@ -104,6 +112,10 @@ pub(super) struct Server {
 impl Server {
     /// Starts keeping; returns at once.
     pub(super) fn keep(parts: Parts) -> Self {
+        Self::keep_with(parts, LIMITS, "systemctl".into())
+    }
+
+    fn keep_with(parts: Parts, limits: Limits, systemctl: PathBuf) -> Self {
         let (sender, state) = watch::channel(ServerState::Starting);
         let (stop, stops) = mpsc::channel(1);
         let tracker = parts.tracker.clone();
@@ -114,8 +126,17 @@ impl Server {
             let following = log::follow(path, from, redaction, parts.token.clone());
             tracker.spawn(following.instrument(tracing::info_span!("srs")));
         }
-        let keeper =
-            Keeper { parts, state: sender, process: None, insist: false, known: false, adopted: false, restarts: 0 };
+        let keeper = Keeper {
+            parts,
+            limits,
+            systemctl,
+            state: sender,
+            process: None,
+            insist: false,
+            known: false,
+            adopted: false,
+            restarts: 0,
+        };
         tracker.spawn(keeper.run(stops).instrument(tracing::info_span!("srs")));
         Self { state, stop }
     }
@@ -123,6 +144,8 @@ impl Server {
 
 struct Keeper {
     parts: Parts,
+    limits: Limits,
+    systemctl: PathBuf,
     state: watch::Sender<ServerState>,
     /// The server that runs here, once it is known.
     process: Option<Process>,
@@ -189,7 +212,7 @@ impl Keeper {
         if config.api_url.is_none() && config.unit.is_none() {
             let process = self.process.take().or_else(|| Process::find(&self.parts.folder));
             if let Some(mut process) = process {
-                process.end(PATIENCE).await;
+                process.end(self.limits.patience).await;
                 tracing::info!(pid = process.pid, "srs stopped");
             }
         }
@@ -253,7 +276,7 @@ impl Keeper {
                 if unit {
                     self.insist = true;
                 } else {
-                    process.end(PATIENCE).await;
+                    process.end(self.limits.patience).await;
                 }
             } else {
                 stale = name != launch.name;
@@ -347,7 +370,8 @@ impl Keeper {
             // Of a unit that runs, a start would change nothing.
             let order = if self.insist { "restart" } else { "start" };
             self.insist = false;
-            return blocking(move || unit::order(order, &unit)).await?;
+            let systemctl = self.systemctl.clone();
+            return blocking(move || unit::order(&systemctl, order, &unit)).await?;
         }
         let looked = launch.clone();
         blocking(move || looked.look()).await??;
@@ -387,7 +411,7 @@ impl Keeper {
         let summary = tokio::select! {
             biased;
             how = ended => return Err(over(&how, &path, from, &redaction)),
-            answered = timeout(UP_WITHIN, answered) => answered,
+            answered = timeout(self.limits.up, answered) => answered,
         };
         match summary {
             Ok(summary) if install::usable(&summary.version) => {
@@ -400,7 +424,7 @@ impl Keeper {
             Ok(summary) => Err(install::too_old(&summary.version)),
             Err(_) => {
                 self.end().await;
-                let seconds = UP_WITHIN.as_secs();
+                let seconds = self.limits.up.as_secs();
                 Err(format!(
                     "SRS runs, but its API did not answer on {address} within {seconds} s; is ingest.srs.config the srs.conf that came with this program?"
                 ))
@@ -421,7 +445,7 @@ impl Keeper {
                 let redaction = Redaction::new(&self.parts.config.app, &self.parts.hooks_url);
                 over(&how, &self.parts.folder.join(LOG_FILE), from, &redaction)
             }
-            problem = unwell(&self.parts.api, &identity, stale) => problem,
+            problem = unwell(&self.parts.api, &identity, stale, self.limits.frozen) => problem,
         };
         if process.runs().await {
             self.down(problem.clone());
@@ -433,7 +457,7 @@ impl Keeper {
     /// Ends the process in order to have another; that of a unit is ended by the order to come.
     async fn end(&mut self) {
         match &mut self.process {
-            Some(process) if self.parts.config.srs.unit.is_none() => process.end(PATIENCE).await,
+            Some(process) if self.parts.config.srs.unit.is_none() => process.end(self.limits.patience).await,
             _ => self.insist = true,
         }
     }
@@ -468,7 +492,7 @@ struct Found {
 }
 
 /// Returns why a server that runs has to be ended.
-async fn unwell(api: &Api, identity: &Identity, stale: bool) -> String {
+async fn unwell(api: &Api, identity: &Identity, stale: bool, frozen: Duration) -> String {
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     look.tick().await;
@@ -477,8 +501,8 @@ async fn unwell(api: &Api, identity: &Identity, stale: bool) -> String {
         look.tick().await;
         match api.summary().await {
             Ok(summary) if summary.identity == *identity => answered = Instant::now(),
-            _ if answered.elapsed() >= FROZEN => {
-                return format!("SRS did not answer for {} s; it is started again", FROZEN.as_secs());
+            _ if answered.elapsed() >= frozen => {
+                return format!("SRS did not answer for {} s; it is started again", frozen.as_secs());
             }
             _ => continue,
         }

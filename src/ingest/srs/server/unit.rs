@@ -1,6 +1,7 @@
 //! The unit that runs SRS in the image: ordered by way of `systemctl`, stopped by nobody but systemd.
 
 use std::{
+    path::Path,
     process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -13,8 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// In words for an admin.
-pub(super) fn order(order: &str, unit: &str) -> Result<(), String> {
-    run(Command::new("systemctl").args(["--quiet", order, "--", unit])).map_err(|error| {
+pub(super) fn order(systemctl: &Path, order: &str, unit: &str) -> Result<(), String> {
+    run(Command::new(systemctl).args(["--quiet", order, "--", unit])).map_err(|error| {
         format!("`systemctl {order} {unit}` failed: {error}; `journalctl -u {unit}` says more (ingest.srs.unit)")
     })
 }

@@ -1,1 +1,391 @@
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+use super::*;
+use crate::ingest::srs::api::{Publishing, Video};
+
+const A: Ticket = 1;
+const B: Ticket = 2;
+
+fn at(seconds: f64) -> Moment {
+    Moment::from_start(Duration::from_secs_f64(seconds))
+}
+
+fn client(id: &str) -> Client {
+    Client::new("run1", id)
+}
+
+fn wish(id: &str, key: &str) -> Wish {
+    Wish {
+        client: client(id),
+        app: "live".to_owned(),
+        key: StreamKey::new(key),
+        address: "127.0.0.1".parse().unwrap(),
+        lingers: false,
+    }
+}
+
+fn sessions() -> Sessions {
+    Sessions::new(Duration::from_secs(30))
+}
+
+fn accept(replaces: Option<&str>) -> Option<Verdict> {
+    Some(Verdict::Accept { replaces: replaces.map(|id| client(id).connection()) })
+}
+
+fn refuse() -> Option<Verdict> {
+    Some(Verdict::Refuse { reason: "no".to_owned() })
+}
+
+fn live(id: &str, key: &str, bytes: u64) -> Live {
+    let stream = Stream {
+        name: key.to_owned(),
+        app: "live".to_owned(),
+        recv_bytes: bytes,
+        publish: Publishing { active: true, cid: None },
+        ..Stream::default()
+    };
+    Live { id: id.into(), stream, address: None }
+}
+
+fn snapshot(asked: f64, live: Vec<Live>, gone: &[&str]) -> Snapshot {
+    Snapshot { service: "run1".into(), asked: at(asked), live, gone: gone.iter().map(|id| client(id)).collect() }
+}
+
+/// What is to be done, in words.
+fn done(sessions: &mut Sessions) -> Vec<String> {
+    let word = |effect| match effect {
+        Effect::Ask(wish) => format!("ask {} {}", wish.client.id, wish.key.expose()),
+        Effect::Answer(ticket, Ok(())) => format!("yes {ticket}"),
+        Effect::Answer(ticket, Err(_)) => format!("no {ticket}"),
+        Effect::Kick { client, watch, lingers } => {
+            let how = if watch { " and watch" } else { "" };
+            format!("kick {}{how}{}", client.id, if lingers { " later" } else { "" })
+        }
+        Effect::Announce { connection, .. } => format!("announce {connection}"),
+        Effect::Withdraw(connection) => format!("withdraw {connection}"),
+        Effect::Report(connection, figures) => format!("report {connection} {}", figures.bytes),
+        Effect::Trouble(connection, _) => format!("trouble {connection}"),
+        Effect::Unpublish(connection) => format!("unpublish {connection}"),
+    };
+    sessions.effects().into_iter().map(word).map(|text| text.replace("srs-run1-", "")).collect()
+}
+
+/// `id` publishes `key` since `since`.
+fn accepted(sessions: &mut Sessions, id: &str, key: &str, since: f64) {
+    sessions.publish(wish(id, key), A, at(since));
+    sessions.verdict(&client(id), accept(None), at(since));
+    assert_eq!(done(sessions), [format!("ask {id} {key}"), "yes 1".to_owned(), format!("announce {id}")]);
+}
+
+#[test]
+fn publish_verdict_unpublish() {
+    let mut sessions = sessions();
+    accepted(&mut sessions, "a", "k", 0.0);
+    assert_eq!(sessions.accepted(), [client("a").connection()]);
+    sessions.unpublish(&client("a"), at(5.0));
+    assert_eq!(done(&mut sessions), ["withdraw a", "unpublish a"]);
+    sessions.unpublish(&client("a"), at(5.1));
+    assert!(done(&mut sessions).is_empty());
+    // And its publish, late.
+    sessions.publish(wish("a", "k"), B, at(5.2));
+    assert_eq!(done(&mut sessions), ["no 2"]);
+}
+
+#[test]
+fn refused_publish_is_answered_and_never_told() {
+    let mut sessions = sessions();
+    sessions.publish(wish("a", "k"), A, at(0.0));
+    sessions.verdict(&client("a"), refuse(), at(0.1));
+    assert_eq!(done(&mut sessions), ["ask a k", "no 1"]);
+    sessions.unpublish(&client("a"), at(0.2));
+    assert!(done(&mut sessions).is_empty());
+}
+
+#[test]
+fn refused_webrtc_session_is_put_out_because_it_keeps_the_name_taken() {
+    let mut sessions = sessions();
+    sessions.publish(Wish { lingers: true, ..wish("a", "k") }, A, at(0.0));
+    sessions.verdict(&client("a"), refuse(), at(0.1));
+    assert_eq!(done(&mut sessions), ["ask a k", "no 1", "kick a later"]);
+}
+
+#[test]
+fn repeated_hook_shares_the_verdict_and_is_accepted_again() {
+    let mut sessions = sessions();
+    sessions.publish(wish("a", "k"), A, at(0.0));
+    sessions.publish(wish("a", "k"), B, at(0.0));
+    sessions.publish(wish("a", "other"), 3, at(0.0));
+    sessions.verdict(&client("a"), accept(None), at(0.1));
+    sessions.publish(wish("a", "k"), 4, at(0.2));
+    sessions.verdict(&client("a"), accept(None), at(0.3));
+    assert_eq!(done(&mut sessions), ["ask a k", "no 3", "yes 1", "yes 2", "announce a", "yes 4"]);
+}
+
+#[test]
+fn unpublish_before_the_verdict_ends_it() {
+    for (verdict, told) in [(accept(None), vec!["unpublish a"]), (refuse(), vec![]), (None, vec![])] {
+        let mut sessions = sessions();
+        sessions.publish(wish("a", "k"), A, at(0.0));
+        sessions.unpublish(&client("a"), at(0.1));
+        assert_eq!(done(&mut sessions), ["ask a k", "no 1"]);
+        sessions.publish(wish("a", "k"), B, at(0.1));
+        assert_eq!(done(&mut sessions), ["no 2"]);
+        sessions.verdict(&client("a"), verdict, at(0.2));
+        assert_eq!(done(&mut sessions), told);
+        assert!(sessions.accepted().is_empty());
+    }
+}
+
+#[test]
+fn takeover_waits_until_the_old_one_is_gone() {
+    let mut sessions = sessions();
+    accepted(&mut sessions, "old", "k", 0.0);
+    sessions.publish(wish("new", "k"), B, at(10.0));
+    sessions.verdict(&client("new"), accept(Some("old")), at(10.0));
+    assert_eq!(done(&mut sessions), ["ask new k", "kick old and watch"]);
+    sessions.tick(at(10.1));
+    assert!(done(&mut sessions).is_empty());
+    sessions.unpublish(&client("old"), at(10.2));
+    assert_eq!(done(&mut sessions), ["withdraw old", "unpublish old", "yes 2", "announce new"]);
+}
+
+#[test]
+fn takeover_waits_two_seconds_at_most() {
+    let mut sessions = sessions();
+    accepted(&mut sessions, "old", "k", 0.0);
+    sessions.publish(wish("new", "k"), B, at(10.0));
+    sessions.verdict(&client("new"), accept(Some("old")), at(10.0));
+    done(&mut sessions);
+    assert_eq!(sessions.next_deadline(), Some(at(12.0)));
+    sessions.tick(at(12.0));
+    assert_eq!(done(&mut sessions), ["withdraw old", "unpublish old", "yes 2", "announce new"]);
+    assert_eq!(sessions.next_deadline(), None);
+    sessions.unpublish(&client("old"), at(13.0));
+    assert!(done(&mut sessions).is_empty());
+}
+
+#[test]
+fn takeover_from_one_that_is_gone_is_let_in_at_once() {
+    let mut sessions = sessions();
+    sessions.publish(wish("new", "k"), A, at(0.0));
+    sessions.verdict(&client("new"), accept(Some("old")), at(0.0));
+    assert_eq!(done(&mut sessions), ["ask new k", "yes 1", "announce new"]);
+}
+
+#[test]
+fn third_encoder_waits_for_the_first_when_the_second_never_began() {
+    let mut sessions = sessions();
+    accepted(&mut sessions, "one", "k", 0.0);
+    sessions.publish(wish("two", "k"), 2, at(10.0));
+    sessions.verdict(&client("two"), accept(Some("one")), at(10.0));
+    sessions.publish(wish("three", "k"), 3, at(10.1));
+    sessions.verdict(&client("three"), accept(Some("two")), at(10.1));
+    assert_eq!(
+        done(&mut sessions),
+        ["ask two k", "kick one and watch", "ask three k", "no 2", "unpublish two", "kick one and watch"]
+    );
+    sessions.unpublish(&client("one"), at(10.2));
+    assert_eq!(done(&mut sessions), ["withdraw one", "unpublish one", "yes 3", "announce three"]);
+}
+
+#[test]
+fn disconnect_that_overtakes_its_verdict_puts_out() {
+    let mut sessions = sessions();
+    sessions.publish(wish("a", "k"), A, at(0.0));
+    sessions.disconnect(&client("a").connection(), at(0.1));
+    sessions.verdict(&client("a"), accept(None), at(0.2));
+    assert_eq!(done(&mut sessions), ["ask a k", "no 1", "unpublish a", "kick a later"]);
+}
+
+#[test]
+fn disconnected_one_that_stays_is_told_again() {
+    let mut sessions = sessions();
+    accepted(&mut sessions, "a", "k", 0.0);
+    sessions.disconnect(&client("a").connection(), at(10.0));
+    assert_eq!(done(&mut sessions), ["kick a and watch"]);
+    sessions.snapshot(snapshot(11.0, vec![live("a", "k", 0)], &[]), false, at(11.0));
+    assert_eq!(done(&mut sessions), ["report a 0"]);
+    sessions.snapshot(snapshot(15.0, vec![live("a", "k", 0)], &[]), false, at(15.0));
+    assert_eq!(done(&mut sessions), ["report a 0", "kick a and watch"]);
+    sessions.unpublish(&client("a"), at(16.0));
+    assert_eq!(done(&mut sessions), ["withdraw a", "unpublish a"]);
+}
+
+#[test]
+fn busy_stream_after_our_yes_heals_by_the_list() {
+    let mut sessions = sessions();
+    accepted(&mut sessions, "a", "k", 10.0);
+    // Asked for too soon to say anything.
+    sessions.snapshot(snapshot(10.5, vec![], &["a"]), false, at(10.6));
+    assert!(done(&mut sessions).is_empty());
+    sessions.snapshot(snapshot(15.0, vec![], &["a"]), false, at(15.1));
+    assert_eq!(done(&mut sessions), ["withdraw a", "unpublish a"]);
+}
+
+#[test]
+fn lost_publish_hook_heals_by_the_list() {
+    let mut sessions = sessions();
+    sessions.snapshot(snapshot(5.0, vec![live("a", "k", 7), live("b", "l", 0)], &[]), false, at(5.1));
+    assert_eq!(done(&mut sessions), ["ask a k", "ask b l"]);
+    assert!(sessions.accepted().is_empty());
+    sessions.verdict(&client("a"), accept(None), at(5.2));
+    sessions.verdict(&client("b"), refuse(), at(5.2));
+    assert_eq!(done(&mut sessions), ["announce a", "kick b"]);
+    sessions.snapshot(snapshot(10.0, vec![live("a", "k", 70), live("b", "l", 0)], &[]), false, at(10.1));
+    assert_eq!(done(&mut sessions), ["report a 70", "kick b"]);
+}
+
+#[test]
+fn list_that_is_older_than_a_hook_changes_nothing() {
+    let mut sessions = sessions();
+    accepted(&mut sessions, "a", "k", 4.0);
+    sessions.unpublish(&client("a"), at(5.05));
+    done(&mut sessions);
+    accepted(&mut sessions, "b", "l", 5.06);
+    sessions.snapshot(snapshot(5.0, vec![live("a", "k", 0)], &["b"]), false, at(5.1));
+    assert!(done(&mut sessions).is_empty());
+}
+
+#[test]
+fn who_was_there_before_the_box_is_listed_and_then_asked_for() {
+    let mut sessions = sessions();
+    sessions.snapshot(snapshot(0.1, vec![live("a", "k", 0), live("b", "l", 0)], &[]), true, at(0.2));
+    let mut listed = sessions.accepted();
+    listed.sort();
+    assert_eq!(listed, [client("a").connection(), client("b").connection()]);
+    assert_eq!(done(&mut sessions), ["ask a k", "ask b l"]);
+    sessions.verdict(&client("a"), accept(None), at(0.3));
+    // As for everybody of whom the queue knows nothing after a restart.
+    sessions.disconnect(&client("b").connection(), at(0.3));
+    sessions.verdict(&client("b"), refuse(), at(0.3));
+    assert_eq!(done(&mut sessions), ["announce a", "kick b and watch", "unpublish b", "kick b"]);
+}
+
+#[test]
+fn listed_one_that_goes_before_its_verdict_is_told_once() {
+    for verdict in [accept(None), refuse(), None] {
+        let mut sessions = sessions();
+        sessions.snapshot(snapshot(0.1, vec![live("a", "k", 0)], &[]), true, at(0.2));
+        sessions.unpublish(&client("a"), at(0.3));
+        assert_eq!(done(&mut sessions), ["ask a k", "unpublish a"]);
+        sessions.verdict(&client("a"), verdict, at(0.4));
+        assert!(done(&mut sessions).is_empty());
+    }
+}
+
+#[test]
+fn another_run_of_srs_ends_everybody_of_the_last_one() {
+    let mut sessions = sessions();
+    accepted(&mut sessions, "a", "k", 0.0);
+    let again = Wish { client: Client::new("run2", "a"), ..wish("a", "k") };
+    sessions.publish(again.clone(), B, at(5.0));
+    sessions.run_changed("run2", at(5.1), at(5.1));
+    assert_eq!(done(&mut sessions), ["ask a k", "withdraw a", "unpublish a"]);
+    sessions.verdict(&again.client, accept(None), at(5.2));
+    assert_eq!(done(&mut sessions), ["yes 2", "announce srs-run2-a"]);
+    // A list of the old run, late.
+    sessions.snapshot(snapshot(4.9, vec![live("a", "k", 0)], &[]), false, at(5.3));
+    assert!(done(&mut sessions).is_empty());
+}
+
+#[test]
+fn server_that_is_down_has_nobody() {
+    let mut sessions = sessions();
+    accepted(&mut sessions, "a", "k", 0.0);
+    sessions.publish(wish("b", "l"), B, at(1.0));
+    done(&mut sessions);
+    sessions.down(at(2.0));
+    let mut told = done(&mut sessions);
+    told.sort();
+    assert_eq!(told, ["no 2", "unpublish a", "withdraw a"]);
+    sessions.verdict(&client("b"), accept(None), at(2.1));
+    assert_eq!(done(&mut sessions), ["unpublish b"]);
+}
+
+#[test]
+fn unsupported_codec_is_told_and_put_out() {
+    let mut sessions = sessions();
+    accepted(&mut sessions, "a", "k", 0.0);
+    let mut hevc = live("a", "k", 0);
+    hevc.stream.video = Some(Video { codec: "HEVC".to_owned(), ..Video::default() });
+    sessions.snapshot(snapshot(5.0, vec![hevc.clone()], &[]), false, at(5.0));
+    assert_eq!(done(&mut sessions), ["report a 0", "trouble a", "kick a and watch"]);
+    sessions.snapshot(snapshot(6.0, vec![hevc], &[]), false, at(6.0));
+    assert_eq!(done(&mut sessions), ["report a 0"]);
+}
+
+#[test]
+fn silence_is_told_and_a_plain_end_is_not() {
+    for (end, troubled) in [(12.0, false), (40.0, true)] {
+        let mut sessions = sessions();
+        accepted(&mut sessions, "a", "k", 0.0);
+        let mut now = 5.0;
+        while now < end {
+            sessions.snapshot(snapshot(now, vec![live("a", "k", 1000)], &[]), false, at(now));
+            now += 5.0;
+        }
+        done(&mut sessions);
+        sessions.unpublish(&client("a"), at(end));
+        assert_eq!(done(&mut sessions).first().unwrap() == "trouble a", troubled, "{end}");
+    }
+}
+
+#[test]
+fn figures_are_wanted_often_of_the_new_and_the_guarded() {
+    let mut sessions = sessions();
+    assert!(!sessions.is_watched(at(0.0)));
+    accepted(&mut sessions, "old", "k", 0.0);
+    assert!(sessions.is_watched(at(3.0)));
+    assert!(!sessions.is_watched(at(10.0)));
+    sessions.publish(wish("new", "k"), B, at(10.0));
+    sessions.verdict(&client("new"), accept(Some("old")), at(10.0));
+    sessions.unpublish(&client("old"), at(10.1));
+    assert!(sessions.is_watched(at(70.0)));
+    assert!(!sessions.is_watched(at(81.0)));
+}
+
+#[test]
+fn room_is_made_for_webrtc_where_a_takeover_would_be_let_in() {
+    let mut sessions = sessions();
+    let key = StreamKey::new("k");
+    assert_eq!(sessions.make_room("live", &key, at(0.0), at(0.0)), Obstacle::None);
+    accepted(&mut sessions, "old", "k", 0.0);
+    assert_eq!(sessions.make_room("live", &StreamKey::new("l"), at(9.0), at(9.0)), Obstacle::None);
+    let going = vec![client("old")];
+    assert_eq!(sessions.make_room("live", &key, at(9.0), at(9.0)), Obstacle::Going(going.clone()));
+    assert_eq!(done(&mut sessions), ["kick old and watch"]);
+    assert!(sessions.has_any(&going));
+    sessions.unpublish(&client("old"), at(9.1));
+    assert!(!sessions.has_any(&going));
+    sessions.publish(wish("refused", "k"), B, at(10.0));
+    assert_eq!(sessions.make_room("live", &key, at(9.9), at(10.0)), Obstacle::Stays);
+    sessions.verdict(&client("refused"), refuse(), at(10.0));
+    let Obstacle::Refused(reason) = sessions.make_room("live", &key, at(9.9), at(10.1)) else { panic!("room") };
+    assert_eq!(&*reason, "no");
+    assert_eq!(sessions.make_room("live", &key, at(11.0), at(11.1)), Obstacle::None);
+}
+
+#[test]
+fn second_takeover_by_webrtc_is_refused_while_the_first_delivers() {
+    let mut sessions = sessions();
+    let key = StreamKey::new("k");
+    accepted(&mut sessions, "old", "k", 0.0);
+    sessions.publish(wish("new", "k"), B, at(10.0));
+    sessions.verdict(&client("new"), accept(Some("old")), at(10.0));
+    sessions.unpublish(&client("old"), at(10.1));
+    for (now, bytes) in [(11.0, 0), (14.0, 500), (17.0, 1000)] {
+        sessions.snapshot(snapshot(now, vec![live("new", "k", bytes)], &[]), false, at(now));
+    }
+    assert_eq!(sessions.make_room("live", &key, at(18.0), at(18.0)), Obstacle::Stays);
+    assert_eq!(sessions.make_room("live", &key, at(30.0), at(30.0)), Obstacle::Going(vec![client("new")]));
+}
+
+#[test]
+fn what_is_remembered_is_bounded() {
+    let mut sessions = sessions();
+    for number in 0..3 * OVER_KEPT {
+        sessions.unpublish(&client(&format!("c{number}")), at(1.0));
+    }
+    assert_eq!(sessions.over.len(), OVER_KEPT);
+    assert!(done(&mut sessions).is_empty());
+}
