@@ -70,7 +70,7 @@ pub(crate) enum Way {
         /// The stream id alone, for encoders that have a field for it. It holds the stream key.
         stream_id: String,
     },
-    /// WebRTC by WHIP (RFC 9725), with H.264.
+    /// WebRTC by WHIP (RFC 9725), with H.264 and Opus.
     Whip {
         /// The endpoint.
         url: String,
@@ -126,8 +126,8 @@ pub(crate) fn ways(app: &App, reached: &Reached, key: &StreamKey) -> Vec<Way> {
     [rtmp, srt, whip].into_iter().flatten().collect()
 }
 
-/// The stream id in SRS's form. Not percent-encoded: OBS hands over what stands behind `streamid=` as it is, and ffmpeg decodes only
-/// what is encoded. Neither stops at the `#`.
+/// The stream id in SRS's form. Not percent-encoded: OBS and ffmpeg hand over what stands behind `streamid=` as it is, `#` included, and
+/// SRS decodes nothing (tried: ffmpeg 5.1, SRS 7.0.18).
 fn srt_way(server: &str, app: &str, key: &str) -> Way {
     let stream_id = format!("#!::r={app}/{key},m=publish");
     Way::Srt { url: format!("{server}?streamid={stream_id}"), stream_id }

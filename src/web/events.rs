@@ -12,6 +12,7 @@ use axum::{
 use futures_util::{Stream, stream};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, watch};
+use tower_sessions::{Session, session::Id};
 use utoipa_axum::routes;
 
 use super::{
@@ -38,17 +39,20 @@ pub(crate) fn routes() -> Routes {
 }
 
 /// Live updates: `queue` and `show` for anyone; `status` and `hold-offs` for operators and admins. The data is what the calls of the same
-/// names answer. A slow listener may miss updates, never the latest one.
+/// names answer. A slow listener may miss updates, never the latest one. The stream ends with the session it was asked for with.
 #[utoipa::path(get, path = "/api/v1/events", tag = "show",
     responses((status = 200, description = "Server-sent events", body = String, content_type = "text/event-stream")))]
 async fn events(
     State(app): State<Arc<App>>,
     caller: Caller,
+    session: Session,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let Ok(place) = Arc::clone(&app.listeners).try_acquire_owned() else {
         return Err(Problem::new(Kind::TooMany, "too many pages listen already").retry_after(Duration::from_secs(30)));
     };
-    let listener = Listener::new(app, caller, place);
+    // A browser's cookie may name a session that is long over; only who was recognised by it hangs on it.
+    let session = session.id().filter(|_| matches!(caller, Caller::Account(_)));
+    let listener = Listener::new(app, caller, session, place);
     let events = stream::unfold(listener, async |mut listener| Some((Ok(listener.next().await?), listener)));
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
@@ -57,6 +61,8 @@ async fn events(
 struct Listener {
     app: Arc<App>,
     caller: Caller,
+    session: Option<Id>,
+    ends: watch::Receiver<()>,
     queue: watch::Receiver<Arc<Snapshot>>,
     media: watch::Receiver<Arc<MediaStatus>>,
     ingest: watch::Receiver<IngestState>,
@@ -66,17 +72,20 @@ struct Listener {
 }
 
 impl Listener {
-    fn new(app: Arc<App>, caller: Caller, place: OwnedSemaphorePermit) -> Self {
+    fn new(app: Arc<App>, caller: Caller, session: Option<Id>, place: OwnedSemaphorePermit) -> Self {
         let mut queue = app.state.director.snapshot();
         let mut media = app.state.media.status();
         // The first update is sent at once.
         queue.mark_changed();
         media.mark_changed();
         let ingest = app.state.ingest.state();
-        Self { app, caller, queue, media, ingest, show: None, pending: VecDeque::new(), _place: place }
+        let mut ends = app.sessions.ends();
+        // It may have ended between its recognition and this.
+        ends.mark_changed();
+        Self { app, caller, session, ends, queue, media, ingest, show: None, pending: VecDeque::new(), _place: place }
     }
 
-    /// The next event; none when the box stops.
+    /// The next event; none when the box stops or the session has ended.
     async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some(event) = self.pending.pop_front() {
@@ -86,6 +95,12 @@ impl Listener {
             let watches = self.runs_the_night();
             let status_changed = tokio::select! {
                 () = stop.cancelled() => return None,
+                Ok(()) = self.ends.changed(), if self.session.is_some() => {
+                    if self.session_stands().await {
+                        continue;
+                    }
+                    return None;
+                }
                 changed = self.queue.changed() => changed.map(|()| false).ok()?,
                 changed = self.media.changed(), if watches => changed.map(|()| true).ok()?,
                 // An ingest whose state never changes keeps no other end of this.
@@ -101,6 +116,13 @@ impl Listener {
                 () = stop.cancelled() => return None,
                 () = tokio::time::sleep(AT_MOST_EVERY) => {}
             }
+        }
+    }
+
+    async fn session_stands(&self) -> bool {
+        match &self.session {
+            Some(session) => self.app.sessions.stands(session).await,
+            None => true,
         }
     }
 

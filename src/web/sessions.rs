@@ -10,6 +10,7 @@ use axum::{
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
+use tokio::sync::watch;
 use tower_sessions::{
     Expiry, Session, SessionManagerLayer, SessionStore,
     cookie::{
@@ -43,6 +44,8 @@ const SEEN: &str = "seen";
 #[derive(Clone)]
 pub(crate) struct Sessions {
     store: Store,
+    /// Changes whenever sessions end: whoever hangs on one looks whether it was that one.
+    ended: watch::Sender<()>,
 }
 
 impl fmt::Debug for Sessions {
@@ -52,8 +55,18 @@ impl fmt::Debug for Sessions {
 }
 
 impl Sessions {
-    pub(crate) const fn new(store: Store) -> Self {
-        Self { store }
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store, ended: watch::channel(()).0 }
+    }
+
+    /// Changes whenever sessions end.
+    pub(crate) fn ends(&self) -> watch::Receiver<()> {
+        self.ended.subscribe()
+    }
+
+    /// Whether the session stands. One that can not be looked up does.
+    pub(crate) async fn stands(&self, id: &Id) -> bool {
+        !matches!(self.store.session(&stored_id(id)).await, Ok(None))
     }
 
     /// The layer that finds a request's session by its cookie. No `Secure`: on the venue's network there is only plain HTTP.
@@ -92,7 +105,9 @@ impl Sessions {
         if changes.is_empty() {
             return Ok(());
         }
-        self.store.commit(changes, Durability::Durable).await
+        self.store.commit(changes, Durability::Durable).await?;
+        self.ended.send_replace(());
+        Ok(())
     }
 }
 
@@ -139,7 +154,9 @@ impl SessionStore for Sessions {
             return Ok(());
         }
         let change = Change::DeleteSession(stored_id(id));
-        self.store.commit(vec![change], Durability::Durable).await.map_err(backend)
+        self.store.commit(vec![change], Durability::Durable).await.map_err(backend)?;
+        self.ended.send_replace(());
+        Ok(())
     }
 }
 

@@ -160,25 +160,15 @@ async fn publish(
     let whip = way(&app)?;
     // To the end: a session that was opened is one that can be closed.
     to_the_end(async move {
-        let before = last_refusal(&app, account);
-        let session = match whip.publish(&key, offer, &here).await {
-            Ok(session) => session,
-            Err(WhipError::Unavailable(_)) => return Err(away("the media server does not answer")),
-            Err(WhipError::Refused(reason)) => {
-                // The director's own words if it was asked, and said no.
-                let said = last_refusal(&app, account).filter(|now| Some(now) != before.as_ref());
-                return Err(Problem::new(Kind::NotAllowed, said.map_or(reason, |(_, reason)| reason)));
-            }
-        };
+        let session = whip.publish(&key, offer, &here).await.map_err(|error| match error {
+            WhipError::Unavailable(_) => away("the media server does not answer"),
+            WhipError::Refused(reason) => Problem::new(Kind::NotAllowed, reason),
+        })?;
         let location = format!("/whip/{}", app.whip.opened(account, session.resource));
         let headers = [(header::CONTENT_TYPE, SDP.to_owned()), (header::LOCATION, location)];
         Ok((StatusCode::CREATED, headers, session.sdp).into_response())
     })
     .await
-}
-
-fn last_refusal(app: &App, account: AccountId) -> Option<(jiff::Timestamp, String)> {
-    app.state.director.snapshot().borrow().refusals.get(&account).cloned()
 }
 
 /// Ends a session that was opened with the same stream key.

@@ -96,6 +96,27 @@ async fn admins_see_everything_until_they_are_none() {
 }
 
 #[tokio::test]
+async fn stream_ends_with_the_session_it_was_asked_for_with() {
+    let folder = folder();
+    let site = Site::start(folder.path(), &[]).await;
+    let (id, ada) = site.admin("Ada").await;
+    let elsewhere = site.session("Ada").await;
+    let (mut here, mut there) = (Events::open(&site, &ada).await, Events::open(&site, &elsewhere).await);
+    here.until("status", |_| true).await;
+    there.until("status", |_| true).await;
+    // Signed out here: the other session goes on, and its stream too.
+    site.delete("/api/v1/session", &ada).await.is(204);
+    timeout(SOON, async { while here.next().await.is_some() {} }).await.expect("the end in time");
+    site.put("/api/v1/turn", &As::Token, json!({"seconds": 77})).await.is(200);
+    there.until("queue", |queue| queue["turn_seconds"] == 77).await;
+    // A new password ends all.
+    let path = format!("/api/v1/accounts/{}", id.0);
+    site.patch(&path, &As::Token, json!({"password": "a new password"})).await.is(200);
+    timeout(SOON, async { while there.next().await.is_some() {} }).await.expect("the end in time");
+    site.end().await;
+}
+
+#[tokio::test]
 async fn streams_end_when_the_box_stops() {
     let folder = folder();
     let site = Site::start(folder.path(), &[]).await;
