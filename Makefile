@@ -62,6 +62,7 @@ bench: install-test ## the performance table, against ffmpeg in the same run (MO
 	@cargo build --locked --release --bin motherstream
 	cargo bench --locked --bench splice
 	cargo bench --locked --bench box
+	cargo bench --locked --bench hooks
 
 install-run:
 	@scripts/install run

@@ -248,12 +248,12 @@ impl Store {
         self.inner.inbox.note_elapsed(turn, elapsed);
     }
 
-    /// Past turns, the latest first, at most `limit`.
+    /// Past turns, the latest first, at most `limit`; only those before a turn, if one is given.
     ///
     /// # Errors
     /// When the file can not be read.
-    pub async fn history(&self, limit: usize) -> Result<Vec<HistoryRecord>, StoreError> {
-        self.read(move |cell| cell.history(limit)).await
+    pub async fn history(&self, before: Option<TurnId>, limit: usize) -> Result<Vec<HistoryRecord>, StoreError> {
+        self.read(move |cell| cell.history(before, limit)).await
     }
 
     /// One web session. An expired one is given as it is: its owner judges.

@@ -630,7 +630,7 @@ async fn on_a_real_store_everything_acknowledged_is_there_after_a_crash() {
     stage.taken(&neighbours.said()).await;
     sleep(Duration::from_millis(50)).await;
     stage.task.abort();
-    assert_eq!(store.history(10).await.unwrap()[0].name, "ann");
+    assert_eq!(store.history(None, 10).await.unwrap()[0].name, "ann");
     store.close().await;
 
     let (store, loaded) = Store::open(folder.path()).unwrap();

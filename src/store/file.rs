@@ -16,7 +16,7 @@ use redb::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use super::{Change, FILE_NAME, HISTORY_ROWS, HistoryRecord, Loaded, Look, SessionRecord, StoreError};
+use super::{Change, FILE_NAME, HISTORY_ROWS, HistoryRecord, Loaded, Look, SessionRecord, StoreError, TurnId};
 
 /// The schema that this program writes.
 pub(super) const SCHEMA: u32 = 1;
@@ -186,13 +186,24 @@ impl Cell {
         *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    pub(super) fn history(&self, limit: usize) -> Result<Vec<HistoryRecord>, StoreError> {
+    pub(super) fn history(&self, before: Option<TurnId>, limit: usize) -> Result<Vec<HistoryRecord>, StoreError> {
         self.read(|transaction| {
             let Some(table) = open_table(transaction, HISTORY)? else {
                 return Ok(Vec::new());
             };
+            let end = table.last()?.map_or(0, |(key, _)| key.value().saturating_add(1));
+            let (mut first, mut after) = (table.first()?.map_or(0, |(key, _)| key.value()), end);
+            // Turns end in the order in which they began, so both keys and turns ascend: the rows before a turn are found by halving.
+            while let Some(before) = before.filter(|_| first < after) {
+                let middle = first + (after - first) / 2;
+                let row = table.get(middle)?.map(|row| parse::<HistoryRecord>("history", row.value())).transpose()?;
+                match row {
+                    Some(row) if row.turn < before => first = middle + 1,
+                    _ => after = middle,
+                }
+            }
             let mut rows = Vec::new();
-            for row in table.iter()?.rev().take(limit) {
+            for row in table.range(..after)?.rev().take(limit) {
                 rows.push(parse("history", row?.1.value())?);
             }
             Ok(rows)

@@ -102,7 +102,7 @@ async fn everything_committed_comes_back() {
         .await
         .unwrap();
     assert_eq!(store.session("s").await.unwrap(), Some(session));
-    assert_eq!(store.history(1).await.unwrap(), [turn(2)]);
+    assert_eq!(store.history(None, 1).await.unwrap(), [turn(2)]);
     store.close().await;
 
     let loaded = reload(&folder).await;
@@ -130,7 +130,12 @@ async fn history_keeps_the_latest_rows_only() {
     let (store, _) = Store::open(folder.path()).unwrap();
     let rows = (0..HISTORY_ROWS + 7).map(|number| Change::AppendHistory(turn(number))).collect();
     store.commit(rows, Durability::Durable).await.unwrap();
-    let history = store.history(usize::MAX).await.unwrap();
+    let history = store.history(None, usize::MAX).await.unwrap();
+    // A page in the middle: those before a turn, also where the oldest rows are gone.
+    let middle = history[history.len() / 2].turn;
+    let page = store.history(Some(middle), 3).await.unwrap();
+    assert_eq!(page, history[history.len() / 2 + 1..][..3]);
+    assert_eq!(store.history(Some(history[history.len() - 1].turn), 3).await.unwrap(), []);
     assert_eq!(history.len() as u64, HISTORY_ROWS);
     assert_eq!(history.last().unwrap().turn, TurnId(7));
 }
@@ -316,7 +321,7 @@ async fn full_disk_refuses_requests_keeps_facts_and_recovers() {
 
     flaky.full.store(false, Ordering::SeqCst);
     put(&store, 4, "Dee").await.unwrap();
-    assert_eq!(store.history(9).await.unwrap(), [turn(1)]);
+    assert_eq!(store.history(None, 9).await.unwrap(), [turn(1)]);
     store.close().await;
 
     let (store, loaded) = Store::start(flaky.disk()).unwrap();

@@ -21,7 +21,7 @@ use crate::{
     director::HoldOffView,
     ingest::IngestStatus,
     media::{InputStatus, ProgramStatus},
-    store::{HISTORY_ROWS, HistoryRecord},
+    store::HistoryRecord,
 };
 
 pub(crate) fn routes() -> Routes {
@@ -143,9 +143,5 @@ async fn history(
     UrlQuery(page): UrlQuery<Page>,
 ) -> Result<Json<Vec<HistoryRecord>>, Problem> {
     let limit = page.limit.unwrap_or(50).clamp(1, 500);
-    let Some(before) = page.before else {
-        return Ok(Json(app.state.store.history(limit).await?));
-    };
-    let all = app.state.store.history(usize::try_from(HISTORY_ROWS).unwrap_or(usize::MAX)).await?;
-    Ok(Json(all.into_iter().filter(|row| row.turn < before).take(limit).collect()))
+    Ok(Json(app.state.store.history(page.before, limit).await?))
 }
