@@ -22,7 +22,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Runs the box; this is what happens without a command
+    /// Runs the box, also without a command; TERM and INT end it, HUP all but its SRS (for an upgrade)
     Run,
     /// Explains what is missing or wrong on this machine
     Doctor,

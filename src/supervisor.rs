@@ -1,7 +1,8 @@
 //! Builds everything in order, owns the tokens, says when the box is ready, and stops it.
 //!
 //! The order of a start: store, programme on the slate, ingest, director, web, destinations. Nothing waits for the internet. The order of a
-//! stop: front doors, director (its last commit) and destinations together, store.
+//! stop: director (its last commit), front doors and destinations together, store. SRS, where it is the ingest, is stopped by TERM and INT; it
+//! goes on when HUP ends the supervisor for an upgrade, and when the supervisor dies.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -102,7 +103,8 @@ pub fn start(loaded: LoadedConfig) -> Result<(), SupervisorError> {
     ended
 }
 
-/// Runs the box until it is told to stop: the first TERM or INT ends everything cleanly within 5 s, a second one at once.
+/// Runs the box until it is told to stop: the first TERM or INT ends everything cleanly within 5 s, a second one at once. HUP does the same
+/// and leaves SRS running with its encoders connected, for the next supervisor to find.
 ///
 /// # Errors
 /// See [`SupervisorError`].
@@ -110,19 +112,20 @@ pub async fn run(loaded: LoadedConfig) -> Result<(), SupervisorError> {
     let mut signals = Signals::new()?;
     let running = Running::start(Arc::new(loaded.config), Clock::start()).await?;
     let ended = tokio::select! {
-        () = signals.next() => Ok(()),
+        asked = signals.next() => Ok(asked),
         error = running.watch() => Err(error),
     };
-    tracing::info!("stopping");
+    let with_server = matches!(ended, Ok(Asked::Stop));
+    tracing::info!(with_server, "stopping");
     tokio::select! {
-        stopped = timeout(STOP_LIMIT, running.stop()) => {
+        stopped = timeout(STOP_LIMIT, running.stop(with_server)) => {
             if stopped.is_err() {
                 tracing::warn!("not everything ended in time");
             }
         }
-        () = signals.next() => tracing::warn!("told twice to stop, ending at once"),
+        _ = signals.next() => tracing::warn!("told twice to stop, ending at once"),
     }
-    ended
+    ended.map(|_| ())
 }
 
 /// The box, running.
@@ -159,7 +162,7 @@ impl Running {
 
         let (ingest_events, ingest_receiver) = mpsc::channel(INGEST_EVENTS);
         let ingest = start_ingest(&config, clock, media.sinks(), ingest_events, doors.child_token(), &tracker).await?;
-        readiness.set(Latch::Ingest, true);
+        tracker.spawn(follow_ingest(ingest.clone(), readiness.clone(), doors.child_token()));
 
         let front = Front {
             ingest: ingest.clone(),
@@ -214,18 +217,37 @@ impl Running {
         }
     }
 
-    async fn stop(self) {
+    async fn stop(self, with_server: bool) {
         let began = self.clock.now();
-        self.doors.cancel();
+        // First: that everybody's connection closes now is no news for the queue.
         self.director_token.cancel();
         let director = async {
             let _ = self.director.await;
         };
-        tokio::join!(director, self.media.stop());
+        let front = async {
+            if with_server {
+                self.ingest.stop_server().await;
+            }
+            self.doors.cancel();
+        };
+        tokio::join!(director, front, self.media.stop());
         self.store.close().await;
         self.tracker.close();
         self.tracker.wait().await;
         tracing::info!(elapsed_ms = self.clock.now().since(began).as_millis(), "stopped");
+    }
+}
+
+/// Ready is who can take encoders: while SRS does not run, the box says so.
+async fn follow_ingest(ingest: Ingest, readiness: Readiness, token: CancellationToken) {
+    let mut state = ingest.state();
+    loop {
+        readiness.set(Latch::Ingest, state.borrow_and_update().status.running);
+        tokio::select! {
+            () = token.cancelled() => return,
+            // That of the embedded ingest never changes: its sender is gone.
+            changed = state.changed() => if changed.is_err() { return },
+        }
     }
 }
 
@@ -348,22 +370,47 @@ fn greet(config: &Config, accounts: &Accounts, page_port: u16, ingest: &Ingest) 
     println!();
 }
 
-/// TERM and INT.
+/// How the box was asked to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    /// With everything.
+    Stop,
+    /// Without the media server.
+    Leave,
+}
+
+/// TERM, INT and HUP.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hang_up: Option<Signal>,
 }
 
 impl Signals {
     fn new() -> Result<Self, SupervisorError> {
         let on = |kind| signal(kind).map_err(|error| SupervisorError::System { what: "signal handlers", error });
-        Ok(Self { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
+        // Whoever started it by `nohup` wants it to outlive the terminal.
+        let hang_up = if hang_up_is_ignored() { None } else { Some(on(SignalKind::hangup())?) };
+        Ok(Self { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())?, hang_up })
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> Asked {
+        let hang_up = async {
+            match &mut self.hang_up {
+                Some(signal) => signal.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = hang_up => Asked::Leave,
         }
     }
+}
+
+fn hang_up_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }

@@ -263,7 +263,6 @@ fn bounds_hold() {
         ("[queue]\nturn_seconds = -1", "queue.turn_seconds"),
         ("[queue]\nstall_limit_seconds = 26", "ingest.silence_seconds"),
         ("[ingest]\nsilence_seconds = 24", "ingest.silence_seconds"),
-        ("[ingest]\nkind = \"srs\"", "ingest.kind"),
         ("[ingest]\napp = \"a/b\"", "ingest.app"),
         ("[ingest]\nmax_publishers = 0", "ingest.max_publishers"),
         ("[ingest]\nrtmp_listen = \"0.0.0.0:8080\"", "web.listen"),
@@ -299,4 +298,43 @@ fn bounds_hold() {
     ] {
         Place::new(file).load().unwrap();
     }
+}
+
+#[test]
+fn bounds_of_srs_hold() {
+    const ELSEWHERE: &str = "api_url = \"http://10.0.0.5:1985\"\n";
+    const SECRET: &str = "hooks_secret = \"0123456789abcdef\"\n";
+    let elsewhere = |more: &str| format!("{ELSEWHERE}{SECRET}http_url = \"http://10.0.0.5:8080\"\n{more}");
+    for (lines, field, word) in [
+        ("api_listen = \"0.0.0.0:1985\"".to_owned(), "api_listen", "loopback"),
+        ("http_listen = \"192.168.1.2:8086\"".to_owned(), "http_listen", "loopback"),
+        ("hooks_listen = \"0.0.0.0:8085\"".to_owned(), "hooks_listen", "hooks_allow"),
+        ("srt_listen = \"127.0.0.1:10080\"".to_owned(), "srt_listen", "0.0.0.0:10080"),
+        ("rtc_listen = \"127.0.0.1:8000\"".to_owned(), "rtc_listen", "0.0.0.0:8000"),
+        ("rtc_listen = \"0.0.0.0:10080\"".to_owned(), "rtc_listen", "srt_listen"),
+        ("api_listen = \"127.0.0.1:8080\"".to_owned(), "api_listen", "web.listen"),
+        ("http_listen = \"127.0.0.1:1985\"".to_owned(), "http_listen", "api_listen"),
+        ("hooks_listen = \"127.0.0.1:1935\"".to_owned(), "hooks_listen", "rtmp_listen"),
+        ("hooks_secret = \"short\"".to_owned(), "hooks_secret", "16 letters"),
+        ("hooks_secret = \"with/a/slash/in/it/x\"".to_owned(), "hooks_secret", "16 letters"),
+        ("rtmp_url = \"rtmp://10.0.0.5/live\"".to_owned(), "rtmp_url", "api_url"),
+        (format!("{ELSEWHERE}{SECRET}"), "api_url", "http_url"),
+        (format!("{ELSEWHERE}rtmp_url = \"rtmp://10.0.0.5/live\""), "api_url", "hooks_secret"),
+        (elsewhere("unit = \"srs.service\""), "unit", "api_url"),
+        (elsewhere("rtmp_url = \"http://10.0.0.5/live\""), "rtmp_url", "rtmp://"),
+        (elsewhere("rtmp_url = \"rtmps://10.0.0.5/live\""), "rtmp_url", "rtmps"),
+        (elsewhere("rtmp_url = \"rtmp://10.0.0.5\""), "rtmp_url", "application"),
+        (elsewhere("").replace("http://10.0.0.5:1985", "https://10.0.0.5:1985"), "api_url", "https"),
+        (elsewhere("").replace("http://10.0.0.5:1985", "10.0.0.5"), "api_url", "address"),
+    ] {
+        let problem = problem(&format!("[ingest.srs]\n{lines}"));
+        assert!(problem.contains(&format!("ingest.srs.{field}: ")) && problem.contains(word), "{lines}: {problem}");
+    }
+    let place = |lines: &str| Place::new(&format!("[ingest.srs]\n{lines}"));
+    place(&elsewhere("hooks_listen = \"0.0.0.0:8085\"\nhooks_allow = [\"10.0.0.5\"]")).load().unwrap();
+    place(&elsewhere("rtmp_url = \"rtmp://10.0.0.5:1936/live\"")).load().unwrap();
+    // Ports that are not used are nobody's.
+    Place::new("[ingest]\nkind = \"embedded\"\n[ingest.srs]\napi_listen = \"127.0.0.1:8080\"").load().unwrap();
+    let password = problem("[ingest.srs]\napi_url = \"https://admin:hunter22@10.0.0.5\"");
+    assert!(!password.contains("hunter22"), "{password}");
 }

@@ -10,7 +10,7 @@ use std::{
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
-use super::{Config, DestinationConfig};
+use super::{Config, DestinationConfig, IngestKind};
 use crate::core::destination::{Destination, DestinationId, DestinationInput, points_at};
 
 /// The ingest drops a silent connection only after the queue has had time to end its turn by the stall rule.
@@ -53,12 +53,8 @@ pub(super) fn validate(config: &Config) -> Vec<(String, String)> {
     if !is_word(&ingest.app) {
         wrong("ingest.app", "write 1 to 64 letters, digits, - or _, such as \"live\"".to_owned());
     }
-    if config.web.listen.port() != 0 && config.web.listen.port() == ingest.rtmp_listen.port() {
-        wrong(
-            "web.listen",
-            "this is the port of ingest.rtmp_listen as well; choose another for one of them".to_owned(),
-        );
-    }
+    ports(config, &mut wrong);
+    srs(config, &mut wrong);
     if let Some(host) = &config.web.public_host
         && let Err(reason) = public_host(host)
     {
@@ -103,6 +99,119 @@ pub(super) fn validate(config: &Config) -> Vec<(String, String)> {
         }
     }
     problems
+}
+
+/// No two listeners on one port, as far as those of the ingest that may run are concerned.
+fn ports(config: &Config, wrong: &mut impl FnMut(&str, String)) {
+    let (ingest, srs) = (&config.ingest, &config.ingest.srs);
+    let own = ingest.kind != IngestKind::Embedded && srs.api_url.is_none();
+    let hooks = ingest.kind != IngestKind::Embedded;
+    let tcp = [
+        ("ingest.rtmp_listen", ingest.rtmp_listen, srs.api_url.is_none() || ingest.kind == IngestKind::Embedded),
+        ("web.listen", config.web.listen, true),
+        ("ingest.srs.api_listen", srs.api_listen, own),
+        ("ingest.srs.http_listen", srs.http_listen, own),
+        ("ingest.srs.hooks_listen", srs.hooks_listen, hooks),
+    ];
+    let udp = [("ingest.srs.srt_listen", srs.srt_listen, own), ("ingest.srs.rtc_listen", srs.rtc_listen, own)];
+    for listeners in [&tcp[..], &udp[..]] {
+        for (index, (field, address, used)) in listeners.iter().enumerate() {
+            let port = address.port();
+            let mut before = listeners.iter().take(index).filter(|(_, other, used)| *used && other.port() == port);
+            if *used
+                && port != 0
+                && let Some((other, ..)) = before.next()
+            {
+                wrong(field, format!("this is the port of {other} as well; choose another for one of them"));
+            }
+        }
+    }
+}
+
+/// `[ingest.srs]`.
+fn srs(config: &Config, wrong: &mut impl FnMut(&str, String)) {
+    let srs = &config.ingest.srs;
+    let inward = [("ingest.srs.api_listen", srs.api_listen), ("ingest.srs.http_listen", srs.http_listen)];
+    for (field, address) in inward {
+        if !address.ip().is_loopback() {
+            wrong(
+                field,
+                format!(
+                    "must be a loopback address, such as 127.0.0.1:{}: whoever reaches it can watch and disconnect everybody",
+                    address.port()
+                ),
+            );
+        }
+    }
+    if !srs.hooks_listen.ip().is_loopback() && srs.hooks_allow.is_empty() {
+        wrong(
+            "ingest.srs.hooks_listen",
+            "must be a loopback address, or name in ingest.srs.hooks_allow who may call".to_owned(),
+        );
+    }
+    for (field, address) in [("ingest.srs.srt_listen", srs.srt_listen), ("ingest.srs.rtc_listen", srs.rtc_listen)] {
+        if !address.ip().is_unspecified() {
+            wrong(
+                field,
+                format!("SRS takes this on all addresses of the machine or on none; write 0.0.0.0:{}", address.port()),
+            );
+        }
+    }
+    if let Some(secret) = &srs.hooks_secret {
+        let secret = secret.expose_secret();
+        if secret.len() < MIN_TOKEN || !secret.chars().all(|c| c.is_ascii_alphanumeric()) {
+            wrong(
+                "ingest.srs.hooks_secret",
+                format!("write {MIN_TOKEN} letters and digits or more, for example from `openssl rand -hex 16`"),
+            );
+        }
+    }
+    let urls = [("ingest.srs.http_url", &srs.http_url, "http"), ("ingest.srs.rtmp_url", &srs.rtmp_url, "rtmp")];
+    for (field, url, scheme) in urls {
+        let Some(url) = url else { continue };
+        if let Err(reason) = address(url, scheme) {
+            wrong(field, reason);
+        } else if srs.api_url.is_none() {
+            wrong(field, "this belongs to an SRS that the box does not run; set ingest.srs.api_url too".to_owned());
+        }
+    }
+    let Some(api_url) = &srs.api_url else { return };
+    if let Err(reason) = address(api_url.expose_secret(), "http") {
+        wrong("ingest.srs.api_url", reason);
+    }
+    if srs.http_url.is_none() && srs.rtmp_url.is_none() {
+        wrong(
+            "ingest.srs.api_url",
+            "the box has to know from where to pull; set ingest.srs.http_url or ingest.srs.rtmp_url too".to_owned(),
+        );
+    }
+    if srs.hooks_secret.is_none() {
+        wrong(
+            "ingest.srs.api_url",
+            "its owner has to write the hooks' address into its configuration; set ingest.srs.hooks_secret too"
+                .to_owned(),
+        );
+    }
+    if srs.unit.is_some() {
+        wrong("ingest.srs.unit", "with ingest.srs.api_url the box runs no SRS; remove one of them".to_owned());
+    }
+}
+
+/// Whether this is `SCHEME://HOST[:PORT]/...`. The reason does not repeat it: it may hold a password.
+fn address(text: &str, scheme: &str) -> Result<(), String> {
+    let example = if scheme == "rtmp" { "rtmp://10.0.0.5/live" } else { "http://10.0.0.5:1985" };
+    let Ok(url) = url::Url::parse(text) else { return Err(format!("this is no address; write \"{example}\"")) };
+    match url.scheme() {
+        secure if secure == format!("{scheme}s") => Err(format!(
+            "{secure} is not spoken here; write {scheme}:// and keep the way there private (a cable, a VLAN, a VPN)"
+        )),
+        other if other != scheme => Err(format!("begin with {scheme}://, such as \"{example}\"")),
+        _ if url.host_str().is_none_or(str::is_empty) => Err(format!("name a host, such as \"{example}\"")),
+        _ if scheme == "rtmp" && url.path().trim_matches('/').is_empty() => {
+            Err(format!("name the application too, such as \"{example}\""))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The configured destinations, or which of them is wrong in which field and why.
