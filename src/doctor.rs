@@ -16,6 +16,8 @@ use crate::{
     store::{self, Look, StoreError},
 };
 
+mod ingest;
+
 /// Elements that a destination is built from.
 const EGRESS: &[&str] = &["appsrc", "rtmp2sink"];
 
@@ -102,7 +104,7 @@ pub fn examine(sources: &Sources) -> Vec<Finding> {
             let running = matches!(store, Err(StoreError::InUse { .. }));
             findings.push(stored(&config.data_dir, store));
             findings.push(port("web.listen", config.web.listen, running));
-            findings.push(port("ingest.rtmp_listen", config.ingest.rtmp_listen, running));
+            findings.extend(ingest::examine(&config, running));
             findings.push(open_files(&config));
             findings
         }
@@ -287,7 +289,7 @@ fn clock(now: jiff::Timestamp) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
     use tempfile::TempDir;
 
@@ -299,6 +301,10 @@ mod tests {
             ("MOTHERSTREAM_WEB__LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
             ("MOTHERSTREAM_INGEST__RTMP_LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
         ];
+        // Whatever is installed on the machine that runs these tests.
+        if !more.iter().any(|(name, _)| name.contains("__SRS__") || name.ends_with("__KIND")) {
+            environment.push(("MOTHERSTREAM_INGEST__KIND".to_owned(), "embedded".to_owned()));
+        }
         environment.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         examine(&Sources { file: None, fallback: "/nowhere".into(), environment })
     }
@@ -345,6 +351,74 @@ mod tests {
         let bad: Vec<_> = findings.iter().filter(|finding| finding.grade == Grade::Bad).collect();
         assert_eq!(bad.len(), 1, "{bad:?}");
         assert!(bad.iter().all(|finding| finding.advice.is_some()));
+    }
+
+    fn stand_in(folder: &TempDir, text: &str) -> String {
+        let path = folder.path().join("stand-in-srs");
+        std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        path.display().to_string()
+    }
+
+    #[test]
+    fn srs_that_refuses_its_configuration_is_told_in_its_words() {
+        let folder = TempDir::new().unwrap();
+        let srs = stand_in(
+            &folder,
+            "[ \"$1\" = -v ] && echo 7.0.18 && exit\necho '[t][INFO][1][a] invalid code=1023 : illegal vhost.x'; exit 255",
+        );
+        let port = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let (rtmp, api, http) = (port(), port(), port());
+        let findings = on(
+            &folder,
+            &[
+                ("MOTHERSTREAM_INGEST__KIND", "srs"),
+                ("MOTHERSTREAM_INGEST__RTMP_LISTEN", &rtmp),
+                ("MOTHERSTREAM_INGEST__SRS__BINARY", &srs),
+                ("MOTHERSTREAM_INGEST__SRS__CONFIG", concat!(env!("CARGO_MANIFEST_DIR"), "/srs.conf")),
+                ("MOTHERSTREAM_INGEST__SRS__API_LISTEN", &api),
+                ("MOTHERSTREAM_INGEST__SRS__HTTP_LISTEN", &http),
+                ("MOTHERSTREAM_INGEST__SRS__HOOKS_LISTEN", "127.0.0.1:0"),
+            ],
+        );
+        let bad: Vec<_> = findings.iter().filter(|finding| finding.grade == Grade::Bad).collect();
+        assert!(bad.iter().any(|finding| finding.what.contains("illegal vhost.x")), "{findings:?}");
+        assert!(findings.iter().any(|finding| finding.what.starts_with("SRS 7.0.18")), "{findings:?}");
+        assert!(findings.iter().any(|finding| finding.what.contains("ingest.kind says so")), "{findings:?}");
+        assert!(!folder.path().join("data").exists(), "the doctor makes nothing");
+    }
+
+    #[test]
+    fn missing_srs_is_a_fault_only_where_it_is_wanted() {
+        let folder = TempDir::new().unwrap();
+        let srs = ("MOTHERSTREAM_INGEST__SRS__BINARY", "/no/such/srs");
+        let told = |findings: &[Finding], grade| {
+            findings.iter().any(|finding| finding.grade == grade && finding.what.contains("/no/such/srs"))
+        };
+        let findings = on(&folder, &[srs]);
+        assert!(told(&findings, Grade::Note) && worst(&findings) < Grade::Bad, "{findings:?}");
+        let findings = on(&folder, &[srs, ("MOTHERSTREAM_INGEST__KIND", "srs")]);
+        assert!(told(&findings, Grade::Bad), "{findings:?}");
+    }
+
+    #[test]
+    fn srs_elsewhere_that_does_not_answer_is_told_without_its_password() {
+        let folder = TempDir::new().unwrap();
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let url = format!("http://admin:hunter22@{closed}");
+        let findings = on(
+            &folder,
+            &[
+                ("MOTHERSTREAM_INGEST__SRS__API_URL", &url),
+                ("MOTHERSTREAM_INGEST__SRS__RTMP_URL", "rtmp://10.0.0.5/live"),
+                ("MOTHERSTREAM_INGEST__SRS__HOOKS_SECRET", "0123456789abcdef"),
+                ("MOTHERSTREAM_INGEST__SRS__HOOKS_LISTEN", "127.0.0.1:0"),
+            ],
+        );
+        let bad: Vec<_> = findings.iter().filter(|finding| finding.grade == Grade::Bad).collect();
+        assert_eq!(bad.len(), 1, "{findings:?}");
+        assert!(bad[0].to_string().contains("ingest.srs.api_url"));
+        assert!(!format!("{findings:?}").contains("hunter22") && !format!("{findings:?}").contains("0123456789abcdef"));
     }
 
     #[test]

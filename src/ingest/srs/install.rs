@@ -9,7 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::config::SrsConfig;
+use super::server::launch;
+pub(crate) use super::server::ports::{self, Held};
+use crate::config::{IngestConfig, SrsConfig};
 
 /// The oldest SRS whose API, hooks and settings are those that the box knows.
 const OLDEST: u64 = 6;
@@ -114,13 +116,14 @@ pub(crate) fn too_old(version: &str) -> String {
     format!("SRS {version} is too old; install SRS {OLDEST}.0 or newer")
 }
 
-/// Lets SRS check its configuration with this environment, without starting anything.
+/// Lets SRS check its configuration with the environment that it would have, without starting anything. `folder` is where it would run.
 ///
 /// # Errors
 /// What it refuses, in its words.
-pub(crate) fn check(program: &Path, config: &Path, environment: &[(String, String)]) -> Result<(), String> {
-    let mut command = Command::new(program);
-    command.arg("-t").arg("-c").arg(config).env_clear().envs(environment.iter().map(|(name, value)| (name, value)));
+pub(crate) fn check(installed: &Installed, config: &IngestConfig, folder: &Path) -> Result<(), String> {
+    let environment = launch::rehearsal(config, folder)?;
+    let mut command = Command::new(&installed.program);
+    command.arg("-t").arg("-c").arg(&installed.config).env_clear().envs(environment);
     let said = run(&mut command)?;
     if said.good { Ok(()) } else { Err(why(&said.text).unwrap_or_else(|| "SRS does not say why".to_owned())) }
 }
@@ -182,4 +185,58 @@ fn read(from: Option<impl Read>) -> String {
         let _ = from.take(LONGEST_ANSWER).read_to_end(&mut bytes);
     }
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::config::Sources;
+
+    fn config() -> SrsConfig {
+        let sources = Sources { file: None, fallback: "/nowhere".into(), environment: Vec::new() };
+        let mut config = sources.load().unwrap().config.ingest.srs;
+        config.config = Path::new(env!("CARGO_MANIFEST_DIR")).join("srs.conf");
+        config
+    }
+
+    fn stand_in(folder: &TempDir, text: &str) -> SrsConfig {
+        let path = folder.path().join("stand-in-srs");
+        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        SrsConfig { binary: path, ..config() }
+    }
+
+    #[test]
+    fn version_is_found_wherever_it_is_said() {
+        let folder = TempDir::new().unwrap();
+        assert_eq!(find(&stand_in(&folder, "echo 7.0.18 >&2")).unwrap().version, "7.0.18");
+        assert_eq!(find(&stand_in(&folder, "echo 'SRS/6.0.157(Hang), MIT'")).unwrap().version, "6.0.157");
+    }
+
+    #[test]
+    fn old_foreign_and_missing_programs_are_refused_in_words() {
+        let folder = TempDir::new().unwrap();
+        let refused = |config: &SrsConfig| find(config).unwrap_err();
+        assert!(refused(&stand_in(&folder, "echo 5.0.213")).contains("6.0 or newer"));
+        assert!(refused(&stand_in(&folder, "echo hello")).contains("is it SRS?"));
+        let missing = refused(&SrsConfig { binary: "no-such-srs".into(), ..config() });
+        assert!(missing.contains("no-such-srs in PATH") && missing.contains("ingest.srs.binary"), "{missing}");
+        let bare = SrsConfig { config: "/no/srs.conf".into(), ..stand_in(&folder, "echo 7.0.18") };
+        assert!(refused(&bare).contains("ingest.srs.config"));
+    }
+
+    #[test]
+    fn reason_is_the_last_one_without_time_and_level() {
+        let said = "[2026][INFO][1][a] config parse complete\n\
+                    [2026][INFO][1][a] invalid configcode=1023(ConfigInvalid) : illegal vhost.bogus in bad.conf\n\
+                    [2026][INFO][1][a] config file bad.conf test is failed\n";
+        assert_eq!(why(said).unwrap(), "invalid configcode=1023(ConfigInvalid) : illegal vhost.bogus in bad.conf");
+        assert_eq!(why("not found\n").unwrap(), "not found");
+        assert_eq!(why(""), None);
+    }
 }

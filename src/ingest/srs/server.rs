@@ -22,9 +22,10 @@ use super::{
 };
 use crate::config::IngestConfig;
 
-pub(crate) mod launch;
+pub(super) mod launch;
 mod log;
-pub(crate) mod process;
+pub(crate) mod ports;
+mod process;
 #[cfg(test)]
 mod tests;
 mod unit;
@@ -32,7 +33,7 @@ mod unit;
 use self::{
     launch::{LOG_FILE, Launch},
     log::Redaction,
-    process::{Process, Protocol, holder, taken},
+    process::Process,
 };
 
 /// How often a server that runs is asked whether it still answers.
@@ -263,7 +264,7 @@ impl Keeper {
             Err(problem) => return Ended::never(problem),
         };
         let unit = self.parts.config.srs.unit.is_some();
-        let found = match self.find(&launch).await {
+        let found = match self.find().await {
             _ if unit && self.insist => None,
             Ok(found) => found,
             Err(problem) => return Ended::never(problem),
@@ -335,7 +336,7 @@ impl Keeper {
     }
 
     /// The server that runs already: ours by its pid file or by its API, none, or a problem when somebody else holds a port.
-    async fn find(&self, launch: &Launch) -> Result<Option<Found>, String> {
+    async fn find(&self) -> Result<Option<Found>, String> {
         if let Some(process) = Process::find(&self.parts.folder) {
             let name = process.name().unwrap_or_default().to_owned();
             return Ok(Some(Found { process, name }));
@@ -353,13 +354,8 @@ impl Keeper {
                 identity.pid, self.parts.config.srs.api_listen
             ));
         }
-        let config = self.parts.config.clone();
-        let folder = self.parts.folder.clone();
-        match blocking(move || foreign(&config)).await? {
-            // It came up between the looks.
-            Some(_) if Process::find(&folder).is_some_and(|process| process.name() == Some(&launch.name)) => {
-                Ok(Process::find(&folder).map(|process| Found { process, name: launch.name.clone() }))
-            }
+        let (needed, folder) = (ports::all(&self.parts.config), self.parts.folder.clone());
+        match blocking(move || needed.iter().find_map(|port| port.problem(&folder))).await? {
             Some(problem) => Err(problem),
             None => Ok(None),
         }
@@ -522,27 +518,6 @@ fn over(how: &str, log: &std::path::Path, from: u64, redaction: &Redaction) -> S
         }
         None => format!("SRS ended ({how}); it is started again"),
     }
-}
-
-/// Who holds a port that SRS needs, and what to do.
-pub(crate) fn foreign(config: &IngestConfig) -> Option<String> {
-    let srs = &config.srs;
-    [
-        ("ingest.rtmp_listen", config.rtmp_listen, Protocol::Tcp),
-        ("ingest.srs.api_listen", srs.api_listen, Protocol::Tcp),
-        ("ingest.srs.http_listen", srs.http_listen, Protocol::Tcp),
-        ("ingest.srs.srt_listen", srs.srt_listen, Protocol::Udp),
-        ("ingest.srs.rtc_listen", srs.rtc_listen, Protocol::Udp),
-    ]
-    .into_iter()
-    .find_map(|(key, address, protocol)| {
-        let error = taken(protocol, address)?;
-        if error.kind() != std::io::ErrorKind::AddrInUse {
-            return Some(format!("SRS can not listen on {key} {address}: {error}; set {key} to another address"));
-        }
-        let who = holder(protocol, address.port()).map_or_else(|| "another program".to_owned(), |(_, name)| name);
-        Some(format!("{key} {address} is in use by {who}; stop it, or set {key} to another port"))
-    })
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {

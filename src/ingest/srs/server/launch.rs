@@ -61,7 +61,7 @@ const LOG_BLOCKS: u32 = 32_768;
 const INHERITED: [&str; 2] = ["LD_LIBRARY_PATH", "TZ"];
 
 /// Names and values, sorted by name.
-pub(super) type Environment = Vec<(String, String)>;
+pub(crate) type Environment = Vec<(String, String)>;
 
 /// Everything that SRS is started with.
 #[derive(Clone)]
@@ -224,9 +224,19 @@ fn listen(variable: &str, address: SocketAddr) -> String {
     }
 }
 
-/// For doctor: the environment as it would be, with hooks that nobody answers.
+/// The environment as it would be, with hooks that nobody answers, and with nothing said into a file: for trying the configuration.
+///
+/// # Errors
+/// In words for an admin.
 pub(crate) fn rehearsal(config: &IngestConfig, folder: &Path) -> Result<Environment, String> {
-    environment(config, folder, &SecretString::from("http://127.0.0.1/unset"))
+    let mut environment = environment(config, folder, &SecretString::from("http://127.0.0.1/unset"))?;
+    environment.retain(|(name, _)| name != "SRS_LOG_FILE");
+    for (name, value) in &mut environment {
+        if name == "SRS_LOG_TANK" {
+            "console".clone_into(value);
+        }
+    }
+    Ok(environment)
 }
 
 /// Program, configuration and environment in one word. Says nothing about the secret, which is far too long to be guessed.
@@ -269,4 +279,75 @@ fn written(environment: &Environment) -> String {
 fn read(text: &str) -> Environment {
     let value = |text: &str| text.trim_matches('"').replace("\\\"", "\"").replace("\\\\", "\\");
     text.lines().filter_map(|line| line.split_once('=')).map(|(name, text)| (name.to_owned(), value(text))).collect()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::config::Sources;
+
+    const HOOKS: &str = "http://127.0.0.1:8085/hooks/0123456789abcdef";
+
+    fn config(folder: &TempDir) -> IngestConfig {
+        let sources = Sources { file: None, fallback: "/nowhere".into(), environment: Vec::new() };
+        let mut config = sources.load().unwrap().config.ingest;
+        config.srs.binary = folder.path().join("srs-binary");
+        config.srs.config = folder.path().join("srs.conf");
+        fs::write(&config.srs.binary, "one").unwrap();
+        fs::write(&config.srs.config, "two").unwrap();
+        config
+    }
+
+    fn launch(config: &IngestConfig, folder: &TempDir) -> Launch {
+        Launch::prepare(config, &folder.path().join("srs"), &SecretString::from(HOOKS)).unwrap()
+    }
+
+    #[test]
+    fn name_changes_with_whatever_it_is_started_with() {
+        let folder = TempDir::new().unwrap();
+        let config = config(&folder);
+        let first = launch(&config, &folder);
+        assert_eq!(first.name, launch(&config, &folder).name);
+        assert!(is_name(&first.name) && !first.name.contains("0123456789abcdef"));
+
+        let quiet = IngestConfig { silence_seconds: 31, ..config.clone() };
+        let other = launch(&quiet, &folder);
+        assert!(other.name != first.name && !other.estranged(&first.environment));
+        let moved = IngestConfig { rtmp_listen: "0.0.0.0:1936".parse().unwrap(), ..config.clone() };
+        let other = launch(&moved, &folder);
+        assert!(other.name != first.name && other.estranged(&first.environment));
+        fs::write(&config.srs.config, "three").unwrap();
+        assert_ne!(launch(&config, &folder).name, first.name);
+    }
+
+    #[test]
+    fn environment_for_a_unit_is_private_whole_and_read_back() {
+        let folder = TempDir::new().unwrap();
+        let launch = launch(&config(&folder), &folder);
+        assert_eq!(launch.write_environment().unwrap(), None);
+        assert_eq!(launch.write_environment().unwrap().unwrap(), launch.environment);
+        let file = folder.path().join("srs").join(ENVIRONMENT_FILE);
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        let odd = vec![("NAME".to_owned(), "with \"quotes\" and \\ and spaces".to_owned())];
+        assert_eq!(read(&written(&odd)), odd);
+    }
+
+    #[test]
+    fn silence_and_connections_come_from_the_configuration() {
+        let folder = TempDir::new().unwrap();
+        let config = IngestConfig { silence_seconds: 40, max_publishers: 10, ..config(&folder) };
+        let environment = launch(&config, &folder).environment;
+        let value = |name: &str| environment.iter().find(|(n, _)| n == name).unwrap().1.as_str();
+        assert_eq!(value("SRS_VHOST_PUBLISH_NORMAL_TIMEOUT"), "40000");
+        assert_eq!(value("SRS_VHOST_RTC_STUN_TIMEOUT"), "40");
+        assert_eq!(value("SRS_MAX_CONNECTIONS"), "84");
+        assert_eq!(value("SRS_SRT_SERVER_LISTEN"), "10080");
+        assert_eq!(value("SRS_HTTP_API_LISTEN"), "127.0.0.1:1985");
+        assert_eq!(value("SRS_VHOST_HTTP_HOOKS_ON_PUBLISH"), HOOKS);
+    }
 }

@@ -269,3 +269,96 @@ impl Budget {
         }
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const KEY: &str = "7k2mv0qx3c9zr8hw1t5ydn4bpg";
+    const SECRET: &str = "S3cretS3cretS3cretS3cret";
+
+    fn redaction() -> Redaction {
+        Redaction::new("live", &SecretString::from(format!("http://127.0.0.1:8085/hooks/{SECRET}")))
+    }
+
+    #[test]
+    fn keys_and_the_secret_are_in_no_line() {
+        // The forms in which SRS 6 and 7 were seen to write them.
+        for said in [
+            format!("RTMP: Stream /live/{KEY} is busy"),
+            format!("serve error code=1028(StreamBusy) : stream live/{KEY} is busy"),
+            format!("publish url=/live/{KEY} stream={KEY}, param=?token={KEY}"),
+            format!("url: rtmp://10.0.0.1:1935/other/{KEY}?x=1, tcUrl=rtmp://10.0.0.1/other/{KEY}"),
+            format!("streamid: #!::r=live/{KEY},m=publish"),
+            format!("srt streamid=#!::h=box,r=other/{KEY},m=publish"),
+            format!("POST /rtc/v1/whip/?app=live&stream={KEY}&eip=10.0.0.1"),
+            format!(
+                "http: on_publish failed, url=http://127.0.0.1:8085/hooks/{SECRET}, request={{\"stream\":\"{KEY}\"}}, code=1"
+            ),
+            format!(
+                "request={{\"stream\":\"my own {KEY} key\",\"param\":\"\"}}, response={{\"code\":403}}, status=200"
+            ),
+            format!("body={{\"stream_url\":\"/live/{KEY}\"}}"),
+            format!("connect to 127.0.0.1:8085 /hooks/{SECRET} failed"),
+            format!("name={KEY}"),
+            format!("live%2F{KEY}"),
+            format!("\u{1b}[31m[2026-11-22 18:56:03.444][ERROR][1][ab][2] {KEY}\u{1b}[0m"),
+            format!("/live/short"),
+        ] {
+            let line = line(&said, &redaction()).unwrap();
+            for secret in [KEY, SECRET, "short", "my own"] {
+                assert!(!line.text.contains(secret), "{said}\n{line:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_stays() {
+        let said = "[2026-11-22 18:56:03.444][WARN][19521][ab12][22] main cycle terminated, system quit normally.";
+        let line = line(said, &redaction()).unwrap();
+        assert_eq!(line, Line { level: Level::WARN, text: "main cycle terminated, system quit normally.".to_owned() });
+        for kept in ["err=1007, ifname=eth0, max=264", "config file /etc/motherstream/srs.conf test is failed"] {
+            assert_eq!(redaction().clean(kept), kept);
+        }
+        let failed = "[2026-11-22 18:56:03.444][ERROR][1][ab][22] server err code=1003(SocketListen)";
+        assert_eq!(super::line(failed, &redaction()).unwrap().level, Level::ERROR);
+        assert_eq!(super::line("  ", &redaction()), None);
+    }
+
+    #[test]
+    fn what_one_connection_does_troubles_nobody() {
+        for said in [
+            "[2026-11-22 18:55:55.210][ERROR][1][83a28890][11] serve error code=1054(SecurityAllow) : for 192.0.2.2",
+            "[2026-11-22 18:55:55.531][WARN][1][n9t2581t][4] client disconnect peer. ret=1009",
+            "[2026-11-22 18:56:08.929][ERROR][1][95lqdk2q][22][SRT] ./srtcore/api.cpp:1116(accept) # : no pending connection",
+            "thread [19521][83a28890]: do_cycle() [./src/app/srs_app_rtmp_conn.cpp:263][errno=11]",
+        ] {
+            assert_eq!(line(said, &redaction()).unwrap().level, Level::DEBUG, "{said}");
+        }
+    }
+
+    #[test]
+    fn tail_gives_whole_lines_once_and_keeps_the_file_short() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("srs.log");
+        let mut file = OpenOptions::new().append(true).create(true).open(&path).unwrap();
+        let mut say = |text: &str| std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+        let mut tail = Tail { path: path.clone(), at: 0, rest: String::new() };
+        say("one\ntw");
+        assert_eq!(tail.read(), ["one"]);
+        say("o\n");
+        assert_eq!(tail.read(), ["two"]);
+        assert!(tail.read().is_empty());
+        say(&"x".repeat(usize::try_from(LONGEST).unwrap()));
+        say("\nend\n");
+        assert_eq!(tail.read().last().unwrap(), "end");
+        assert_eq!(path.metadata().unwrap().len(), 0);
+        // Whoever appends goes on at the new end.
+        say("again\n");
+        assert_eq!(tail.read(), ["again"]);
+        assert!(path.metadata().unwrap().len() < 10);
+    }
+}

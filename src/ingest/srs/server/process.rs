@@ -1,13 +1,6 @@
 //! One SRS process: found, waited for and ended by a descriptor that never means another process, child of ours or not.
 
-use std::{
-    fs,
-    net::{SocketAddr, TcpListener, UdpSocket},
-    os::fd::OwnedFd,
-    path::{Path, PathBuf},
-    process::Child,
-    time::Duration,
-};
+use std::{fs, os::fd::OwnedFd, path::Path, process::Child, time::Duration};
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::{io::unix::AsyncFd, time::timeout};
@@ -26,16 +19,12 @@ pub(super) struct Process {
 impl Process {
     /// The SRS that this box started and that still runs, by the pid file in its folder.
     pub(super) fn find(folder: &Path) -> Option<Self> {
-        let pid = fs::read_to_string(folder.join(PID_FILE)).ok()?.trim().parse().ok()?;
-        Self::of_box(pid, folder)
+        Self::of_box(pid_of(folder)?, folder)
     }
 
     /// The process `pid`, if it is an SRS that was started for this folder.
     pub(super) fn of_box(pid: u32, folder: &Path) -> Option<Self> {
-        let process = Self::open(pid, None)?;
-        let folder = std::path::absolute(folder).ok()?;
-        let ours = PathBuf::from(process.variable(PID_VARIABLE)?) == folder.join(PID_FILE);
-        ours.then_some(process)
+        Self::open(pid, None).filter(|process| is_of(&process.environment, folder))
     }
 
     /// The process `pid`, whosever it is.
@@ -58,13 +47,9 @@ impl Process {
         Some(Self { pid, descriptor, child, environment })
     }
 
-    fn variable(&self, name: &str) -> Option<&str> {
-        self.environment.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
-    }
-
     /// The name under which it was started.
     pub(super) fn name(&self) -> Option<&str> {
-        self.variable(NAME_VARIABLE)
+        variable(&self.environment, NAME_VARIABLE)
     }
 
     /// Returns when it has ended, with how, where that can be known.
@@ -95,55 +80,26 @@ impl Process {
     }
 }
 
+/// The SRS that the box with this folder started, if it still runs; without holding on to it.
+pub(super) fn running(folder: &Path) -> Option<u32> {
+    pid_of(folder).filter(|pid| is_of(&environment(*pid), folder))
+}
+
+fn pid_of(folder: &Path) -> Option<u32> {
+    fs::read_to_string(folder.join(PID_FILE)).ok()?.trim().parse().ok()
+}
+
+fn is_of(environment: &Environment, folder: &Path) -> bool {
+    let own = std::path::absolute(folder).map(|folder| folder.join(PID_FILE));
+    variable(environment, PID_VARIABLE).is_some_and(|path| own.is_ok_and(|own| own == Path::new(path)))
+}
+
+fn variable<'a>(environment: &'a Environment, name: &str) -> Option<&'a str> {
+    environment.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+}
+
 fn environment(pid: u32) -> Environment {
     let Ok(bytes) = fs::read(format!("/proc/{pid}/environ")) else { return Vec::new() };
     let texts = bytes.split(|byte| *byte == 0).map(String::from_utf8_lossy);
     texts.filter_map(|text| text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))).collect()
-}
-
-/// TCP or UDP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Protocol {
-    Tcp,
-    Udp,
-}
-
-/// Why an address can not be listened on; none when it can.
-pub(crate) fn taken(protocol: Protocol, address: SocketAddr) -> Option<std::io::Error> {
-    match protocol {
-        Protocol::Tcp => TcpListener::bind(address).err(),
-        Protocol::Udp => UdpSocket::bind(address).err(),
-    }
-}
-
-/// Who holds a port, as `nginx (process 123)`, as far as this user may know.
-pub(crate) fn holder(protocol: Protocol, port: u16) -> Option<(u32, String)> {
-    let tables: [&str; 2] = match protocol {
-        Protocol::Tcp => ["tcp", "tcp6"],
-        Protocol::Udp => ["udp", "udp6"],
-    };
-    let sockets: Vec<String> = tables
-        .iter()
-        .filter_map(|table| fs::read_to_string(format!("/proc/net/{table}")).ok())
-        .flat_map(|table| table.lines().skip(1).filter_map(|line| socket(line, protocol, port)).collect::<Vec<_>>())
-        .collect();
-    let processes = fs::read_dir("/proc").ok()?.flatten();
-    processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).find_map(|pid: u32| {
-        let mut files = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten();
-        let holds = files.any(|file| {
-            let target = fs::read_link(file.path()).unwrap_or_default();
-            sockets.iter().any(|socket| target == Path::new(socket))
-        });
-        let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        holds.then(|| (pid, format!("{} (process {pid})", name.trim())))
-    })
-}
-
-/// The socket of a line of `/proc/net/tcp` that listens on `port`, as a link in `/proc/PID/fd` names it.
-fn socket(line: &str, protocol: Protocol, port: u16) -> Option<String> {
-    let fields: Vec<_> = line.split_whitespace().collect();
-    let (local, state, inode) = (fields.get(1)?, fields.get(3)?, fields.get(9)?);
-    let listens = protocol == Protocol::Udp || *state == "0A";
-    let own = u16::from_str_radix(local.rsplit_once(':')?.1, 16).ok()?;
-    (listens && own == port).then(|| format!("socket:[{inode}]"))
 }

@@ -17,6 +17,7 @@ use std::{
 use axum::{Router, http::StatusCode, response::IntoResponse};
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
+use tracing::Level;
 
 use super::*;
 use crate::config::Sources;
@@ -43,6 +44,7 @@ struct Place {
     config: IngestConfig,
     limits: Limits,
     systemctl: PathBuf,
+    hooks: String,
 }
 
 impl Place {
@@ -61,7 +63,7 @@ impl Place {
         config.srs.config = Path::new(env!("CARGO_MANIFEST_DIR")).join("srs.conf");
         let second = Duration::from_secs(1);
         let limits = Limits { frozen: second * 3, up: second * 10, patience: second * 3 };
-        Self { folder, config, limits, systemctl: "/bin/false".into() }
+        Self { folder, config, limits, systemctl: "/bin/false".into(), hooks: HOOKS.to_owned() }
     }
 
     /// With a stand-in: a shell script that does `what` when it is started as SRS, and answers `-v` with 7.0.0.
@@ -90,7 +92,7 @@ impl Place {
             config: self.config.clone(),
             folder: self.srs_folder(),
             api: Api::new(&format!("http://{}", self.config.srs.api_listen)).unwrap(),
-            hooks_url: SecretString::from(HOOKS),
+            hooks_url: SecretString::from(self.hooks.as_str()),
             tracker: TaskTracker::new(),
             token: token.clone(),
         };
@@ -428,4 +430,208 @@ async fn unit_is_started_by_systemctl_with_its_environment_and_never_stopped() {
     let mut next = place.keep();
     assert!(next.runs().await.adopted);
     assert_eq!(fs::read_to_string(&log).unwrap().lines().count(), 1);
+}
+
+#[tokio::test]
+async fn port_that_srs_lacks_is_told_before_it_is_started() {
+    let mut place = Place::stand_in("exit 1");
+    place.config.srs.http_listen.set_port(0);
+    let problem = place.keep().down().await;
+    assert!(problem.contains("ingest.srs.http_listen"), "{problem}");
+}
+
+/// With the real SRS named by `MOTHERSTREAM_TEST_SRS`.
+mod real_srs {
+    use std::{
+        process::{Child, Command, Stdio},
+        thread,
+    };
+
+    use super::*;
+
+    fn place() -> Option<Place> {
+        real().map(|program| Place::new(&program))
+    }
+
+    /// A hooks' listener that says yes to everybody. Where it listens.
+    async fn yes_man() -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().fallback(async || "{\"code\":0}");
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        format!("http://{address}/hooks/0123456789abcdef0123456789abcdef")
+    }
+
+    fn ffmpeg(arguments: &[&str]) -> Encoder {
+        let source =
+            ["-re", "-f", "lavfi", "-i", "testsrc=size=320x240:rate=25", "-c:v", "libx264", "-preset", "ultrafast"];
+        let child = Command::new("ffmpeg")
+            .args(["-hide_banner", "-loglevel", "error", "-nostdin"])
+            .args(source)
+            .args(["-g", "50"])
+            .args(arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Encoder(child)
+    }
+
+    struct Encoder(Child);
+
+    impl Drop for Encoder {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    async fn publishers(place: &Place, wanted: usize) {
+        let api = Api::new(&format!("http://{}", place.config.srs.api_listen)).unwrap();
+        timeout(Duration::from_secs(15), async {
+            while api.clients().await.map_or(0, |all| all.entries.iter().filter(|client| client.publish).count())
+                != wanted
+            {
+                sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await
+        .unwrap();
+    }
+
+    #[tokio::test]
+    async fn it_starts_is_back_after_a_kill_is_found_again_and_stops() {
+        let Some(place) = place() else { return };
+        let mut kept = place.keep();
+        let first = kept.runs().await;
+        assert_eq!(first.identity.pid, place.pid());
+        assert!(install::usable(&first.version), "{}", first.version);
+
+        let began = Instant::now();
+        signal(place.pid(), rustix::process::Signal::KILL);
+        kept.down().await;
+        let second = kept.runs().await;
+        eprintln!("back after {:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+        assert_ne!(second.identity, first.identity);
+        drop(kept);
+
+        let began = Instant::now();
+        let mut next = place.keep();
+        let found = next.runs().await;
+        eprintln!("found after {:?}", began.elapsed());
+        assert!(found.adopted && found.identity == second.identity);
+        assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
+        let began = Instant::now();
+        next.stop().await;
+        eprintln!("stopped after {:?}", began.elapsed());
+        assert!(!lives(found.identity.pid));
+        assert!(began.elapsed() < Duration::from_secs(5));
+    }
+
+    #[tokio::test]
+    async fn publishers_keep_their_connection_when_the_keeper_dies_and_their_keys_stay_out_of_the_log() {
+        let Some(mut place) = place() else { return };
+        place.hooks = yes_man().await;
+        let mut kept = place.keep();
+        let first = kept.runs().await;
+        let rtmp = place.config.rtmp_listen;
+        let srt = place.config.srs.srt_listen;
+        let key = "7k2mv0qx3c9zr8hw1t5ydn4bpg";
+        let one = ffmpeg(&["-f", "flv", &format!("rtmp://{rtmp}/live/{key}")]);
+        let two = ffmpeg(&["-f", "mpegts", &format!("srt://{srt}?streamid=#!::r=live/{key}srt,m=publish")]);
+        publishers(&place, 2).await;
+        // Busy: what SRS says of it names the stream.
+        let third = ffmpeg(&["-f", "flv", &format!("rtmp://{rtmp}/live/{key}")]);
+        sleep(Duration::from_secs(2)).await;
+        drop(third);
+        drop(kept);
+        sleep(Duration::from_millis(300)).await;
+
+        // Other settings: not while somebody publishes.
+        place.config.silence_seconds += 1;
+        let mut next = place.keep();
+        assert_eq!(next.runs().await.identity, first.identity);
+        sleep(LOOK * 2).await;
+        assert_eq!(next.runs().await.identity, first.identity);
+        publishers(&place, 2).await;
+        drop((one, two));
+        next.down().await;
+        assert_ne!(next.runs().await.identity, first.identity);
+        next.stop().await;
+
+        let said = place.log();
+        assert!(said.contains(key), "nothing to redact:\n{said}");
+        let redaction = Redaction::new("live", &SecretString::from(place.hooks.as_str()));
+        for raw in said.lines() {
+            if let Some(line) = log::line(raw, &redaction) {
+                assert!(!line.text.contains(key) && !line.text.contains("0123456789abcdef"), "{raw}\n{line:?}");
+                assert!(line.level >= Level::WARN, "{raw}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn it_refuses_a_broken_configuration_and_says_why() {
+        let Some(mut place) = place() else { return };
+        let conf = fs::read_to_string(&place.config.srs.config).unwrap();
+        place.config.srs.config = place.folder.path().join("srs.conf");
+        fs::write(&place.config.srs.config, conf.replace("min_latency", "no_such_directive")).unwrap();
+        let problem = place.keep().down().await;
+        assert!(problem.contains("no_such_directive"), "{problem}");
+        let found = install::find(&place.config.srs).unwrap();
+        let refused = install::check(&found, &place.config, &place.srs_folder()).unwrap_err();
+        assert!(refused.contains("no_such_directive"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn its_own_check_accepts_the_configuration_that_comes_with_the_box() {
+        let Some(place) = place() else { return };
+        let found = install::find(&place.config.srs).unwrap();
+        install::check(&found, &place.config, &place.srs_folder()).unwrap();
+        assert!(!place.srs_folder().exists(), "a check makes nothing");
+    }
+
+    #[tokio::test]
+    async fn silent_publisher_is_dropped_after_the_time_of_silence_and_no_sooner() {
+        let Some(mut place) = place() else { return };
+        place.hooks = yes_man().await;
+        place.config.silence_seconds = 2;
+        let mut kept = place.keep();
+        kept.runs().await;
+        let encoder = ffmpeg(&["-f", "flv", &format!("rtmp://{}/live/silent", place.config.rtmp_listen)]);
+        publishers(&place, 1).await;
+        thread::sleep(Duration::from_secs(3));
+        signal(encoder.0.id(), rustix::process::Signal::STOP);
+        let began = Instant::now();
+        publishers(&place, 0).await;
+        let lasted = began.elapsed();
+        signal(encoder.0.id(), rustix::process::Signal::CONT);
+        eprintln!("silent for {lasted:?}");
+        assert!(lasted > Duration::from_millis(1900) && lasted < Duration::from_secs(5), "{lasted:?}");
+        kept.stop().await;
+    }
+
+    #[tokio::test]
+    async fn frozen_it_is_replaced() {
+        let Some(place) = place() else { return };
+        let mut kept = place.keep();
+        let first = kept.runs().await;
+        signal(first.identity.pid, rustix::process::Signal::STOP);
+        kept.down().await;
+        assert_ne!(kept.runs().await.identity, first.identity);
+        kept.stop().await;
+    }
+
+    #[tokio::test]
+    async fn another_one_on_our_port_is_told() {
+        let Some(first) = place() else { return };
+        let mut kept = first.keep();
+        kept.runs().await;
+        let mut second = place().unwrap();
+        second.config.srs.api_listen = first.config.srs.api_listen;
+        let problem = second.keep().down().await;
+        assert!(problem.contains("another SRS") && problem.contains("ingest.srs.api_listen"), "{problem}");
+        kept.stop().await;
+    }
 }
