@@ -192,3 +192,7 @@ async fn reachable(host: &str) -> Option<IpAddr> {
     let found = timeout(NAME_LIMIT, lookup_host((host, 0))).await.ok()?.ok()?;
     found.map(|address| address.ip().to_canonical()).find(usable)
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+mod tests;
