@@ -15,7 +15,6 @@ use axum::{
     http::{HeaderName, HeaderValue, header},
     middleware::{from_fn, from_fn_with_state},
 };
-use serde_json::json;
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
@@ -38,6 +37,7 @@ mod hosts;
 mod limits;
 mod me;
 mod metrics;
+mod page;
 mod problem;
 mod queue;
 mod rights;
@@ -101,6 +101,10 @@ pub(crate) struct App {
     pub(crate) listeners: Arc<Semaphore>,
     pub(crate) players: Players,
     pub(crate) whip: WhipSessions,
+    /// Places for pages that listen.
+    pub(crate) pages: Arc<Semaphore>,
+    pub(crate) live: page::live::Live,
+    pub(crate) seals: page::flash::Seals,
     pub(crate) stop: CancellationToken,
 }
 
@@ -114,6 +118,9 @@ impl App {
             listeners: Arc::new(Semaphore::new(events::MOST_LISTENERS)),
             players: Players::default(),
             whip: WhipSessions::default(),
+            pages: Arc::new(Semaphore::new(page::live::MOST_PAGES)),
+            live: page::live::Live::new(),
+            seals: page::flash::Seals::new(),
             stop,
             state,
         })
@@ -130,7 +137,11 @@ pub async fn serve(listener: TcpListener, state: WebState, stop: CancellationTok
     let app = App::new(state, stop.clone());
     let router = router(&app);
     readiness.set(Latch::Web, true);
-    tokio::join!(connections::serve(listener, router, stop.clone()), keep_house(app, stop));
+    tokio::join!(
+        connections::serve(listener, router, stop.clone()),
+        page::live::run(Arc::clone(&app)),
+        keep_house(app, stop)
+    );
     readiness.set(Latch::Web, false);
     Ok(())
 }
@@ -167,7 +178,7 @@ fn routes() -> Routes {
         .merge(events::routes())
         .merge(health::routes())
         .merge(whip::routes())
-        .file(Right::Anyone, "/", index)
+        .merge(page::routes())
 }
 
 fn router(app: &Arc<App>) -> Router {
@@ -187,6 +198,7 @@ fn router(app: &Arc<App>) -> Router {
         .layer(from_fn_with_state(Arc::clone(app), hosts::only_our_hosts))
         .layer(CatchPanicLayer::new())
         .layer(from_fn(problem::every_error_is_a_problem))
+        .layer(from_fn_with_state(Arc::clone(app), page::errors::for_people))
         .layer(from_fn_with_state(Arc::clone(app), metrics::count))
         .layer(always(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         // Nobody else learns where a reader came from. (With `no-referrer` a form's POST would carry `Origin: null`.)
@@ -199,16 +211,6 @@ fn router(app: &Arc<App>) -> Router {
 /// A header that an answer carries unless its handler chose otherwise.
 fn always(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
     SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
-}
-
-/// Where to begin.
-async fn index() -> Json<serde_json::Value> {
-    Json(json!({
-        "name": "Motherstream",
-        "version": env!("CARGO_PKG_VERSION"),
-        "api": "/api/v1/openapi.json",
-        "queue": "/api/v1/queue",
-    }))
 }
 
 /// Does a change in several steps to its end, even when the client hangs up or the time of the answer is over: an account that

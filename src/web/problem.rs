@@ -138,6 +138,21 @@ impl Problem {
         StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
+    /// The kind in words.
+    pub(crate) fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// What went wrong as a sentence for people.
+    pub(crate) fn sentence(&self) -> String {
+        let mut letters = self.detail.chars();
+        let Some(first) = letters.next() else {
+            return format!("{}.", self.title);
+        };
+        let end = if self.detail.ends_with(['.', '!', '?']) { "" } else { "." };
+        first.to_uppercase().chain(letters).collect::<String>() + end
+    }
+
     pub(crate) fn invalid(field: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::new(Kind::Invalid, reason).field(field)
     }
@@ -168,6 +183,8 @@ impl IntoResponse for Problem {
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         }
+        // For the page that a person gets instead.
+        response.extensions_mut().insert(self);
         response
     }
 }

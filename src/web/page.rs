@@ -1,0 +1,24 @@
+//! The page: HTML made here, brought to life in the browser by a little script. Everything essential works without that.
+//!
+//! - [`assets`]: styles, scripts, font and icons, embedded.
+//! - [`layout`]: what every page shows: header, footer, messages, theme; and how a template becomes an answer.
+//! - [`form`]: what forms send, and what they are answered.
+//! - [`live`]: parts of pages that change by themselves.
+//! - [`errors`]: errors as people read them.
+//! - [`ui`]: small pieces for templates: icons, times, QR codes.
+
+use super::rights::Routes;
+
+pub(crate) mod assets;
+pub(crate) mod errors;
+pub(crate) mod flash;
+pub(crate) mod form;
+pub(crate) mod layout;
+pub(crate) mod live;
+pub(crate) mod room;
+pub(crate) mod ui;
+
+/// Pages, what they load, what they send and what they listen to.
+pub(crate) fn routes() -> Routes {
+    Routes::new().merge(assets::routes()).merge(layout::routes()).merge(live::routes()).merge(room::routes())
+}

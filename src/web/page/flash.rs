@@ -1,0 +1,161 @@
+//! Messages: what an action did, told on the next page or at once.
+//!
+//! Between the action and the next page a message travels in a cookie that lives for a minute. It is sealed with a key of this
+//! process, so that nobody but the box can put words, or an undo button, on its pages.
+
+use axum::http::HeaderValue;
+use data_encoding::BASE64URL_NOPAD;
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+/// The cookie.
+const COOKIE: &str = "motherstream_flash";
+
+/// Bytes of the seal.
+const SEAL: usize = 16;
+
+/// The longest text, in bytes: a cookie holds 4 KiB.
+const LONGEST: usize = 1000;
+
+/// A message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Flash {
+    /// How it went.
+    pub(crate) tone: Tone,
+    /// What happened and, where it helps, what to do next.
+    pub(crate) text: String,
+    /// How to take it back.
+    pub(crate) undo: Option<Undo>,
+}
+
+/// How it went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Tone {
+    /// As wanted.
+    Done,
+    /// Not at all.
+    Failed,
+}
+
+/// A form that takes an action back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Undo {
+    /// Where it is posted to, on this box.
+    pub(crate) action: String,
+    /// Its hidden fields.
+    pub(crate) fields: Vec<(String, String)>,
+}
+
+impl Flash {
+    /// It was done.
+    pub(crate) fn done(text: impl Into<String>) -> Self {
+        Self { tone: Tone::Done, text: text.into(), undo: None }
+    }
+
+    /// It was not done.
+    pub(crate) fn failed(text: impl Into<String>) -> Self {
+        Self { tone: Tone::Failed, text: text.into(), undo: None }
+    }
+
+    /// With a button that posts `fields` to `action`, which takes it back.
+    pub(crate) fn undo(mut self, action: impl Into<String>, fields: &[(&str, &str)]) -> Self {
+        let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        self.undo = Some(Undo { action: action.into(), fields });
+        self
+    }
+
+    /// Whether it went wrong, for templates.
+    pub(crate) fn is_failure(&self) -> bool {
+        self.tone == Tone::Failed
+    }
+}
+
+/// The key under which messages travel. Of this process: a message from before a restart is not shown.
+pub(crate) struct Seals {
+    key: [u8; 32],
+}
+
+impl Seals {
+    pub(crate) fn new() -> Self {
+        Self { key: rand::random() }
+    }
+
+    fn seal(&self, content: &[u8]) -> Option<Vec<u8>> {
+        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&self.key).ok()?;
+        mac.update(content);
+        Some(mac.finalize().into_bytes().get(..SEAL)?.to_vec())
+    }
+
+    /// The `Set-Cookie` that brings a message to the next page.
+    pub(crate) fn set(&self, flash: &Flash) -> Option<HeaderValue> {
+        let mut flash = flash.clone();
+        if flash.text.len() > LONGEST {
+            flash.text.truncate(flash.text.floor_char_boundary(LONGEST));
+        }
+        let content = serde_json::to_vec(&flash).ok()?;
+        let mut sealed = self.seal(&content)?;
+        sealed.extend_from_slice(&content);
+        let value = BASE64URL_NOPAD.encode(&sealed);
+        HeaderValue::from_str(&format!("{COOKIE}={value}; Path=/; Max-Age=60; HttpOnly; SameSite=Lax")).ok()
+    }
+
+    /// The message that a request brings, if it is one of ours.
+    pub(crate) fn open(&self, value: &str) -> Option<Flash> {
+        let sealed = BASE64URL_NOPAD.decode(value.as_bytes()).ok()?;
+        let (seal, content) = sealed.split_at_checked(SEAL)?;
+        let expected = self.seal(content)?;
+        bool::from(subtle::ConstantTimeEq::ct_eq(expected.as_slice(), seal)).then_some(())?;
+        serde_json::from_slice(content).ok()
+    }
+}
+
+/// The value of the message's cookie.
+pub(crate) fn cookie(headers: &axum::http::HeaderMap) -> Option<&str> {
+    super::layout::cookie(headers, COOKIE)
+}
+
+/// The `Set-Cookie` after a message was shown.
+pub(crate) fn clear() -> HeaderValue {
+    HeaderValue::from_static("motherstream_flash=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax")
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn travelled(seals: &Seals, flash: &Flash) -> String {
+        let header = seals.set(flash).unwrap();
+        let value = header.to_str().unwrap().split(';').next().unwrap();
+        value.strip_prefix("motherstream_flash=").unwrap().to_owned()
+    }
+
+    #[test]
+    fn message_arrives_as_it_was_sent() {
+        let seals = Seals::new();
+        let flash = Flash::done("Zoë moved to the front").undo("/admin/queue/7/move", &[("before", "9")]);
+        assert_eq!(seals.open(&travelled(&seals, &flash)), Some(flash));
+    }
+
+    #[test]
+    fn message_that_somebody_else_wrote_is_not_shown() {
+        let (seals, others) = (Seals::new(), Seals::new());
+        let value = travelled(&others, &Flash::done("Send your password to evil.example"));
+        assert_eq!(seals.open(&value), None);
+        let mut sealed = BASE64URL_NOPAD.decode(travelled(&seals, &Flash::done("fine")).as_bytes()).unwrap();
+        *sealed.last_mut().unwrap() ^= 1;
+        assert_eq!(seals.open(&BASE64URL_NOPAD.encode(&sealed)), None);
+        for nonsense in ["", "x", "AAAA", "!"] {
+            assert_eq!(seals.open(nonsense), None);
+        }
+    }
+
+    #[test]
+    fn long_message_still_fits_a_cookie() {
+        let seals = Seals::new();
+        let value = travelled(&seals, &Flash::failed("ü".repeat(5000)));
+        assert!(value.len() < 3000, "{}", value.len());
+        assert!(seals.open(&value).is_some());
+    }
+}

@@ -1,0 +1,194 @@
+//! What every page shows, and how a template becomes an answer.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    extract::{FromRequestParts, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use flate2::Compression;
+use serde::Deserialize;
+
+use super::{
+    assets::{self, GZIP},
+    flash::{self, Flash},
+    form::{Form, Sender, local},
+    ui,
+};
+use crate::{
+    accounts::Account,
+    config::Registration,
+    web::{
+        App,
+        problem::{Kind, Problem},
+        rights::{Right, Routes},
+        sessions::Caller,
+    },
+};
+
+/// What a page may load and do: from here only, and nothing inline. A test looks through the templates for what this would
+/// break.
+pub(crate) const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; \
+     media-src 'self' blob:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+);
+
+/// The program's version, in the footer.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+const THEME: &str = "motherstream_theme";
+
+/// The part of the routes that belongs to every page.
+pub(crate) fn routes() -> Routes {
+    Routes::new().form(Right::Stranger, "/theme", set_theme)
+}
+
+/// Dark, light, or as the device is set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Theme {
+    #[default]
+    Auto,
+    Dark,
+    Light,
+}
+
+impl Theme {
+    /// Its name, as in the cookie and in `data-theme`.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Dark => "dark",
+            Self::Light => "light",
+        }
+    }
+
+    fn of(headers: &HeaderMap) -> Self {
+        match cookie(headers, THEME) {
+            Some("dark") => Self::Dark,
+            Some("light") => Self::Light,
+            _ => Self::Auto,
+        }
+    }
+}
+
+/// What every page knows: the first argument of a page's handler, and the field `page` of its template.
+#[derive(Clone, Debug)]
+pub(crate) struct Page {
+    /// The venue's name.
+    pub(crate) venue: String,
+    /// Who is signed in.
+    pub(crate) who: Option<Account>,
+    /// Whether newcomers can register by themselves.
+    pub(crate) registration: bool,
+    /// The message of the action before.
+    pub(crate) flash: Option<Flash>,
+    /// Dark or light.
+    pub(crate) theme: Theme,
+    /// The page's own path, which marks its place in the navigation.
+    pub(crate) path: String,
+    /// The box's monotonic clock in milliseconds when the page was made, for countdowns.
+    pub(crate) now_ms: u64,
+    /// Something went wrong before it was known who is there: the navigation says nothing of that.
+    pub(crate) bare: bool,
+    gzip: bool,
+}
+
+impl Page {
+    /// One that does not know who looks at it: for errors from outside the sessions.
+    pub(crate) fn bare(app: &App, headers: &HeaderMap, path: &str) -> Self {
+        Self {
+            venue: app.state.config.venue.name.clone(),
+            who: None,
+            registration: matches!(app.state.config.accounts.registration, Registration::Open | Registration::Approval),
+            flash: None,
+            theme: Theme::of(headers),
+            path: path.to_owned(),
+            now_ms: ui::milliseconds(app.state.clock.now()),
+            bare: true,
+            gzip: assets::takes_gzip(headers),
+        }
+    }
+
+    /// Whether who looks at it may run the night.
+    pub(crate) fn runs_the_night(&self) -> bool {
+        self.who.as_ref().is_some_and(|account| account.role.runs_the_night())
+    }
+
+    /// Whether the navigation is at `path` or below it.
+    pub(crate) fn is_at(&self, path: &str) -> bool {
+        self.path.strip_prefix(path).is_some_and(|rest| rest.is_empty() || (path != "/" && rest.starts_with('/')))
+    }
+
+    /// The page as an answer.
+    pub(crate) fn show(&self, template: &impl Template) -> Response {
+        self.show_with(StatusCode::OK, template)
+    }
+
+    /// The page as an answer with another status: 422 for a form that has to be filled in again.
+    pub(crate) fn show_with(&self, status: StatusCode, template: &impl Template) -> Response {
+        let text = match template.render() {
+            Ok(text) => text,
+            Err(error) => return Problem::new(Kind::Internal, error.to_string()).into_response(),
+        };
+        let mut response = (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")]).into_response();
+        // Pages hold no secret beside what a stranger can make them repeat, which is what compressing over TLS would give away.
+        let small = if self.gzip { assets::gzip(text.as_bytes(), Compression::new(5)) } else { None };
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_SECURITY_POLICY, POLICY);
+        headers.insert(header::VARY, HeaderValue::from_static("accept-encoding, cookie, hx-request"));
+        if self.flash.is_some() {
+            headers.append(header::SET_COOKIE, flash::clear());
+        }
+        if small.is_some() {
+            headers.insert(header::CONTENT_ENCODING, GZIP);
+        }
+        *response.body_mut() = small.unwrap_or_else(|| text.into_bytes()).into();
+        response
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Page {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let who = match Caller::from_request_parts(parts, app).await? {
+            Caller::Account(account) => Some(account),
+            Caller::Anonymous | Caller::Token => None,
+        };
+        let flash = flash::cookie(&parts.headers).and_then(|value| app.seals.open(value));
+        Ok(Self { who, flash, bare: false, ..Self::bare(app, &parts.headers, parts.uri.path()) })
+    }
+}
+
+/// A part of a page, as an answer to htmx.
+pub(crate) fn part(template: &impl Template) -> Result<Response, Problem> {
+    let text = template.render().map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
+    Ok(([(header::CONTENT_TYPE, "text/html; charset=utf-8")], text).into_response())
+}
+
+/// The value of a cookie.
+pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let cookies = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
+    cookies.flat_map(|value| value.split(';')).find_map(|pair| pair.trim().strip_prefix(name)?.strip_prefix('='))
+}
+
+#[derive(Deserialize)]
+struct SetTheme {
+    theme: Theme,
+    #[serde(default)]
+    back: String,
+}
+
+/// Chooses dark or light, and goes back to where one was.
+async fn set_theme(State(app): State<Arc<App>>, sender: Sender, Form(set): Form<SetTheme>) -> Response {
+    let mut response = sender.go(&app, local(&set.back), None);
+    let kept = if set.theme == Theme::Auto { 0 } else { 365 * 24 * 3600 };
+    let cookie = format!("{THEME}={}; Path=/; Max-Age={kept}; SameSite=Lax", set.theme.name());
+    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
+}
