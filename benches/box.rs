@@ -1,7 +1,7 @@
 //! The whole box, release build, against its limits and against `ffmpeg -c copy` in the same run.
 //!
 //! `make bench`, or `cargo bench --bench box -- cpu` for the parts whose names contain a word: `cpu`, `memory`, `death`,
-//! `start`, `publish`. `MOTHERSTREAM_BENCH_SECONDS` (60) shortens the CPU runs.
+//! `start`, `publish`, `pull` (with `MOTHERSTREAM_TEST_SRS`). `MOTHERSTREAM_BENCH_SECONDS` (60) shortens the CPU runs.
 
 #![expect(
     clippy::unwrap_used,
@@ -13,6 +13,8 @@
     reason = "a bench"
 )]
 
+#[path = "box/pull.rs"]
+mod pull;
 #[path = "../tests/support/mod.rs"]
 #[expect(dead_code, reason = "tests use what benches do not")]
 mod support;
@@ -76,6 +78,9 @@ fn main() {
                 cpu(&mut table, format, destinations, limit, seconds(length));
             }
         }
+    }
+    if wanted("pull") {
+        pull::pull(&mut table, seconds(length));
     }
     if wanted("memory") {
         memory(&mut table, "off", 25.0);
