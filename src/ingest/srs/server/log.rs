@@ -306,7 +306,7 @@ mod tests {
             format!("name={KEY}"),
             format!("live%2F{KEY}"),
             format!("\u{1b}[31m[2026-11-22 18:56:03.444][ERROR][1][ab][2] {KEY}\u{1b}[0m"),
-            format!("/live/short"),
+            "/live/short".to_owned(),
         ] {
             let line = line(&said, &redaction()).unwrap();
             for secret in [KEY, SECRET, "short", "my own"] {

@@ -33,9 +33,10 @@ fn real() -> Option<PathBuf> {
     program.map(PathBuf::from)
 }
 
-/// A port that is free now.
+/// A port that is free now, and is not given to anybody who only wants to connect: SRS comes back to it.
 fn port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    std::iter::repeat_with(|| rand::random_range(10_000..32_000)).find(free).unwrap()
 }
 
 /// A folder, ports of its own, and whatever runs there.
@@ -183,11 +184,11 @@ struct StandInApi {
 }
 
 impl StandInApi {
-    async fn of(place: &Place) -> Self {
-        Self::versioned(place, "7.0.0").await
+    fn of(place: &Place) -> Self {
+        Self::versioned(place, "7.0.0")
     }
 
-    async fn versioned(place: &Place, version: &'static str) -> Self {
+    fn versioned(place: &Place, version: &'static str) -> Self {
         let (answers, token) = (Arc::new(AtomicBool::new(true)), CancellationToken::new());
         let pid_file = place.srs_folder().join("srs.pid");
         let shared = answers.clone();
@@ -283,7 +284,7 @@ async fn foreign_program_on_a_port_is_named() {
 #[tokio::test]
 async fn server_is_back_within_a_second_of_being_killed() {
     let place = Place::stand_in(RUNS);
-    let _api = StandInApi::of(&place).await;
+    let _api = StandInApi::of(&place);
     let mut kept = place.keep();
     let first = kept.runs().await;
     assert!(!first.adopted && first.restarts == 0);
@@ -303,7 +304,7 @@ async fn server_is_back_within_a_second_of_being_killed() {
 #[tokio::test]
 async fn server_outlives_its_keeper_and_is_found_again_at_once() {
     let place = Place::stand_in(RUNS);
-    let _api = StandInApi::of(&place).await;
+    let _api = StandInApi::of(&place);
     let mut kept = place.keep();
     let first = kept.runs().await;
     drop(kept);
@@ -326,7 +327,7 @@ async fn server_outlives_its_keeper_and_is_found_again_at_once() {
 #[tokio::test]
 async fn server_with_other_addresses_is_replaced_at_once() {
     let mut place = Place::stand_in(RUNS);
-    let _api = StandInApi::of(&place).await;
+    let _api = StandInApi::of(&place);
     let first = place.keep().runs().await;
     place.config.rtmp_listen.set_port(port());
     let mut next = place.keep();
@@ -339,7 +340,7 @@ async fn server_with_other_addresses_is_replaced_at_once() {
 #[tokio::test]
 async fn server_with_other_settings_is_replaced_when_nobody_publishes() {
     let mut place = Place::stand_in(RUNS);
-    let _api = StandInApi::of(&place).await;
+    let _api = StandInApi::of(&place);
     let first = place.keep().runs().await;
     place.config.silence_seconds += 1;
     let mut next = place.keep();
@@ -354,7 +355,7 @@ async fn server_with_other_settings_is_replaced_when_nobody_publishes() {
 #[tokio::test]
 async fn frozen_server_is_ended_and_started_again() {
     let place = Place::stand_in(&format!("trap '' TERM\n{RUNS}"));
-    let api = StandInApi::of(&place).await;
+    let api = StandInApi::of(&place);
     let mut kept = place.keep();
     let first = kept.runs().await;
     api.answers.store(false, Ordering::Relaxed);
@@ -376,7 +377,7 @@ async fn frozen_server_is_ended_and_started_again() {
 #[tokio::test]
 async fn secret_is_in_no_argument_and_the_process_in_a_session_of_its_own() {
     let place = Place::stand_in(RUNS);
-    let _api = StandInApi::of(&place).await;
+    let _api = StandInApi::of(&place);
     let mut kept = place.keep();
     let pid = kept.runs().await.identity.pid;
     let arguments = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
@@ -391,15 +392,37 @@ async fn secret_is_in_no_argument_and_the_process_in_a_session_of_its_own() {
 }
 
 #[tokio::test]
-async fn server_elsewhere_is_watched_and_not_run() {
-    let mut place = Place::stand_in(RUNS);
-    let address = place.config.srs.api_listen;
-    place.config.srs.api_url = Some(format!("http://{address}").into());
+async fn server_elsewhere_is_watched_and_never_run_or_stopped() {
+    // Somebody else's, by another keeper.
+    let other = Place::stand_in(RUNS);
+    let mut place = Place::stand_in("exit 1");
+    place.config.srs.api_listen = other.config.srs.api_listen;
+    place.config.srs.api_url = Some(format!("http://{}", other.config.srs.api_listen).into());
     let mut kept = place.keep();
     let problem = kept.down().await;
     assert!(problem.contains("ingest.srs.api_url"), "{problem}");
-    assert!(!place.srs_folder().exists());
+
+    let _api = StandInApi::of(&other);
+    let theirs = other.keep().runs().await;
+    let seen = kept.runs().await;
+    assert_eq!(seen.identity, theirs.identity);
     kept.stop().await;
+    assert!(lives(theirs.identity.pid) && !place.srs_folder().exists());
+}
+
+#[tokio::test]
+async fn server_elsewhere_that_is_too_old_is_told() {
+    let other = Place::stand_in(RUNS);
+    let mut place = Place::stand_in("exit 1");
+    place.config.srs.api_listen = other.config.srs.api_listen;
+    place.config.srs.api_url = Some(format!("http://{}", other.config.srs.api_listen).into());
+    let _api = StandInApi::versioned(&other, "5.0.213");
+    let _other = other.keep();
+    let mut kept = place.keep();
+    let told = |state: &ServerState| {
+        matches!(state, ServerState::Down { problem, .. } if problem.contains("5.0.213")).then_some(())
+    };
+    kept.state(Duration::from_secs(15), told).await;
 }
 
 #[tokio::test]
@@ -416,7 +439,7 @@ async fn unit_is_started_by_systemctl_with_its_environment_and_never_stopped() {
             log.display()
         ),
     );
-    let _api = StandInApi::of(&place).await;
+    let _api = StandInApi::of(&place);
     place.systemctl = systemctl;
     let mut kept = place.keep();
     let running = kept.runs().await;
