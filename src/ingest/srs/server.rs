@@ -514,9 +514,9 @@ fn over(how: &str, log: &std::path::Path, from: u64, redaction: &Redaction) -> S
     let words = said.lines().rfind(|line| line.contains("Failed, code=") || line.contains("invalid config"));
     match words.and_then(install::why) {
         Some(why) => {
-            format!("SRS ended ({how}): {}; `motherstream doctor` looks for the reason", redaction.clean(&why))
+            format!("SRS ended{how}: {}; `motherstream doctor` looks for the reason", redaction.clean(&why))
         }
-        None => format!("SRS ended ({how}); it is started again"),
+        None => format!("SRS ended{how}; it is started again"),
     }
 }
 

@@ -57,8 +57,9 @@ impl Process {
         // An error of the descriptor would say that nothing more can be learned from it.
         let _ = self.descriptor.readable().await;
         match self.child.as_mut().map(Child::try_wait) {
-            Some(Ok(Some(status))) => status.to_string(),
-            _ => "unknown how".to_owned(),
+            Some(Ok(Some(status))) => format!(" ({status})"),
+            // Of one that is no child of ours the system does not say.
+            _ => String::new(),
         }
     }
 
