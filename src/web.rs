@@ -57,7 +57,7 @@ use self::{
     hosts::Hosts,
     limits::Limits,
     metrics::HttpMetrics,
-    problem::{Kind, Problem},
+    problem::{Kind, NOTHING_HERE, Problem},
     rights::{Right, Routes},
     sessions::Sessions,
     viewers::Players,
@@ -189,9 +189,7 @@ fn router(app: &Arc<App>) -> Router {
     // Once and only here.
     let _first = description.set(document);
     router
-        .fallback(async || {
-            Problem::new(Kind::NotFound, "nothing is here; the calls are listed at /api/v1/openapi.json")
-        })
+        .fallback(async || Problem::new(Kind::NotFound, NOTHING_HERE))
         .layer(from_fn_with_state((Arc::clone(app), Arc::new(table)), rights::enforce))
         .layer(app.sessions.layer())
         .layer(from_fn(hosts::only_our_pages))

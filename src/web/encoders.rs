@@ -1,6 +1,6 @@
 //! What an encoder needs to reach the box: each way in that the running ingest really has.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 use serde::Serialize;
@@ -35,6 +35,28 @@ impl Reached {
         let port = [configured, requested].into_iter().flatten().find_map(port);
         let page = port.map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
         Self { host, page }
+    }
+
+    /// The address of a page for other devices. A browser on the box itself may have asked for `localhost`, which leads nobody
+    /// else here: then it is the machine's address.
+    pub(crate) fn page_url(&self, path: &str) -> String {
+        let port = self.page.get(self.host.len()..).unwrap_or_default();
+        format!("http://{}{port}{path}", self.host_for_others())
+    }
+
+    /// The host without a port, for other devices.
+    fn host_for_others(&self) -> String {
+        let own = self.host.eq_ignore_ascii_case("localhost")
+            || self.host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        let elsewhere = if own { primary_address() } else { None };
+        elsewhere.map_or_else(|| self.host.clone(), |address| bracketed(address))
+    }
+}
+
+fn bracketed(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
     }
 }
 
@@ -85,6 +107,13 @@ pub fn rtmp_door(state: &IngestState, config: &IngestConfig) -> Door {
         (Some(_), Some(url)) => Door::Elsewhere(url.clone()),
         _ => Door::Port(config.rtmp_listen.port()),
     })
+}
+
+/// The server's address for encoders on other devices, whatever name this browser used.
+pub(crate) fn rtmp_url_for_others(app: &App, reached: &Reached) -> String {
+    let config = &app.state.config.ingest;
+    let door = rtmp_door(&app.state.ingest.state().borrow(), config);
+    rtmp_address(&door, &reached.host_for_others(), &config.app)
 }
 
 /// The server's address for an encoder that speaks RTMP.

@@ -5,6 +5,7 @@
 //! - [`form`]: what forms send, and what they are answered.
 //! - [`live`]: parts of pages that change by themselves.
 //! - [`errors`]: errors as people read them.
+//! - [`room`], [`overlay`]: the pages for everybody.
 //! - [`ui`]: small pieces for templates: icons, times, QR codes.
 
 use super::rights::Routes;
@@ -15,10 +16,16 @@ pub(crate) mod flash;
 pub(crate) mod form;
 pub(crate) mod layout;
 pub(crate) mod live;
+mod overlay;
 pub(crate) mod room;
 pub(crate) mod ui;
 
 /// Pages, what they load, what they send and what they listen to.
 pub(crate) fn routes() -> Routes {
-    Routes::new().merge(assets::routes()).merge(layout::routes()).merge(live::routes()).merge(room::routes())
+    Routes::new()
+        .merge(assets::routes())
+        .merge(layout::routes())
+        .merge(live::routes())
+        .merge(room::routes())
+        .merge(overlay::routes())
 }

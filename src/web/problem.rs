@@ -145,6 +145,9 @@ impl Problem {
 
     /// What went wrong as a sentence for people.
     pub(crate) fn sentence(&self) -> String {
+        if self.detail == NOTHING_HERE {
+            return "There is no page at this address. It may be mistyped, or what was here is gone.".to_owned();
+        }
         let mut letters = self.detail.chars();
         let Some(first) = letters.next() else {
             return format!("{}.", self.title);
@@ -191,10 +194,13 @@ impl IntoResponse for Problem {
 
 const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 
+/// What a program is told where no route is.
+pub(crate) const NOTHING_HERE: &str = "nothing is here; the calls are listed at /api/v1/openapi.json";
+
 /// What to say about an error that came with a status only: from the router or a layer.
 fn explain(status: StatusCode) -> &'static str {
     match status {
-        StatusCode::NOT_FOUND => "nothing is here; the calls are listed at /api/v1/openapi.json",
+        StatusCode::NOT_FOUND => NOTHING_HERE,
         StatusCode::METHOD_NOT_ALLOWED => "this address does not take that method; see the Allow header",
         StatusCode::PAYLOAD_TOO_LARGE => "a body may be 64 KiB at most",
         StatusCode::SERVICE_UNAVAILABLE => "the answer took too long; try again in a moment",
@@ -208,12 +214,14 @@ pub(crate) async fn every_error_is_a_problem(request: Request, next: Next) -> Re
     let response = next.run(request).await;
     let status = response.status();
     let is_error = status.is_client_error() || status.is_server_error();
-    if !is_error || response.headers().get(header::CONTENT_TYPE) == Some(&CONTENT_TYPE) {
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    // A page that says itself what is wrong, such as a form to be filled in again, is left as it is.
+    if !is_error || kind.is_some_and(|kind| kind == CONTENT_TYPE || kind.as_bytes().starts_with(b"text/html")) {
         return response;
     }
     let (parts, _) = response.into_parts();
     let mut problem = Problem::bare(status).into_response();
-    *problem.extensions_mut() = parts.extensions;
+    problem.extensions_mut().extend(parts.extensions);
     for (name, value) in &parts.headers {
         if name != header::CONTENT_TYPE && name != header::CONTENT_LENGTH {
             problem.headers_mut().insert(name, value.clone());

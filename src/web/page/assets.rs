@@ -1,10 +1,7 @@
 //! Styles, scripts, font and icons: in the program, compressed once, kept by browsers for a year under an address that changes
 //! with their content.
 
-use std::{
-    io::Write as _,
-    sync::{Arc, LazyLock},
-};
+use std::{io::Write as _, sync::LazyLock};
 
 use axum::{
     extract::Path,
@@ -49,6 +46,7 @@ macro_rules! binary {
 /// Everything that is served. What belongs together is one file: each costs a round trip on a slow network.
 const ASSETS: &[Asset] = &[
     text!("app.css", "text/css; charset=utf-8", "assets/app.css"),
+    text!("overlay.css", "text/css; charset=utf-8", "assets/overlay.css"),
     text!("app.js", "text/javascript; charset=utf-8", "assets/app.js"),
     text!(
         "lib.js",
@@ -97,6 +95,12 @@ pub(super) fn routes() -> Routes {
 /// The address of an asset, for templates. A test looks for names that are not there.
 pub(crate) fn url(name: &str) -> String {
     format!("/assets/{}/{name}", *BUILD)
+}
+
+/// Whether there is an asset of this name.
+#[cfg(test)]
+pub(crate) fn exists(name: &str) -> bool {
+    ASSETS.iter().any(|asset| asset.name == name)
 }
 
 /// An asset.

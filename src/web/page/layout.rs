@@ -102,7 +102,7 @@ impl Page {
         Self {
             venue: app.state.config.venue.name.clone(),
             who: None,
-            registration: matches!(app.state.config.accounts.registration, Registration::Open | Registration::Approval),
+            registration: Self::registration_is_open(app),
             flash: None,
             theme: Theme::of(headers),
             path: path.to_owned(),
@@ -110,6 +110,11 @@ impl Page {
             bare: true,
             gzip: assets::takes_gzip(headers),
         }
+    }
+
+    /// Whether newcomers can register by themselves.
+    pub(crate) fn registration_is_open(app: &App) -> bool {
+        matches!(app.state.config.accounts.registration, Registration::Open | Registration::Approval)
     }
 
     /// Whether who looks at it may run the night.

@@ -34,7 +34,7 @@ use tokio::{
 };
 use tracing::warn;
 
-use super::{assets, room, ui};
+use super::{assets, overlay, room, ui};
 use crate::web::{
     App,
     problem::{Kind, Problem},
@@ -60,13 +60,15 @@ pub(crate) type Render = fn(&App) -> askama::Result<Vec<Rendered>>;
 pub(crate) struct Live {
     /// What the room sees: `/`.
     room: Channel,
+    /// What overlays show.
+    overlay: Channel,
     /// Counts changes that no other watch tells of.
     pokes: watch::Sender<u64>,
 }
 
 impl Live {
     pub(crate) fn new() -> Self {
-        Self { room: Channel::new(), pokes: watch::Sender::new(0) }
+        Self { room: Channel::new(), overlay: Channel::new(), pokes: watch::Sender::new(0) }
     }
 
     /// Something has changed that pages show and that neither the queue's snapshot nor media's status tells of: an account, a
@@ -78,19 +80,25 @@ impl Live {
 }
 
 pub(super) fn routes() -> Routes {
-    Routes::new().live(Right::Anyone, "/live/room", live_room)
+    Routes::new().live(Right::Anyone, "/live/room", live_room).live(Right::Anyone, "/live/overlay", live_overlay)
 }
 
 async fn live_room(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     app.live.room.listen(&app, |_| true)
 }
 
+async fn live_overlay(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+    app.live.overlay.listen(&app, |_| true)
+}
+
 /// Renders what is listened to, until the box stops.
 pub(crate) async fn run(app: Arc<App>) {
     let room = app.live.room.keep(&app, false, room::parts);
+    let overlay = app.live.overlay.keep(&app, false, overlay::parts);
     tokio::select! {
         () = app.stop.cancelled() => {}
         () = room => {}
+        () = overlay => {}
     }
 }
 
@@ -216,7 +224,7 @@ struct Listener<M> {
 impl<M: Fn(&App) -> bool + Send + 'static> Listener<M> {
     /// What changes, and beats.
     fn events(self) -> impl Stream<Item = Bytes> + Send {
-        stream::unfold((self, Instant::now()), async |(mut listener, next_beat)| {
+        stream::unfold((self, Instant::now() + BEAT), async |(mut listener, next_beat)| {
             tokio::select! {
                 biased;
                 () = listener.app.stop.cancelled() => None,
@@ -269,7 +277,7 @@ where
         media: app.state.media.status(),
         pokes: app.live.pokes.subscribe(),
         sent: Vec::new(),
-        next_beat: Instant::now(),
+        next_beat: Instant::now() + BEAT,
         render,
         _place: place,
     };

@@ -62,6 +62,16 @@ pub(crate) fn qr(text: &str) -> Html {
     ))
 }
 
+/// How long a name is, for its size on a stage: the widest word decides whether it fits a line.
+pub(crate) fn length(name: &str) -> &'static str {
+    let longest = name.split_whitespace().map(|word| word.chars().count()).max().unwrap_or_default();
+    match (longest, name.chars().count()) {
+        (..=10, ..=16) => "short",
+        (..=14, ..=24) => "long",
+        _ => "longer",
+    }
+}
+
 /// A moment of the box's monotonic clock in milliseconds.
 pub(crate) fn milliseconds(moment: Moment) -> u64 {
     u64::try_from(moment.since_start().as_millis()).unwrap_or(u64::MAX)
