@@ -2,7 +2,7 @@
 
 use std::{
     future::Future,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard},
 };
 
 use secrecy::{ExposeSecret, SecretString};
@@ -156,7 +156,7 @@ pub struct Accounts {
 
 struct Inner {
     store: Store,
-    policy: Policy,
+    policy: Mutex<Policy>,
     /// SHA-256 of `admin.token`.
     admin_token: Option<[u8; 32]>,
     passwords: Passwords,
@@ -196,7 +196,7 @@ impl Accounts {
         let inner = Inner {
             viewers: Viewers::new(store.clone(), loaded.viewers.clone()),
             store,
-            policy: config.accounts.registration,
+            policy: Mutex::new(config.accounts.registration),
             admin_token: config.admin.token.as_ref().map(|token| Sha256::digest(token.expose_secret()).into()),
             passwords: Passwords::new(),
             state: RwLock::new(State { index, next, setup_code }),
@@ -210,12 +210,22 @@ impl Accounts {
         &self.inner.viewers
     }
 
+    /// Who may register at present.
+    pub fn policy(&self) -> Policy {
+        *self.inner.policy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes who may register, from now on.
+    pub fn set_policy(&self, policy: Policy) {
+        *self.inner.policy.lock().unwrap_or_else(PoisonError::into_inner) = policy;
+    }
+
     /// Registers a streamer by the policy in force.
     ///
     /// # Errors
     /// A field that is wrong, a name that is taken, a policy that forbids it, or a store that can not write.
     pub async fn register(&self, registration: Registration) -> Result<(Account, StreamKey), AccountError> {
-        let awaiting_approval = match self.inner.policy {
+        let awaiting_approval = match self.policy() {
             Policy::Open => false,
             Policy::Approval => true,
             Policy::Invite => {

@@ -11,17 +11,20 @@ use std::{
 };
 
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 mod keys;
 mod load;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod validate;
 
 pub use self::{
-    keys::{Default, KEYS, Key},
+    keys::{Applies, Default, KEYS, Key},
     load::{ConfigError, LoadedConfig, Problem, Setting, Sources},
+    settings::{ChangeError, Proposal, SettingView, Settings},
 };
 use crate::core::destination::Destination;
 
@@ -63,8 +66,24 @@ impl Config {
 pub struct WebConfig {
     /// Address and port of the page and the API.
     pub listen: SocketAddr,
+    /// The same over HTTPS, with a certificate of the box's own; none for `off`.
+    #[serde(deserialize_with = "or_off")]
+    pub https_listen: Option<SocketAddr>,
     /// What streamers are told to connect to.
     pub public_host: Option<String>,
+    /// Whether the room may watch the programme on the page; else operators and admins only.
+    pub open_preview: bool,
+}
+
+/// An address, or `off`.
+fn or_off<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text == "off" {
+        return Ok(None);
+    }
+    text.parse()
+        .map(Some)
+        .map_err(|_| serde::de::Error::invalid_value(serde::de::Unexpected::Str(&text), &"an address"))
 }
 
 /// `[admin]`
@@ -84,7 +103,7 @@ pub struct AccountsConfig {
 }
 
 /// Who may register.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Registration {
     /// Anyone.
@@ -249,4 +268,6 @@ fn enabled() -> bool {
 pub struct VenueConfig {
     /// The venue's name, on the slate and the page.
     pub name: String,
+    /// The IANA time zone in which its pages show times; none: that of the machine.
+    pub timezone: Option<String>,
 }

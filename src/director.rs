@@ -336,6 +336,14 @@ impl Director {
         self.order(Order::SetBlock(on)).await
     }
 
+    /// Follows other settings from here on.
+    ///
+    /// # Errors
+    /// When it can not be stored: the length of turns and the block toggle, which an admin may have set, are.
+    pub async fn configure(&self, settings: Settings) -> Result<(), OrderError> {
+        self.order(Order::Configure(settings)).await.map(drop)
+    }
+
     /// Lifts a hold-off. Rule 12.
     ///
     /// # Errors

@@ -331,6 +331,16 @@ impl Media {
         self.request(Request::Show(on));
     }
 
+    /// The show ends after so long without anybody; none: by hand only.
+    pub fn set_idle_end(&self, limit: Option<Duration>) {
+        self.request(Request::IdleEnd(limit));
+    }
+
+    /// Shows another slate from the next round of the present one on. It must be of the same format: what [`slate::render`] makes.
+    pub fn set_slate(&self, slate: SlateLoop) {
+        self.order(Order::Slate(Box::new(slate)));
+    }
+
     /// Adds a destination or replaces the one with its id. Never touches another.
     pub fn put_destination(&self, destination: Destination) {
         self.request(Request::Put(destination));

@@ -21,7 +21,7 @@ use tracing::Instrument;
 use crate::{
     accounts::{AccountError, Accounts},
     clock::Clock,
-    config::{Config, HouseFormat, LoadedConfig, SlateSound},
+    config::{Config, HouseFormat, LoadedConfig, Settings, SlateSound},
     core::frame::FrameSinks,
     director::{self, Director, Stored},
     ingest::{self, Door, Ingest, IngestEvent, embedded, srs},
@@ -110,7 +110,10 @@ pub fn start(loaded: LoadedConfig) -> Result<(), SupervisorError> {
 /// See [`SupervisorError`].
 pub async fn run(loaded: LoadedConfig) -> Result<(), SupervisorError> {
     let mut signals = Signals::new()?;
-    let running = Running::start(Arc::new(loaded.config), Clock::start()).await?;
+    for problem in &loaded.ignored {
+        tracing::warn!(setting = problem.field, "a setting of the page is not known to this program and ignored");
+    }
+    let running = Running::start(Arc::new(loaded.config.clone()), Settings::new(loaded), Clock::start()).await?;
     let ended = tokio::select! {
         asked = signals.next() => Ok(asked),
         error = running.watch() => Err(error),
@@ -143,7 +146,7 @@ struct Running {
 }
 
 impl Running {
-    async fn start(config: Arc<Config>, clock: Clock) -> Result<Self, SupervisorError> {
+    async fn start(config: Arc<Config>, settings: Settings, clock: Clock) -> Result<Self, SupervisorError> {
         let tracker = TaskTracker::new();
         let (doors, director_token) = (CancellationToken::new(), CancellationToken::new());
         let readiness = Readiness::default();
@@ -181,6 +184,7 @@ impl Running {
         }
         let state = WebState {
             config: config.clone(),
+            settings,
             clock,
             accounts: accounts.clone(),
             director,

@@ -6,7 +6,7 @@
 
 use std::{
     future::Future,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -15,14 +15,23 @@ use axum::{
     http::{HeaderName, HeaderValue, header},
     middleware::{from_fn, from_fn_with_state},
 };
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::{
+    net::TcpListener,
+    sync::{Mutex, Semaphore},
+};
 use tokio_util::sync::CancellationToken;
 use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
 use tracing::{Instrument, warn};
 use utoipa::openapi::OpenApi;
 
 use crate::{
-    accounts::Accounts, clock::Clock, config::Config, director::Director, ingest::Ingest, media::Media, store::Store,
+    accounts::Accounts,
+    clock::Clock,
+    config::{Config, Settings},
+    director::Director,
+    ingest::Ingest,
+    media::Media,
+    store::Store,
 };
 
 mod accounts;
@@ -42,6 +51,7 @@ mod problem;
 mod queue;
 mod rights;
 mod sessions;
+mod settings;
 mod show;
 #[cfg(test)]
 mod tests;
@@ -70,8 +80,10 @@ const ANSWER_TIME: Duration = Duration::from_secs(10);
 /// What the web is built from.
 #[derive(Clone)]
 pub struct WebState {
-    /// The configuration in force.
+    /// The configuration as it was when the box started.
     pub config: Arc<Config>,
+    /// The configuration in force, and changes of it: what may change while the box runs is read from here.
+    pub settings: Settings,
     /// The process's clock.
     pub clock: Clock,
     /// Accounts, keys, viewer tokens.
@@ -105,13 +117,17 @@ pub(crate) struct App {
     pub(crate) pages: Arc<Semaphore>,
     pub(crate) live: page::live::Live,
     pub(crate) seals: page::flash::Seals,
+    /// Held over a whole change of the settings, from its check on.
+    pub(crate) settings_turn: Mutex<()>,
+    /// How many slates were asked for: the last one counts.
+    pub(crate) slates: AtomicU64,
     pub(crate) stop: CancellationToken,
 }
 
 impl App {
     fn new(state: WebState, stop: CancellationToken) -> Arc<Self> {
         Arc::new(Self {
-            hosts: Hosts::of_this_machine(state.config.web.public_host.as_deref()),
+            hosts: Hosts::of_this_machine(),
             sessions: Sessions::new(state.store.clone()),
             limits: Limits::new(),
             http: HttpMetrics::default(),
@@ -121,6 +137,8 @@ impl App {
             pages: Arc::new(Semaphore::new(page::live::MOST_PAGES)),
             live: page::live::Live::new(),
             seals: page::flash::Seals::new(),
+            settings_turn: Mutex::default(),
+            slates: AtomicU64::new(0),
             stop,
             state,
         })
@@ -176,6 +194,7 @@ fn routes() -> Routes {
         .merge(destinations::routes())
         .merge(viewers::routes())
         .merge(events::routes())
+        .merge(settings::routes())
         .merge(health::routes())
         .merge(whip::routes())
         .merge(page::routes())

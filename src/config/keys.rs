@@ -30,6 +30,51 @@ pub struct Key {
     pub shape: &'static str,
 }
 
+/// When a change on the page takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applies {
+    /// At once.
+    AtOnce,
+    /// At the next start of the box.
+    NextStart,
+    /// It can not be changed there, and why.
+    Never(&'static str),
+}
+
+/// Keys whose change takes effect at once.
+const AT_ONCE: &[&str] = &[
+    "venue.name",
+    "venue.timezone",
+    "web.public_host",
+    "web.open_preview",
+    "accounts.registration",
+    "queue.turn_seconds",
+    "queue.rejoin_seconds",
+    "queue.restart_grace_seconds",
+    "queue.hold_off_seconds",
+    "queue.stall_limit_seconds",
+    "queue.overtime",
+    "queue.block",
+    "program.slate_sound",
+    "program.idle_end_minutes",
+];
+
+/// Keys that the page shows and does not change, with the reason: whoever gets hold of an admin's session must not gain the
+/// machine by it.
+const NEVER: &[(&str, &str)] = &[
+    ("data_dir", "the page's own settings lie in it"),
+    ("admin.token", "it is set where the box is installed"),
+    ("ingest.srs.binary", "it names a program; set it where the box is installed"),
+    ("ingest.srs.config", "it names a file; set it where the box is installed"),
+    ("ingest.srs.unit", "it names a service; set it where the box is installed"),
+    ("ingest.srs.hooks_secret", "it is set where the box is installed"),
+    ("program.slate", "upload a picture instead"),
+    ("destinations", "these are set where the box is installed; others are added on the page of destinations"),
+];
+
+/// The commented reference of all keys.
+const REFERENCE: &str = include_str!("../../config/motherstream.toml");
+
 const LOOPBACK: &str = "a loopback address and a port, such as \"127.0.0.1:1985\"";
 const SECONDS: &str = "a whole number of seconds";
 
@@ -41,8 +86,15 @@ const fn key(path: &'static str, default: Default, shape: &'static str) -> Key {
 pub const KEYS: &[Key] = &[
     key("data_dir", Default::Text("./data"), "a folder, such as \"/var/lib/motherstream\""),
     key("venue.name", Default::Text("Motherstream"), "a name, such as \"Blue Room\""),
+    key("venue.timezone", Default::NoText, "a time zone, such as \"Europe/Berlin\""),
     key("web.listen", Default::Text("0.0.0.0:8080"), "an address and a port, such as \"0.0.0.0:8080\""),
+    key(
+        "web.https_listen",
+        Default::Text("0.0.0.0:8443"),
+        "an address and a port, such as \"0.0.0.0:8443\", or \"off\"",
+    ),
     key("web.public_host", Default::NoText, "a name or an address, such as \"stream.example.org\""),
+    key("web.open_preview", Default::Flag(false), "true or false"),
     key("admin.token", Default::NoSecret, "a text in quotes, 16 characters or more"),
     key("accounts.registration", Default::Text("open"), "\"open\", \"invite\", \"approval\" or \"closed\""),
     key("ingest.kind", Default::Text("auto"), "\"auto\", \"srs\" or \"embedded\""),
@@ -96,6 +148,53 @@ impl Key {
     /// Whether its value is a text: then a variable's value is taken as it is, `42` and `true` included.
     pub(super) const fn is_text(&self) -> bool {
         matches!(self.default, Default::Text(_) | Default::NoText | Default::NoSecret)
+    }
+
+    /// What its number counts, if it is one that counts something.
+    pub fn unit(&self) -> Option<&'static str> {
+        let units = [("_seconds", "seconds"), ("_minutes", "minutes"), ("_ms", "milliseconds")];
+        units.iter().find(|(ending, _)| self.path.ends_with(ending)).map(|(_, unit)| *unit)
+    }
+
+    /// When a change on the page takes effect.
+    pub fn applies(&self) -> Applies {
+        if let Some((_, why)) = NEVER.iter().find(|(path, _)| *path == self.path) {
+            Applies::Never(why)
+        } else if AT_ONCE.contains(&self.path) {
+            Applies::AtOnce
+        } else {
+            Applies::NextStart
+        }
+    }
+
+    /// What it means: the comment above it in `config/motherstream.toml`. Keys that stand together share one.
+    pub fn about(&self) -> String {
+        let (wanted_section, name) = self.path.rsplit_once('.').unwrap_or(("", self.path));
+        let (mut section, mut comment, mut taken) = (String::new(), Vec::new(), false);
+        for line in REFERENCE.lines() {
+            let bare = line.strip_prefix("# ").unwrap_or(line);
+            let named = bare.split_once(" = ").map(|(name, _)| name);
+            if line.starts_with('[') || bare.starts_with("[[") {
+                bare.trim_matches(['[', ']']).clone_into(&mut section);
+                if bare.starts_with("[[") && section == self.path {
+                    return comment.join(" ");
+                }
+                (taken, comment) = (false, Vec::new());
+            } else if named.is_some_and(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '_')) {
+                if section == wanted_section && named == Some(name) {
+                    return comment.join(" ");
+                }
+                taken = true;
+            } else if let Some(text) = line.strip_prefix("# ") {
+                if std::mem::take(&mut taken) {
+                    comment.clear();
+                }
+                comment.push(text);
+            } else {
+                (taken, comment) = (false, Vec::new());
+            }
+        }
+        String::new()
     }
 
     /// Whether its value, or a part of it, is never shown.

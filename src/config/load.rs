@@ -31,7 +31,10 @@ const PREFIX: &str = "MOTHERSTREAM_";
 /// Variables with our prefix that are not configuration: those of tests, demo and benchmark, and of building.
 const NOT_CONFIGURATION: [&str; 6] = ["TEST_", "DEMO_", "BENCH_", "SOAK_", "TARGET", "CONFIG"];
 
-const BUILT_IN: &str = "built in";
+pub(super) const BUILT_IN: &str = "built in";
+
+/// What is shown of a secret.
+const REDACTED: &str = "[redacted]";
 
 /// Where configuration comes from.
 #[derive(Clone, Debug)]
@@ -62,7 +65,13 @@ impl Sources {
     /// # Errors
     /// All problems that were found, each with its source and field.
     pub fn load(&self) -> Result<LoadedConfig, ConfigError> {
+        self.load_with(None)
+    }
+
+    /// The same, with `proposed` in place of what the data partition's file says.
+    pub(super) fn load_with(&self, proposed: Option<&str>) -> Result<LoadedConfig, ConfigError> {
         let mut problems = Vec::new();
+        let mut ignored = Vec::new();
         let mut layers = vec![built_in()];
         match &self.file {
             Some(file) => layers.extend(read_file(file, true, &mut problems)),
@@ -73,9 +82,20 @@ impl Sources {
         let data_dir: Option<PathBuf> =
             merge(layers.iter().chain(&environment)).extract_inner::<String>("data_dir").ok().map(PathBuf::from);
         if let Some(data_dir) = data_dir {
-            let settings = read_file(&data_dir.join(SETTINGS_FILE), false, &mut problems);
+            let file = data_dir.join(SETTINGS_FILE);
+            let mut settings = match proposed {
+                Some(text) => parse_file(&file.display().to_string(), text, &mut problems),
+                None => read_file(&file, false, &mut problems),
+            };
             if let Some(layer) = settings.as_ref().filter(|layer| layer.dict.contains_key("data_dir")) {
                 problems.push(Problem::new(&layer.name, "data_dir", "this file lies in it and can not name another"));
+            }
+            if let Some(layer) = &mut settings {
+                // The box writes this file itself. After a rollback it may hold keys of the newer program: no reason not to start.
+                unknown_keys(layer, &mut ignored);
+                for problem in &ignored {
+                    remove(&mut layer.dict, &problem.field);
+                }
             }
             layers.extend(settings);
         }
@@ -97,7 +117,7 @@ impl Sources {
             .map(|(field, reason)| Problem { source: origin(&figment, &field), field, reason })
             .collect();
         if problems.is_empty() {
-            Ok(LoadedConfig { settings: settings(&figment), config })
+            Ok(LoadedConfig { settings: settings(&figment), config, ignored, sources: self.clone() })
         } else {
             Err(ConfigError { problems })
         }
@@ -111,6 +131,10 @@ pub struct LoadedConfig {
     pub config: Config,
     /// Every key with its value and origin, to show.
     pub settings: Vec<Setting>,
+    /// Keys of the data partition's file that this program does not know.
+    pub ignored: Vec<Problem>,
+    /// What it was read from.
+    pub(super) sources: Sources,
 }
 
 impl fmt::Display for LoadedConfig {
@@ -119,7 +143,7 @@ impl fmt::Display for LoadedConfig {
         let width = self.settings.iter().map(|setting| setting.key.len()).max().unwrap_or_default();
         let value_width =
             self.settings.iter().map(|setting| setting.value.chars().count()).max().unwrap_or_default().min(40);
-        for Setting { key, value, origin } in &self.settings {
+        for Setting { key, value, origin, .. } in &self.settings {
             writeln!(f, "{key:width$} = {value:value_width$}  # {origin}")?;
         }
         Ok(())
@@ -133,6 +157,8 @@ pub struct Setting {
     pub key: String,
     /// Its value as TOML; secrets are redacted.
     pub value: String,
+    /// Its value as JSON, null when it is unset; secrets are redacted, and of destinations only the names are told.
+    pub json: serde_json::Value,
     /// The file or variable it came from, or `built in`.
     pub origin: String,
 }
@@ -168,7 +194,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    fn new(source: &str, field: &str, reason: impl Into<String>) -> Self {
+    pub(super) fn new(source: &str, field: &str, reason: impl Into<String>) -> Self {
         Self { source: source.to_owned(), field: field.to_owned(), reason: reason.into() }
     }
 }
@@ -237,6 +263,21 @@ fn insert(dict: &mut Dict, path: &str, value: Value) {
     }
 }
 
+/// Takes the value at `section.key` out.
+fn remove(dict: &mut Dict, path: &str) {
+    match path.split_once('.') {
+        Some((section, rest)) => {
+            if let Some(Value::Dict(_, inner)) = dict.get_mut(section) {
+                remove(inner, rest);
+                if inner.is_empty() {
+                    dict.remove(section);
+                }
+            }
+        }
+        None => drop(dict.remove(path)),
+    }
+}
+
 fn read_file(path: &Path, must_exist: bool, problems: &mut Vec<Problem>) -> Option<Layer> {
     let name = path.display().to_string();
     let text = match std::fs::read_to_string(path) {
@@ -247,15 +288,19 @@ fn read_file(path: &Path, must_exist: bool, problems: &mut Vec<Problem>) -> Opti
             return None;
         }
     };
-    match <Toml as Format>::from_str::<Dict>(&text) {
-        Ok(dict) => Some(Layer { name, dict }),
+    parse_file(&name, &text, problems)
+}
+
+fn parse_file(name: &str, text: &str, problems: &mut Vec<Problem>) -> Option<Layer> {
+    match <Toml as Format>::from_str::<Dict>(text) {
+        Ok(dict) => Some(Layer { name: name.to_owned(), dict }),
         Err(error) => {
             // The error's own text quotes the line, which may hold a secret.
             let line = error
                 .span()
                 .and_then(|span| text.get(..span.start))
                 .map_or(1, |before| before.matches('\n').count() + 1);
-            problems.push(Problem::new(&name, &format!("line {line}"), error.message()));
+            problems.push(Problem::new(name, &format!("line {line}"), error.message()));
             None
         }
     }
@@ -415,15 +460,26 @@ fn settings(figment: &Figment) -> Vec<Setting> {
             Setting {
                 key: key.path.to_owned(),
                 value: value.as_ref().map_or_else(|| "(none)".to_owned(), |value| shown(key, value)),
+                json: value.as_ref().map_or(serde_json::Value::Null, |value| as_json(key, value)),
                 origin: if value.is_some() { origin(figment, key.path) } else { BUILT_IN.to_owned() },
             }
         })
         .collect()
 }
 
+fn as_json(key: &Key, value: &Value) -> serde_json::Value {
+    match (key.default, value) {
+        (Default::NoSecret, _) => REDACTED.into(),
+        (Default::NoTables, Value::Array(_, tables)) => {
+            tables.iter().filter_map(|table| Some(table.find_ref("name")?.as_str()?.to_owned())).collect()
+        }
+        (_, value) => serde_json::to_value(value).unwrap_or_default(),
+    }
+}
+
 fn shown(key: &Key, value: &Value) -> String {
     match (key.default, value) {
-        (Default::NoSecret, _) => "[redacted]".to_owned(),
+        (Default::NoSecret, _) => REDACTED.to_owned(),
         (Default::NoTables, Value::Array(_, tables)) => {
             let names: Vec<_> = tables.iter().filter_map(|table| table.find_ref("name")?.as_str()).collect();
             if names.is_empty() { "(none)".to_owned() } else { format!("{} ({})", names.len(), names.join(", ")) }

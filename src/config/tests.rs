@@ -338,3 +338,135 @@ fn bounds_of_srs_hold() {
     let password = problem("[ingest.srs]\napi_url = \"https://admin:hunter22@10.0.0.5\"");
     assert!(!password.contains("hunter22"), "{password}");
 }
+
+#[test]
+fn key_of_a_newer_program_in_the_pages_file_is_left_out_and_told() {
+    let loaded = Place::new("")
+        .settings("[queue]\nturn_seconds = 900\nfairness = 1\n[lights]\nwall = \"blue\"\nfloor = 2")
+        .load()
+        .unwrap();
+    assert_eq!(loaded.config.queue.turn_seconds, 900);
+    let ignored: Vec<_> = loaded.ignored.iter().map(|problem| problem.field.as_str()).collect();
+    assert_eq!(ignored, ["lights.floor", "lights.wall", "queue.fairness"]);
+}
+
+/// A change, made and written.
+fn change(settings: &Settings, key: &str, value: serde_json::Value) -> Result<std::sync::Arc<Config>, ChangeError> {
+    let proposal = settings.propose(&[(key.to_owned(), value)].into())?;
+    settings.write(&proposal)
+}
+
+fn file_of(place: &Place) -> String {
+    fs::read_to_string(place.folder.path().join("data").join(SETTINGS_FILE)).unwrap_or_default()
+}
+
+fn shown(settings: &Settings, key: &str) -> SettingView {
+    settings.view().into_iter().find(|setting| setting.key == key).unwrap()
+}
+
+#[test]
+fn page_changes_keep_what_else_is_in_the_file_and_outlive_a_start() {
+    let text = "# by hand\nqueue = { block = true } # so be it\n\n[future]\nkey = 1\n";
+    let place = Place::new("[queue]\nturn_seconds = 1000").settings(text);
+    let settings = Settings::new(place.load().unwrap());
+    assert_eq!(shown(&settings, "queue.turn_seconds").value, 1000);
+    change(&settings, "queue.turn_seconds", 900.into()).unwrap();
+    change(&settings, "venue.name", "Blue \"Room\"\nInc".into()).unwrap_err();
+    change(&settings, "venue.name", "Blue \"Room\"".into()).unwrap();
+    change(&settings, "ingest.srs.hooks_allow", serde_json::json!(["10.0.0.5"])).unwrap();
+    let file = file_of(&place);
+    assert!(file.contains("# by hand") && file.contains("key = 1"), "{file}");
+    let again = place.config();
+    assert_eq!((again.queue.turn_seconds, again.queue.block), (900, true));
+    assert_eq!((again.venue.name.as_str(), again.ingest.srs.hooks_allow.len()), ("Blue \"Room\"", 1));
+    assert!(shown(&settings, "queue.turn_seconds").origin.ends_with(SETTINGS_FILE));
+    // Null: as the file says.
+    assert_eq!(change(&settings, "queue.turn_seconds", serde_json::Value::Null).unwrap().queue.turn_seconds, 1000);
+    assert_eq!(place.config().queue.turn_seconds, 1000);
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &fs::metadata(place.folder.path().join("data").join(SETTINGS_FILE)).unwrap().permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn what_can_not_be_is_refused_by_its_key_and_nothing_is_written() {
+    let place = Place::new("").with("MOTHERSTREAM_QUEUE__BLOCK", "true");
+    let settings = Settings::new(place.load().unwrap());
+    for (key, value, blamed) in [
+        ("queue.turn_seconds", serde_json::json!(0), "queue.turn_seconds"),
+        ("queue.turn_seconds", serde_json::json!("long"), "queue.turn_seconds"),
+        ("queue.turn_seconds", serde_json::json!(1.5), "queue.turn_seconds"),
+        ("queue.turn_seconds", serde_json::json!({"a": 1}), "queue.turn_seconds"),
+        ("accounts.registration", serde_json::json!("anyone"), "accounts.registration"),
+        ("venue.timezone", serde_json::json!("Mars/Olympus"), "venue.timezone"),
+        ("web.https_listen", serde_json::json!("here"), "web.https_listen"),
+        ("web.https_listen", serde_json::json!("0.0.0.0:8080"), "web.https_listen"),
+        // It goes with another key only.
+        ("queue.stall_limit_seconds", serde_json::json!(600), "ingest.silence_seconds"),
+    ] {
+        let error = change(&settings, key, value.clone()).unwrap_err();
+        assert!(matches!(&error, ChangeError::Invalid { key, .. } if key == blamed), "{key} = {value}: {error:?}");
+    }
+    assert!(matches!(change(&settings, "queue.turn", 1.into()), Err(ChangeError::Unknown { .. })));
+    for key in ["queue.block", "data_dir", "admin.token", "ingest.srs.binary", "program.slate", "destinations"] {
+        let error = change(&settings, key, true.into()).unwrap_err();
+        assert!(matches!(&error, ChangeError::Locked { reason, .. } if !reason.is_empty()), "{key}: {error:?}");
+        assert!(shown(&settings, key).locked.is_some());
+    }
+    assert_eq!(file_of(&place), "");
+    let both = [("venue.name".to_owned(), "A".into()), ("queue.turn_seconds".to_owned(), 0.into())];
+    settings.propose(&both.into()).unwrap_err();
+    assert_eq!(file_of(&place), "");
+}
+
+#[test]
+fn change_can_be_taken_back() {
+    let place = Place::new("");
+    let settings = Settings::new(place.load().unwrap());
+    let proposal = settings.propose(&[("queue.turn_seconds".to_owned(), 900.into())].into()).unwrap();
+    assert_eq!(settings.write(&proposal).unwrap().queue.turn_seconds, 900);
+    settings.take_back(&proposal);
+    assert_eq!((settings.now().queue.turn_seconds, file_of(&place).as_str()), (3600, ""));
+}
+
+#[test]
+fn every_key_says_when_it_applies_and_that_is_so() {
+    let samples: &[(&str, serde_json::Value)] = &[
+        ("venue.name", "Blue Room".into()),
+        ("venue.timezone", "UTC".into()),
+        ("web.public_host", "box.example".into()),
+        ("web.open_preview", true.into()),
+        ("accounts.registration", "invite".into()),
+        ("queue.turn_seconds", 900.into()),
+        ("queue.rejoin_seconds", 16.into()),
+        ("queue.restart_grace_seconds", 61.into()),
+        ("queue.hold_off_seconds", 301.into()),
+        ("queue.stall_limit_seconds", 21.into()),
+        ("queue.overtime", false.into()),
+        ("queue.block", true.into()),
+        ("program.slate_sound", "tone".into()),
+        ("program.idle_end_minutes", 31.into()),
+        ("program.latency_ms", 2000.into()),
+        ("web.https_listen", "off".into()),
+        ("ingest.app", "stage".into()),
+    ];
+    let place = Place::new("");
+    let settings = Settings::new(place.load().unwrap());
+    for (key, value) in samples {
+        let before = format!("{:?}", settings.now());
+        change(&settings, key, value.clone()).unwrap();
+        let at_once = keys::find(key).unwrap().applies() == Applies::AtOnce;
+        assert_eq!(before != format!("{:?}", settings.now()), at_once, "{key}");
+        let shown = shown(&settings, key);
+        assert_eq!((&shown.value, shown.waits_for_start), (value, !at_once), "{key}");
+    }
+    for setting in settings.view() {
+        assert!(!setting.about.is_empty(), "{} is not explained", setting.key);
+        let sampled = samples.iter().any(|(key, _)| *key == setting.key);
+        assert!(setting.applies != "at_once" || sampled, "{} takes effect at once, says the table", setting.key);
+    }
+    assert_eq!(shown(&settings, "queue.turn_seconds").unit, Some("seconds"));
+    assert_eq!(shown(&settings, "venue.name").about, "On the slate and on the page. 1 to 64 characters.");
+    assert!(shown(&settings, "destinations").about.starts_with("Where the programme goes."));
+}

@@ -55,6 +55,11 @@ pub(super) fn validate(config: &Config) -> Vec<(String, String)> {
     }
     ports(config, &mut wrong);
     srs(config, &mut wrong);
+    if let Some(zone) = &config.venue.timezone
+        && !is_timezone(zone)
+    {
+        wrong("venue.timezone", "this is not a time zone such as \"Europe/Berlin\"".to_owned());
+    }
     if let Some(host) = &config.web.public_host
         && let Err(reason) = public_host(host)
     {
@@ -109,6 +114,7 @@ fn ports(config: &Config, wrong: &mut impl FnMut(&str, String)) {
     let tcp = [
         ("ingest.rtmp_listen", ingest.rtmp_listen, srs.api_url.is_none() || ingest.kind == IngestKind::Embedded),
         ("web.listen", config.web.listen, true),
+        ("web.https_listen", config.web.https_listen.unwrap_or(config.web.listen), config.web.https_listen.is_some()),
         ("ingest.srs.api_listen", srs.api_listen, own),
         ("ingest.srs.http_listen", srs.http_listen, own),
         ("ingest.srs.hooks_listen", srs.hooks_listen, hooks),
@@ -243,6 +249,14 @@ fn locked_id(name: &str) -> DestinationId {
     let number = digest.iter().take(8).fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
     // 53 bits: what a browser's numbers hold exactly.
     DestinationId((number >> 12) | (1 << 52))
+}
+
+/// Whether it is the name of a time zone (IANA). A small image may have no time zones; then the shape has to do.
+pub(super) fn is_timezone(name: &str) -> bool {
+    let shape = (1..=64).contains(&name.len())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+' | '/'));
+    let zones = jiff::tz::db();
+    shape && (zones.is_definitively_empty() || zones.get(name).is_ok())
 }
 
 fn is_word(text: &str) -> bool {

@@ -186,6 +186,9 @@ pub enum Order {
     },
     /// Set or toggle (`None`) the block toggle. Rule 12.
     SetBlock(Option<bool>),
+    /// Follow other settings from here on. What changed of the length of turns and of the block toggle holds even if an admin
+    /// had set another; limits that run already keep their end.
+    Configure(Settings),
     /// Lift a streamer's hold-off. Rule 12.
     LiftHoldOff(AccountId),
     /// The streamer leaves by their own page.

@@ -174,6 +174,8 @@ struct Entry {
 pub struct Switcher {
     settings: SwitcherSettings,
     slate: SlateLoop,
+    /// The one that takes its place at the end of the loop.
+    next_slate: Option<SlateLoop>,
     start: Moment,
     inputs: Vec<Input>,
     serial: u64,
@@ -191,6 +193,7 @@ impl Switcher {
         Self {
             settings,
             slate,
+            next_slate: None,
             start,
             inputs: Vec::new(),
             serial: 0,
@@ -320,6 +323,11 @@ impl Switcher {
             }
         }
         self.forced = on;
+    }
+
+    /// Another slate takes the place of this one: at its next loop if it is seen, so that the new one begins with its key frame.
+    pub fn set_slate(&mut self, slate: SlateLoop) {
+        self.next_slate = Some(slate);
     }
 
     /// Whose picture and whose sound leave.

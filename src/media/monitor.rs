@@ -46,6 +46,8 @@ pub(super) enum Request {
     Show(bool),
     Put(Destination),
     Remove(DestinationId),
+    /// The show ends after so long without anybody; none: by hand only.
+    IdleEnd(Option<Duration>),
     Stop(oneshot::Sender<()>),
 }
 
@@ -168,6 +170,7 @@ impl Monitor {
                     self.parts.tracker.spawn(control.stop());
                 }
             }
+            Request::IdleEnd(limit) => self.parts.idle_end = limit,
             Request::Stop(_) => {}
         }
     }

@@ -31,7 +31,7 @@ use crate::{
         flv::{self, MetaData},
         frame::{CodecConfig, ConnectionId, MediaTime, Track},
         queue::TakeId,
-        switcher::{ProgramFrame, Source, SwitchEvent, Switcher},
+        switcher::{ProgramFrame, SlateLoop, Source, SwitchEvent, Switcher},
     },
 };
 
@@ -54,6 +54,7 @@ pub(super) enum Order {
     Cancel(TakeId),
     Clear,
     ForceSlate(bool),
+    Slate(Box<SlateLoop>),
     AddFeed(DestinationId, EgressFeed),
     RemoveFeed(DestinationId),
 }
@@ -204,6 +205,7 @@ impl Pacer {
                 self.feeds.retain(|(held, _)| *held != id);
                 self.feeds.push((id, feed));
             }
+            Order::Slate(slate) => self.at.switcher.set_slate(*slate),
             Order::RemoveFeed(id) => self.feeds.retain(|(held, _)| *held != id),
         }
     }

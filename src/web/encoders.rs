@@ -69,8 +69,8 @@ impl FromRequestParts<Arc<App>> for Reached {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let configured = app.state.config.web.public_host.as_deref();
-        Ok(Self::new(configured, requested_host(&parts.uri, &parts.headers)))
+        let config = app.state.settings.now();
+        Ok(Self::new(config.web.public_host.as_deref(), requested_host(&parts.uri, &parts.headers)))
     }
 }
 

@@ -20,40 +20,36 @@ use super::{
     problem::{Kind, Problem},
 };
 
-/// The names this box answers to, in lower case; IP addresses always are its own.
+/// The names this machine answers to, in lower case, besides `web.public_host`; IP addresses always are its own.
 #[derive(Debug)]
 pub(crate) struct Hosts {
     names: Vec<String>,
 }
 
 impl Hosts {
-    /// Those of the machine and the configured one.
-    pub(crate) fn of_this_machine(public_host: Option<&str>) -> Self {
+    pub(crate) fn of_this_machine() -> Self {
         let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        Self::new(machine.trim(), public_host)
+        Self::new(machine.trim())
     }
 
-    fn new(machine: &str, public_host: Option<&str>) -> Self {
+    fn new(machine: &str) -> Self {
         let mut names = vec!["localhost".to_owned(), "motherstream.local".to_owned()];
         let machine = machine.to_ascii_lowercase();
         if !machine.is_empty() {
             let first = machine.split('.').next().unwrap_or_default().to_owned();
             names.extend([format!("{first}.local"), first, machine]);
         }
-        if let Some(host) = public_host {
-            names.push(without_port(host).to_ascii_lowercase());
-        }
         Self { names }
     }
 
-    /// Whether a request for `host` (a Host header's value) is meant for this box.
-    pub(crate) fn are_ours(&self, host: &str) -> bool {
+    /// Whether a request for `host` (a Host header's value) is meant for this box, which is called `public_host` besides.
+    pub(crate) fn are_ours(&self, host: &str, public_host: Option<&str>) -> bool {
         let name = without_port(host);
         if address(name).is_some() {
             return true;
         }
         let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-        self.names.contains(&name)
+        self.names.contains(&name) || public_host.is_some_and(|host| without_port(host).eq_ignore_ascii_case(&name))
     }
 }
 
@@ -102,7 +98,9 @@ pub fn public_host(config: &Config) -> String {
 /// Refuses requests for hosts that are not ours.
 pub(crate) async fn only_our_hosts(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     match requested_host(request.uri(), request.headers()) {
-        Some(host) if app.hosts.are_ours(host) => next.run(request).await,
+        Some(host) if app.hosts.are_ours(host, app.state.settings.now().web.public_host.as_deref()) => {
+            next.run(request).await
+        }
         _ => Problem::new(
             Kind::WrongHost,
             "this box answers to its IP address, its own .local name and web.public_host; use one of these",
@@ -150,7 +148,7 @@ mod tests {
 
     #[test]
     fn the_boxs_own_names_and_addresses_are_ours() {
-        let hosts = Hosts::new("Venue-Box.lan", Some("stream.example.org:8080"));
+        let hosts = Hosts::new("Venue-Box.lan");
         for host in [
             "192.168.1.7",
             "192.168.1.7:8080",
@@ -165,13 +163,13 @@ mod tests {
             "venue-box.local.",
             "stream.example.org",
         ] {
-            assert!(hosts.are_ours(host), "{host}");
+            assert!(hosts.are_ours(host, Some("stream.example.org:8080")), "{host}");
         }
     }
 
     #[test]
     fn everybody_elses_names_are_not() {
-        let hosts = Hosts::new("venue-box", None);
+        let hosts = Hosts::new("venue-box");
         for host in [
             "evil.example",
             "localhost.evil.example",
@@ -182,7 +180,7 @@ mod tests {
             "::1",
             "1.2.3.4.evil",
         ] {
-            assert!(!hosts.are_ours(host), "{host}");
+            assert!(!hosts.are_ours(host, None), "{host}");
         }
     }
 

@@ -17,7 +17,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{body::LARGEST_BODY, *};
 use crate::{
     accounts::Edit,
-    config::Sources,
+    config::{LoadedConfig, Sources},
     core::{
         account::{AccountId, Role},
         frame::ConnectionId,
@@ -31,6 +31,7 @@ mod guards;
 mod people;
 mod rights;
 mod running;
+mod settings;
 mod streams;
 mod webrtc;
 
@@ -204,13 +205,13 @@ async fn answer(request: RequestBuilder) -> Answer {
 }
 
 /// `KEY`, `value`; an empty value leaves a key out that is set here otherwise.
-fn config(folder: &Path, settings: &[(&str, &str)]) -> Config {
+fn config(folder: &Path, settings: &[(&str, &str)]) -> LoadedConfig {
     let mut environment = BTreeMap::from([("DATA_DIR", folder.to_str().unwrap()), ("ADMIN__TOKEN", TOKEN)]);
     environment.extend(settings.iter().copied());
     environment.retain(|_, value| !value.is_empty());
     let environment =
         environment.iter().map(|(key, value)| (format!("MOTHERSTREAM_{key}"), (*value).to_owned())).collect();
-    Sources { file: None, fallback: folder.join("none.toml"), environment }.load().unwrap().config
+    Sources { file: None, fallback: folder.join("none.toml"), environment }.load().unwrap()
 }
 
 /// What stands behind the web, and the ends that the ingest would hold.
@@ -223,7 +224,8 @@ struct Whole {
 
 /// A whole box but for its ingest: the tests say what encoders do.
 async fn a_box(folder: &Path, settings: &[(&str, &str)], whip: Option<Whip>) -> Whole {
-    let config = Arc::new(config(folder, settings));
+    let configured = config(folder, settings);
+    let config = Arc::new(configured.config.clone());
     let (clock, token) = (Clock::start(), CancellationToken::new());
     let (store, loaded) = Store::open(&config.data_dir).unwrap();
     let accounts = Accounts::open(store.clone(), &loaded, &config).await.unwrap();
@@ -272,7 +274,8 @@ async fn a_box(folder: &Path, settings: &[(&str, &str)], whip: Option<Whip>) -> 
         media.put_destination(destination);
     }
     let readiness = Readiness::default();
-    let state = WebState { config, clock, accounts, director, media, store, destinations, readiness, ingest };
+    let settings = Settings::new(configured);
+    let state = WebState { config, settings, clock, accounts, director, media, store, destinations, readiness, ingest };
     Whole { state, ingest: events, door, token }
 }
 

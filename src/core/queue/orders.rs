@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Action, COMMANDS_KEPT, CommandId, Denial, EntryId, LONGEST_TURN, Order, Queue, Reason, TurnEnd, TurnId, Verdict,
+    Action, COMMANDS_KEPT, CommandId, Denial, EntryId, LONGEST_TURN, Order, Queue, Reason, Settings, TurnEnd, TurnId,
+    Verdict,
     entry::{Cause, HoldOff, Pending, Stopwatch},
 };
 use crate::core::{account::AccountId, moment::Moment};
@@ -49,6 +50,7 @@ impl Queue {
                 self.block = Some(on.unwrap_or(!self.block()));
                 Ok(())
             }
+            Order::Configure(settings) => self.configure(settings),
             Order::LiftHoldOff(account) => self.lift_hold_off(account, now),
             Order::Leave(account) => self.leave(account),
             Order::Revoke { account, remove, reason } => {
@@ -159,6 +161,23 @@ impl Queue {
             // Whether it runs is judged afterwards.
             turn.clock = Stopwatch::default();
         }
+        Ok(())
+    }
+
+    fn configure(&mut self, settings: Settings) -> Result<(), Denial> {
+        if settings.turn.is_zero() || settings.turn > LONGEST_TURN {
+            return Err(Denial::Invalid {
+                field: "queue.turn_seconds",
+                reason: "must be more than 0 and at most 86400",
+            });
+        }
+        if settings.turn != self.settings.turn {
+            self.turn_length = None;
+        }
+        if settings.block != self.settings.block {
+            self.block = None;
+        }
+        self.settings = settings;
         Ok(())
     }
 

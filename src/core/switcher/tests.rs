@@ -43,9 +43,15 @@ fn aac(sample_rate: u32) -> Arc<CodecConfig> {
 }
 
 fn slate() -> SlateLoop {
+    slate_of("slate")
+}
+
+fn slate_of(text: &'static str) -> SlateLoop {
     SlateLoop {
         video: avc(),
-        pictures: (0..60).map(|at| SlatePicture { payload: Bytes::from_static(b"slate"), keyframe: at == 0 }).collect(),
+        pictures: (0..60)
+            .map(|at| SlatePicture { payload: Bytes::from_static(text.as_bytes()), keyframe: at == 0 })
+            .collect(),
         picture_duration: MediaTime::from_micros(33_333),
         audio: aac(48_000),
         sounds: vec![Bytes::from_static(b"silence"); 94],
@@ -182,6 +188,7 @@ enum Act {
     ExpectPictures(usize),
     Clear,
     Force(bool),
+    Slate(&'static str),
 }
 
 struct Run {
@@ -225,6 +232,7 @@ fn run(
                     switcher.take(TakeId(takes), &sources[source].id, urgent, at(now));
                 }
                 Act::ExpectPictures(source) => switcher.expect_pictures(&sources[source].id),
+                Act::Slate(text) => switcher.set_slate(slate_of(text)),
                 Act::Clear => switcher.clear(),
                 Act::Force(on) => switcher.force_slate(on),
             }
@@ -359,6 +367,28 @@ fn slate_alone_is_steady() {
     run.assert_sound();
     assert!(run.track(Track::Video).count() >= 150);
     assert!(run.track(Track::Audio).count() >= 234);
+}
+
+#[test]
+fn another_slate_takes_over_at_its_key_frame_seen_or_not() {
+    let (mut switcher, sources) = two(Source::new("a", 0), Source::new("b", 0));
+    let acts = vec![
+        (SECOND / 2, Act::Slate("other")),
+        (0, Act::Cue(0)),
+        (4 * SECOND, Act::Take { source: 0, urgent: false }),
+        (9 * SECOND, Act::Slate("third")),
+        (12 * SECOND, Act::Clear),
+    ];
+    let run = run(&mut switcher, sources, acts, 16 * SECOND, |_, arrival, _| Some(arrival));
+    run.assert_sound();
+    let mut seen: Vec<_> = Vec::new();
+    for frame in run.track(Track::Video).filter(|frame| frame.source == super::Source::Slate) {
+        if seen.last() != Some(&frame.frame.payload) {
+            assert!(frame.splice && frame.frame.keyframe, "{frame:?}");
+            seen.push(frame.frame.payload.clone());
+        }
+    }
+    assert_eq!(seen, ["slate", "other", "third"]);
 }
 
 #[test]

@@ -245,6 +245,12 @@ impl Switcher {
     /// The next picture of the slate. When a key frame is to be entered at `next` to the microsecond (the input's sound is on air),
     /// the steps up to it are made even.
     fn emit_slate(&mut self, next: Option<MediaTime>, out: &mut Vec<ProgramFrame>) {
+        if self.video.slate_next == 0
+            && let Some(slate) = self.next_slate.take_if(|slate| !slate.pictures.is_empty())
+        {
+            self.slate = slate;
+            self.video.splice = true;
+        }
         let video = &mut self.video;
         let Some(picture) = self.slate.pictures.get(video.slate_next) else {
             return;

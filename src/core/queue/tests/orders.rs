@@ -126,6 +126,25 @@ fn a_new_length_counts_for_the_running_turn_and_for_later_ones() {
     assert_eq!(stage.remaining(), seconds(60));
 }
 
+#[test]
+fn new_settings_hold_from_then_on_even_over_an_admins_own() {
+    let mut stage = Stage::new();
+    stage.goes_on_air("a1");
+    stage.arrive("b1");
+    stage.ordered(Order::SetTurn { length: seconds(900), reset: false });
+    stage.ordered(Order::SetBlock(Some(true)));
+    stage.after(seconds(600));
+    // What did not change leaves an admin's own value alone.
+    stage.ordered(Order::Configure(Settings { rejoin: seconds(1), ..Settings::default() }));
+    assert_eq!((stage.remaining(), stage.queue.block()), (seconds(300), true));
+    stage.ordered(Order::Configure(Settings { turn: seconds(700), rejoin: seconds(1), ..Settings::default() }));
+    assert_eq!((stage.remaining(), stage.queue.block()), (seconds(100), true));
+    stage.ordered(Order::Configure(Settings { turn: seconds(60), ..Settings::default() }));
+    assert_eq!(stage.pending(), "b1");
+    let denial = stage.denied(Order::Configure(Settings { turn: seconds(0), ..Settings::default() }));
+    assert!(matches!(denial, Denial::Invalid { .. }));
+}
+
 /// Rule 13.
 #[test]
 fn a_length_out_of_bounds_is_an_error() {

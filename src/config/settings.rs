@@ -1,0 +1,376 @@
+//! The configuration while the box runs: what is in force, and changes of it, which the box writes into the data partition's file.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use arc_swap::ArcSwap;
+use serde::Serialize;
+use serde_json::Value as Json;
+use thiserror::Error;
+use toml_edit::{DocumentMut, Item, Table, Value};
+use utoipa::ToSchema;
+
+use super::{
+    Applies, Config, Default, Key, LoadedConfig, Setting, Sources, keys,
+    load::{BUILT_IN, SETTINGS_FILE},
+};
+
+/// The largest `settings.toml` that is read: a hundred keys are a few kilobytes.
+const LARGEST: u64 = 256 * 1024;
+
+/// How the origin of a value begins that comes from the environment, which no file overrides.
+const ENVIRONMENT: &str = "environment variable";
+
+/// One key for the page that shows and changes it.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct SettingView {
+    /// `section.key`.
+    pub key: &'static str,
+    /// What is wanted; null when it is unset. Secrets are redacted, and of destinations the names are told.
+    #[schema(value_type = Object)]
+    pub value: Json,
+    /// What it is when nobody sets it.
+    #[schema(value_type = Object)]
+    pub default: Json,
+    /// What its number counts.
+    pub unit: Option<&'static str>,
+    /// What may stand there, as the end of "write ...".
+    pub shape: &'static str,
+    /// What it means.
+    pub about: String,
+    /// The file or variable it comes from, or `built in`.
+    pub origin: String,
+    /// When a change takes effect: `at_once`, `next_start` or `never`.
+    pub applies: &'static str,
+    /// Why it can not be changed here, if so.
+    pub locked: Option<String>,
+    /// Whether it was changed, and the change takes effect at the next start.
+    pub waits_for_start: bool,
+}
+
+/// Why a change did not happen.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ChangeError {
+    /// There is no such key.
+    #[error("there is no such key")]
+    Unknown {
+        /// As it was named.
+        key: String,
+    },
+    /// It can not be changed here.
+    #[error("{reason}")]
+    Locked {
+        /// The key.
+        key: String,
+        /// Why, and where it can be changed.
+        reason: String,
+    },
+    /// The value does not fit, by itself or with the others.
+    #[error("{reason}")]
+    Invalid {
+        /// The key that is to blame.
+        key: String,
+        /// What would be right.
+        reason: String,
+    },
+    /// The file can not be read or written.
+    #[error("{path} can not be written: {reason}", path = path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+}
+
+/// A change that was checked and is not written yet.
+#[derive(Debug)]
+pub struct Proposal {
+    /// What the file will say.
+    text: String,
+    /// What it said; none: there was no file.
+    before: Option<String>,
+    loaded: LoadedConfig,
+    /// The keys that were named.
+    pub keys: Vec<&'static str>,
+}
+
+impl Proposal {
+    /// The configuration as it would be.
+    pub fn config(&self) -> &Config {
+        &self.loaded.config
+    }
+}
+
+/// The handle. Cheap to clone.
+#[derive(Clone)]
+pub struct Settings {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    sources: Sources,
+    /// As it was when the box started.
+    started: Vec<Setting>,
+    /// What is wanted: what the next start would find.
+    wanted: RwLock<Vec<Setting>>,
+    /// What is in force.
+    now: ArcSwap<Config>,
+    path: PathBuf,
+}
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings").field("path", &self.inner.path).finish_non_exhaustive()
+    }
+}
+
+impl Settings {
+    /// What the box was started with.
+    pub fn new(loaded: LoadedConfig) -> Self {
+        let path = loaded.config.data_dir.join(SETTINGS_FILE);
+        let inner = Inner {
+            sources: loaded.sources,
+            started: loaded.settings.clone(),
+            wanted: RwLock::new(loaded.settings),
+            now: ArcSwap::from_pointee(loaded.config),
+            path,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// What is in force. To be asked anew each time: it changes.
+    pub fn now(&self) -> Arc<Config> {
+        self.inner.now.load_full()
+    }
+
+    /// Every key, in the order of the reference.
+    pub fn view(&self) -> Vec<SettingView> {
+        let wanted = self.inner.wanted.read().unwrap_or_else(PoisonError::into_inner);
+        let found = |settings: &[Setting], key: &Key| settings.iter().find(|setting| setting.key == key.path).cloned();
+        keys::KEYS
+            .iter()
+            .map(|key| {
+                let setting = found(&wanted, key);
+                let at_start = found(&self.inner.started, key);
+                let value = setting.as_ref().map_or(Json::Null, |setting| setting.json.clone());
+                let waits = key.applies() == Applies::NextStart && at_start.is_some_and(|start| start.json != value);
+                let origin = setting.map_or_else(|| BUILT_IN.to_owned(), |setting| setting.origin);
+                SettingView {
+                    key: key.path,
+                    value,
+                    default: default(key),
+                    unit: key.unit(),
+                    shape: key.shape,
+                    about: key.about(),
+                    applies: match key.applies() {
+                        Applies::AtOnce => "at_once",
+                        Applies::NextStart => "next_start",
+                        Applies::Never(_) => "never",
+                    },
+                    locked: lock(key, &origin),
+                    origin,
+                    waits_for_start: waits,
+                }
+            })
+            .collect()
+    }
+
+    /// Checks a change as the start would, and changes nothing. Null takes a key out of the file, so that it is again what it was
+    /// without the page. Blocks for as long as a file is read.
+    ///
+    /// # Errors
+    /// The first key that is unknown, locked or wrong.
+    pub fn propose(&self, edits: &BTreeMap<String, Json>) -> Result<Proposal, ChangeError> {
+        self.propose_with(edits, false)
+    }
+
+    /// The same for the keys that the page sets by other ways than writing their values: the slate's picture.
+    ///
+    /// # Errors
+    /// As [`Self::propose`].
+    pub fn propose_own(&self, edits: &BTreeMap<String, Json>) -> Result<Proposal, ChangeError> {
+        self.propose_with(edits, true)
+    }
+
+    fn propose_with(&self, edits: &BTreeMap<String, Json>, own: bool) -> Result<Proposal, ChangeError> {
+        let before = read(&self.inner.path).map_err(|error| self.file_error(&error))?;
+        let mut document: DocumentMut = before.as_deref().unwrap_or_default().parse().map_err(|_| {
+            ChangeError::File { path: self.inner.path.clone(), reason: "it is not TOML; mend or remove it".to_owned() }
+        })?;
+        let view = self.view();
+        let mut named = Vec::new();
+        for (name, value) in edits {
+            let key = keys::find(name).ok_or_else(|| ChangeError::Unknown { key: name.clone() })?;
+            let locked = view.iter().find(|setting| setting.key == key.path).and_then(|setting| setting.locked.clone());
+            let own = own && matches!(key.applies(), Applies::Never(_)) && !is_of_environment(&view, key);
+            if let Some(reason) = locked.filter(|_| !own) {
+                return Err(ChangeError::Locked { key: name.clone(), reason });
+            }
+            let wrong = || ChangeError::Invalid { key: name.clone(), reason: format!("write {}", key.shape) };
+            let value = if value.is_null() { None } else { Some(toml(value).ok_or_else(wrong)?) };
+            edit(document.as_table_mut(), key.path, value).ok_or_else(wrong)?;
+            named.push(key.path);
+        }
+        let text = document.to_string();
+        let loaded = self.inner.sources.load_with(Some(&text)).map_err(|error| {
+            // One that was named, if one is to blame; else whatever does not go with it.
+            let blamed = error.problems.iter().find(|problem| named.iter().any(|key| *key == problem.field));
+            match blamed.or(error.problems.first()) {
+                Some(problem) => ChangeError::Invalid { key: problem.field.clone(), reason: problem.reason.clone() },
+                None => ChangeError::Invalid { key: String::new(), reason: "this can not be".to_owned() },
+            }
+        })?;
+        Ok(Proposal { text, before, loaded, keys: named })
+    }
+
+    /// Writes a change: durable, all of it or nothing. What takes effect at once is in force when this returns; whoever acts upon it
+    /// is the caller's to tell. Blocks for as long as the disk takes. One at a time: a proposal is worth nothing once another was
+    /// written after it was made.
+    ///
+    /// # Errors
+    /// [`ChangeError::File`]; then nothing has changed.
+    pub fn write(&self, proposal: &Proposal) -> Result<Arc<Config>, ChangeError> {
+        write(&self.inner.path, &proposal.text).map_err(|error| self.file_error(&error))?;
+        self.put_in_force(&proposal.loaded);
+        Ok(self.now())
+    }
+
+    /// Takes a change back that was written just now, because what belongs to it could not be done.
+    pub fn take_back(&self, proposal: &Proposal) {
+        let written = match &proposal.before {
+            Some(text) => write(&self.inner.path, text),
+            None => fs::remove_file(&self.inner.path),
+        };
+        if let Err(error) = written {
+            tracing::error!(%error, "a change of the settings could not be taken back");
+        } else if let Ok(loaded) = self.inner.sources.load() {
+            self.put_in_force(&loaded);
+        }
+    }
+
+    fn put_in_force(&self, loaded: &LoadedConfig) {
+        let mut now = Config::clone(&self.now());
+        take_over(&mut now, &loaded.config);
+        self.inner.now.store(Arc::new(now));
+        *self.inner.wanted.write().unwrap_or_else(PoisonError::into_inner) = loaded.settings.clone();
+    }
+
+    fn file_error(&self, error: &io::Error) -> ChangeError {
+        ChangeError::File { path: self.inner.path.clone(), reason: error.to_string() }
+    }
+}
+
+/// Takes over what takes effect at once: [`Applies::AtOnce`], and the slate's picture.
+fn take_over(now: &mut Config, wanted: &Config) {
+    now.venue = wanted.venue.clone();
+    now.web.public_host.clone_from(&wanted.web.public_host);
+    now.web.open_preview = wanted.web.open_preview;
+    now.accounts = wanted.accounts.clone();
+    now.queue = wanted.queue.clone();
+    now.program.slate.clone_from(&wanted.program.slate);
+    now.program.slate_sound = wanted.program.slate_sound;
+    now.program.idle_end_minutes = wanted.program.idle_end_minutes;
+}
+
+fn is_of_environment(view: &[SettingView], key: &Key) -> bool {
+    view.iter().any(|setting| setting.key == key.path && setting.origin.starts_with(ENVIRONMENT))
+}
+
+fn lock(key: &Key, origin: &str) -> Option<String> {
+    match key.applies() {
+        Applies::Never(why) => Some(why.to_owned()),
+        _ if origin.starts_with(ENVIRONMENT) => Some(format!("it is set by the {origin}; change it there")),
+        _ => None,
+    }
+}
+
+fn default(key: &Key) -> Json {
+    match key.default {
+        Default::Text(text) => text.into(),
+        Default::Number(number) => number.into(),
+        Default::Flag(flag) => flag.into(),
+        Default::NoText | Default::NoSecret => Json::Null,
+        Default::NoTexts | Default::NoTables => Json::Array(Vec::new()),
+    }
+}
+
+/// Texts, whole numbers, flags, and lists of texts.
+fn toml(value: &Json) -> Option<Value> {
+    match value {
+        Json::String(text) => Some(text.as_str().into()),
+        Json::Bool(flag) => Some((*flag).into()),
+        Json::Number(number) => Some(number.as_i64()?.into()),
+        Json::Array(list) => {
+            let texts: Option<toml_edit::Array> = list.iter().map(|text| text.as_str()).collect();
+            texts.map(Value::Array)
+        }
+        Json::Null | Json::Object(_) => None,
+    }
+}
+
+/// Sets or removes `section.key`, and leaves everything else as it is. None when something else stands where a section belongs.
+fn edit(table: &mut Table, path: &str, value: Option<Value>) -> Option<()> {
+    if let Some((section, rest)) = path.split_once('.') {
+        if value.is_none() && !table.contains_key(section) {
+            return Some(());
+        }
+        // Somebody may have written `queue = { block = true }` by hand.
+        if let Some(inline) = table.get(section).and_then(Item::as_inline_table).cloned() {
+            let comment = table.key(section).and_then(|key| key.leaf_decor().prefix()).cloned();
+            let mut unfolded = inline.into_table();
+            for (mut key, item) in unfolded.iter_mut() {
+                key.leaf_decor_mut().clear();
+                if let Some(value) = item.as_value_mut() {
+                    value.decor_mut().clear();
+                }
+            }
+            table.remove(section);
+            unfolded.decor_mut().set_prefix(comment.unwrap_or_default());
+            table.insert(section, Item::Table(unfolded));
+        }
+        let item = table.entry(section).or_insert_with(|| Item::Table(Table::new()));
+        return edit(item.as_table_mut()?, rest, value);
+    }
+    match value {
+        Some(value) => {
+            // The comment behind it stays.
+            let decor = table.get(path).and_then(Item::as_value).map(|old| old.decor().clone());
+            let mut item = value;
+            if let Some(decor) = decor {
+                *item.decor_mut() = decor;
+            }
+            table.insert(path, Item::Value(item));
+        }
+        None => drop(table.remove(path)),
+    }
+    Some(())
+}
+
+fn read(path: &Path) -> io::Result<Option<String>> {
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.len() > LARGEST => Err(io::Error::other("it is too large")),
+        Ok(_) => fs::read_to_string(path).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Beside it first, then in its place: a power cut leaves the old file or the new one. It may hold an address with a password.
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let new = path.with_extension("toml.new");
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    match path.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
