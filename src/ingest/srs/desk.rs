@@ -52,6 +52,9 @@ const ELSEWHERE_PATIENCE: Duration = Duration::from_secs(20);
 /// How often a client that was told to go is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// SRS looks every 100 ms whether the last one who pulled a stream is gone, and takes the stream apart then.
+const DISPOSAL: Duration = Duration::from_millis(200);
+
 /// How often a disconnect is tried that the API did not take.
 const KICKS: usize = 4;
 
@@ -67,6 +70,8 @@ pub(super) enum Message {
     Unpublish(Client),
     /// The director's answer.
     Verdict(Client, Option<Verdict>),
+    /// Nobody pulls the old stream any more for which this client waits.
+    Cleared(Client),
     /// SRS's API.
     Polled(Result<Snapshot, ApiError>),
     /// What the SRS with this service id was built with.
@@ -204,6 +209,7 @@ impl Desk {
                 self.sessions.unpublish(&client, now);
             }
             Message::Verdict(client, verdict) => self.sessions.verdict(&client, verdict, now),
+            Message::Cleared(client) => self.sessions.cleared(&client, now),
             Message::Polled(polled) => self.polled(polled, now),
             Message::Features(service, features) => {
                 if self.book.service.as_deref() == Some(&service) {
@@ -379,6 +385,7 @@ impl Desk {
                 }
             }
             Effect::Kick { client, watch, lingers } => self.kick(client, watch, lingers),
+            Effect::Clear { client, key } => self.clear(client, key),
             Effect::Announce { connection, app, key } => {
                 tracing::debug!(%connection, "publisher accepted");
                 let input = self.sinks.announce(connection.clone(), self.pull.address(&app, &key));
@@ -431,6 +438,18 @@ impl Desk {
         });
     }
 
+    fn clear(&self, client: Client, key: StreamKey) {
+        let (api, inbox, token) = (self.api.clone(), self.inbox.clone(), self.token.clone());
+        self.tracker.spawn(async move {
+            tokio::select! {
+                () = token.cancelled() => return,
+                // Longer is not waited for.
+                _ = timeout(TAKEOVER_LIMIT, clear(&api, &key)) => {}
+            }
+            let _ = inbox.send(Message::Cleared(client)).await;
+        });
+    }
+
     fn kick(&self, client: Client, watch: bool, lingers: bool) {
         let (api, desk, token) = (self.api.clone(), self.inbox.clone(), self.token.clone());
         self.tracker.spawn(async move {
@@ -440,6 +459,21 @@ impl Desk {
             }
         });
     }
+}
+
+/// Waits until nobody pulls `key` by HTTP any more.
+async fn clear(api: &Api, key: &StreamKey) {
+    let file = format!("{}.flv", key.expose());
+    loop {
+        let pulled = |client: &super::api::Client| !client.publish && client.kind == "flv-play" && client.name == file;
+        match api.clients().await {
+            Ok(clients) if clients.entries.iter().any(pulled) => {}
+            Ok(_) => break,
+            Err(error) => tracing::debug!(%error, "SRS's list of players can not be read"),
+        }
+        sleep(LOOK_EVERY).await;
+    }
+    sleep(DISPOSAL).await;
 }
 
 /// Who publishes, and who does not any more.

@@ -3,8 +3,8 @@
 //! State is kept by SRS's client id within one run of SRS's process, never by stream name: a second publisher of a live stream has a hook
 //! of its own, and when SRS then refuses it as busy nothing more is heard of it. A client goes one way:
 //!
-//! Asking (the director has been asked) -> Waiting (accepted; the client it takes over from has to go first) -> Accepted -> over.
-//! From each of them it may be over at once. What is over never comes back to life: RTMP allows to publish again on one connection,
+//! Asking (the director has been asked) -> Waiting (accepted; the client it takes over from has to go first) -> Settling (nobody may
+//! pull the old stream any more) -> Accepted -> over. From each of them it may be over at once, and the middle ones are mostly skipped. What is over never comes back to life: RTMP allows to publish again on one connection,
 //! under the same client id, and a late hook looks just like that; both are refused, and an honest encoder reconnects.
 
 use std::{
@@ -14,14 +14,10 @@ use std::{
     time::Duration,
 };
 
+pub(super) use self::words::{Client, Effect, Live, Obstacle, Snapshot, Ticket, Wish};
 use super::{api::Stream, figures::Meter};
 use crate::{
-    core::{
-        account::StreamKey,
-        flv::FlvError,
-        frame::{ConnectionId, RemoteFigures},
-        moment::Moment,
-    },
+    core::{account::StreamKey, flv::FlvError, frame::ConnectionId, moment::Moment},
     ingest::Verdict,
 };
 
@@ -29,9 +25,18 @@ use crate::{
 mod properties;
 #[cfg(test)]
 mod tests;
+mod words;
 
 /// How long the connection that is taken over has to go.
 pub(super) const TAKEOVER_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long SRS may take to let go of everybody who pulled a stream that ended. It refuses the next publisher of that name meanwhile
+/// ("stream is disposing"), and for ever after: its version 7.0.18 then holds the name as busy until it is started anew. With us as the
+/// only one who pulls it takes 0.1 s.
+const SETTLE_LIMIT: Duration = Duration::from_millis(800);
+
+/// A stream that ended longer ago has settled.
+const SETTLED: Duration = Duration::from_secs(3);
 
 /// SRS lists a publisher a few milliseconds after its hook was answered, and no longer a few after its end. A list that was asked for
 /// within this time says nothing about it.
@@ -58,79 +63,12 @@ const STALE: Duration = Duration::from_secs(10);
 /// What the streamer is told whose encoder fell silent until SRS gave it up.
 const SILENT: &str = "nothing was received for so long that the connection was given up; look at the network";
 
-/// SRS's name for one of its clients. Client ids are unique within a run of the process, `service`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Client {
-    pub(super) service: Arc<str>,
-    pub(super) id: Arc<str>,
-}
+/// What an encoder is told that never began.
+const TAKEN_OVER: &str = "another encoder took over with the same stream key";
 
-impl Client {
-    pub(super) fn new(service: impl Into<Arc<str>>, id: impl Into<Arc<str>>) -> Self {
-        Self { service: service.into(), id: id.into() }
-    }
-
-    /// What the rest of the box calls it.
-    pub(super) fn connection(&self) -> ConnectionId {
-        ConnectionId::new(format!("srs-{}-{}", self.service, self.id))
-    }
-}
-
-/// One hook that waits for its answer.
-pub(super) type Ticket = u64;
-
-/// A wish to publish.
-#[derive(Clone, Debug)]
-pub(super) struct Wish {
-    pub(super) client: Client,
-    pub(super) app: String,
-    pub(super) key: StreamKey,
-    pub(super) address: IpAddr,
-    /// It stays in SRS for a while when it is refused, and keeps the stream's name taken: WebRTC.
-    pub(super) lingers: bool,
-}
-
-/// A publisher as SRS's API has it.
-#[derive(Clone, Debug)]
-pub(super) struct Live {
-    pub(super) id: Arc<str>,
-    pub(super) stream: Stream,
-    /// Where it comes from, if it was looked up.
-    pub(super) address: Option<IpAddr>,
-}
-
-/// What SRS's API said.
-#[derive(Clone, Debug)]
-pub(super) struct Snapshot {
-    pub(super) service: Arc<str>,
-    /// When it was asked: what happened since may be missing.
-    pub(super) asked: Moment,
-    pub(super) live: Vec<Live>,
-    /// Those of [`Sessions::expected`] that it does not have.
-    pub(super) gone: Vec<Client>,
-}
-
-/// What is to be done, in this order.
-#[derive(Clone, Debug)]
-pub(super) enum Effect {
-    /// Ask the director. [`Sessions::verdict`] must follow, whatever comes.
-    Ask(Wish),
-    /// Answer a hook.
-    Answer(Ticket, Result<(), Arc<str>>),
-    /// Disconnect it through the API; with `watch`, look until it is gone and say so by [`Sessions::unpublish`]. A WebRTC session is let
-    /// finish its own beginning first (`lingers`): SRS still works on its answer.
-    Kick { client: Client, watch: bool, lingers: bool },
-    /// Media may pull it from now on.
-    Announce { connection: ConnectionId, app: String, key: StreamKey },
-    /// And not any more.
-    Withdraw(ConnectionId),
-    /// SRS's figures.
-    Report(ConnectionId, RemoteFigures),
-    /// For the director.
-    Trouble(ConnectionId, String),
-    /// For the director: one that it accepted is over.
-    Unpublish(ConnectionId),
-}
+/// What the streamer is told whose publish was accepted by everybody but SRS.
+const BUSY: &str = "the media server did not take the stream, it holds its name for another one; try again in a moment, and if that \
+                    does not help, make a new stream key on your page";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Stage {
@@ -142,7 +80,19 @@ enum Stage {
         old: Client,
         until: Moment,
     },
+    Settling {
+        until: Moment,
+    },
     Accepted,
+}
+
+impl Stage {
+    fn until(&self) -> Option<Moment> {
+        match self {
+            Self::Waiting { until, .. } | Self::Settling { until } => Some(*until),
+            Self::Asking { .. } | Self::Accepted => None,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -169,9 +119,12 @@ struct Session {
 #[derive(Debug)]
 struct Over {
     client: Client,
+    app: String,
     key: StreamKey,
     at: Moment,
     reason: Option<Arc<str>>,
+    /// It had been accepted, so the stream was there.
+    published: bool,
 }
 
 /// See the module.
@@ -181,19 +134,6 @@ pub(super) struct Sessions {
     clients: HashMap<Client, Session>,
     over: VecDeque<Over>,
     effects: Vec<Effect>,
-}
-
-/// What stands in the way of a stream name that SRS calls busy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Obstacle {
-    /// Nothing that is known here.
-    None,
-    /// The director refused it just now, for this reason.
-    Refused(Arc<str>),
-    /// Somebody who publishes and may stay.
-    Stays,
-    /// Somebody who was told to go; it is gone when none of these is there any more.
-    Going(Vec<Client>),
 }
 
 impl Sessions {
@@ -221,7 +161,7 @@ impl Sessions {
         match session.stage {
             _ if !same => self.answer(ticket, Err("one connection publishes one stream")),
             Stage::Asking { gone: true } => self.answer(ticket, Err("it is over already; connect again")),
-            Stage::Asking { .. } | Stage::Waiting { .. } => session.tickets.push(ticket),
+            Stage::Asking { .. } | Stage::Waiting { .. } | Stage::Settling { .. } => session.tickets.push(ticket),
             Stage::Accepted => self.answer(ticket, Ok(())),
         }
     }
@@ -299,12 +239,20 @@ impl Sessions {
             if let (Some(session), true) = (self.clients.get_mut(client), replaces.is_some()) {
                 session.successor = true;
             }
-            self.accept(client, now);
+            self.settle(client, now);
             return;
         };
         // One that still waits for its own predecessor never began: what has to go is that one.
         let holder = match self.clients.get(&old).map(|session| session.stage.clone()) {
             Some(Stage::Waiting { old: holder, .. }) => holder,
+            Some(Stage::Settling { .. }) => {
+                self.end(&old, Some(TAKEN_OVER.into()), now);
+                if let Some(session) = self.clients.get_mut(client) {
+                    session.successor = true;
+                }
+                self.settle(client, now);
+                return;
+            }
             _ => old.clone(),
         };
         let Some(session) = self.clients.get_mut(client) else { return };
@@ -312,12 +260,39 @@ impl Sessions {
         session.stage = Stage::Waiting { old: holder.clone(), until: now + TAKEOVER_LIMIT };
         session.since = now;
         if holder != old {
-            self.end(&old, Some("another encoder took over with the same stream key".into()), now);
+            self.end(&old, Some(TAKEN_OVER.into()), now);
         }
         if let Some(session) = self.clients.get_mut(&holder) {
             session.leaving = Some(now);
         }
         self.kick(&holder, true);
+    }
+
+    /// Accepts, as soon as the stream of the same name that ended just now has gone entirely.
+    fn settle(&mut self, client: &Client, now: Moment) {
+        let Some(session) = self.clients.get_mut(client) else { return };
+        let wish = &session.wish;
+        let recent = self.over.iter().rev().take_while(|over| now.since(over.at) < SETTLED);
+        let same = |over: &Over| {
+            let run = over.client.service == wish.client.service;
+            over.published && run && over.app == wish.app && over.key.expose() == wish.key.expose()
+        };
+        // What publishes already needs no leave of SRS.
+        let settled = session.tickets.is_empty() || !recent.into_iter().any(same);
+        if settled {
+            self.accept(client, now);
+        } else {
+            session.stage = Stage::Settling { until: now + SETTLE_LIMIT };
+            session.since = now;
+            self.effects.push(Effect::Clear { client: client.clone(), key: session.wish.key.clone() });
+        }
+    }
+
+    /// Nobody pulls the old stream of that name any more.
+    pub(super) fn cleared(&mut self, client: &Client, now: Moment) {
+        if self.clients.get(client).is_some_and(|session| matches!(session.stage, Stage::Settling { .. })) {
+            self.accept(client, now);
+        }
     }
 
     fn accept(&mut self, client: &Client, now: Moment) {
@@ -336,7 +311,8 @@ impl Sessions {
         let Some(session) = self.clients.get(client) else {
             // A publish of it that is still under way comes too late.
             if !self.over.iter().any(|over| &over.client == client) {
-                self.remember(Over { client: client.clone(), key: StreamKey::new(""), at: now, reason: None });
+                let (app, key) = (String::new(), StreamKey::new(""));
+                self.remember(Over { client: client.clone(), app, key, at: now, reason: None, published: false });
             }
             return;
         };
@@ -384,7 +360,9 @@ impl Sessions {
         if session.told {
             self.effects.push(Effect::Unpublish(client.connection()));
         }
-        self.remember(Over { client: client.clone(), key: session.wish.key, at: now, reason });
+        let Wish { app, key, .. } = session.wish;
+        let published = session.stage == Stage::Accepted;
+        self.remember(Over { client: client.clone(), app, key, at: now, reason, published });
         self.wake(client, now);
     }
 
@@ -392,7 +370,7 @@ impl Sessions {
         let waits = |session: &Session| matches!(&session.stage, Stage::Waiting { old, .. } if old == gone);
         let waiting = self.clients.iter().find(|(_, session)| waits(session)).map(|(client, _)| client.clone());
         if let Some(client) = waiting {
-            self.accept(&client, now);
+            self.settle(&client, now);
         }
     }
 
@@ -408,7 +386,7 @@ impl Sessions {
         let Some(client) = self.find(connection) else { return };
         let Some(session) = self.clients.get_mut(&client) else { return };
         match session.stage {
-            Stage::Waiting { .. } => return self.put_out(&client, now),
+            Stage::Waiting { .. } | Stage::Settling { .. } => return self.put_out(&client, now),
             Stage::Asking { .. } if !session.listed => {
                 // The order was quicker than the verdict, which ends it.
                 session.leaving = Some(now);
@@ -447,6 +425,9 @@ impl Sessions {
             let settled = |session: &Session| session.stage == Stage::Accepted || session.listed;
             if self.clients.get(&client).is_some_and(|session| settled(session) && session.since + GRACE < asked) {
                 tracing::debug!(connection = %client.connection(), "publisher is gone without a word");
+                if self.clients.get(&client).is_some_and(|session| session.looked.is_none() && !session.listed) {
+                    self.effects.push(Effect::Trouble(client.connection(), BUSY.to_owned()));
+                }
                 self.lose(&client, now);
             }
         }
@@ -494,31 +475,33 @@ impl Sessions {
         }
     }
 
-    /// Time passes: who waits for its predecessor waits no longer.
+    /// Time passes: who waits waits no longer.
     pub(super) fn tick(&mut self, now: Moment) {
-        let late = |session: &Session| match &session.stage {
-            Stage::Waiting { old, until } if *until <= now => Some(old.clone()),
-            _ => None,
-        };
-        let late: Vec<_> =
-            self.clients.iter().filter_map(|(client, session)| Some((client.clone(), late(session)?))).collect();
-        for (client, old) in late {
-            tracing::warn!(connection = %old.connection(), "replaced connection does not go");
-            self.lose(&old, now);
-            // One that was not known any more woke nobody.
-            if self.clients.get(&client).is_some_and(|session| session.stage != Stage::Accepted) {
-                self.accept(&client, now);
+        let due: Vec<_> = self
+            .clients
+            .iter()
+            .filter(|(_, session)| session.stage.until().is_some_and(|until| until <= now))
+            .collect();
+        let due: Vec<_> = due.into_iter().map(|(client, session)| (client.clone(), session.stage.clone())).collect();
+        for (client, stage) in due {
+            match stage {
+                Stage::Waiting { old, .. } => {
+                    tracing::warn!(connection = %old.connection(), "replaced connection does not go");
+                    self.lose(&old, now);
+                    // One that was not known any more woke nobody.
+                    if self.clients.get(&client).is_some_and(|session| matches!(session.stage, Stage::Waiting { .. })) {
+                        self.settle(&client, now);
+                    }
+                }
+                Stage::Settling { .. } => self.accept(&client, now),
+                Stage::Asking { .. } | Stage::Accepted => {}
             }
         }
     }
 
     /// When `tick` is to be called.
     pub(super) fn next_deadline(&self) -> Option<Moment> {
-        let until = |session: &Session| match session.stage {
-            Stage::Waiting { until, .. } => Some(until),
-            _ => None,
-        };
-        self.clients.values().filter_map(until).min()
+        self.clients.values().filter_map(|session| session.stage.until()).min()
     }
 
     /// Whether figures are wanted every second: somebody is new, or may be thrown out by a second takeover.

@@ -42,6 +42,10 @@ enum Step {
         run: u8,
     },
     Down,
+    Cleared {
+        run: u8,
+        client: u8,
+    },
     MakeRoom {
         key: u8,
     },
@@ -57,7 +61,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (run.clone(), client.clone()).prop_map(|(run, client)| Step::Unpublish { run, client }),
         8 => (any::<u8>(), 0..4_u8, proptest::option::of((run.clone(), client.clone())))
             .prop_map(|(which, answer, replaces)| Step::Verdict { which, answer, replaces }),
-        2 => (run.clone(), client).prop_map(|(run, client)| Step::Disconnect { run, client }),
+        2 => (run.clone(), client.clone()).prop_map(|(run, client)| Step::Disconnect { run, client }),
+        2 => (run.clone(), client).prop_map(|(run, client)| Step::Cleared { run, client }),
         4 => (run.clone(), prop::collection::vec(0..3_u8, usize::from(CLIENTS)), 0..40_u8, any::<bool>())
             .prop_map(|(run, clients, age, list)| Step::Snapshot { run, clients, age, list }),
         1 => run.prop_map(|run| Step::RunChanged { run }),
@@ -110,7 +115,7 @@ impl Witness {
                     assert!(self.alive.remove(&connection), "over, and never accepted: {connection}");
                     assert!(self.unpublished.insert(connection), "over twice");
                 }
-                Effect::Kick { .. } => {}
+                Effect::Kick { .. } | Effect::Clear { .. } => {}
             }
         }
     }
@@ -148,7 +153,9 @@ proptest! {
             sessions.verdict(&open, None, now);
             witness.watch(&mut sessions);
         }
+        // Who waited for another may have to wait for the other's stream as well.
         sessions.tick(now + Duration::from_secs(10));
+        sessions.tick(now + Duration::from_secs(20));
         witness.watch(&mut sessions);
         sessions.down(now);
         witness.watch(&mut sessions);
@@ -212,6 +219,7 @@ fn take(sessions: &mut Sessions, witness: &mut Witness, step: Step, now: &mut Mo
         }
         Step::RunChanged { run } => sessions.run_changed(&format!("r{run}"), *now, *now),
         Step::Down => sessions.down(*now),
+        Step::Cleared { run, client: id } => sessions.cleared(&client(run, id), *now),
         Step::MakeRoom { key } => drop(sessions.make_room("live", &StreamKey::new(format!("k{key}")), *now, *now)),
         Step::Wait { tenths } => *now = *now + Duration::from_millis(100) * u32::from(tenths),
     }

@@ -61,6 +61,7 @@ fn done(sessions: &mut Sessions) -> Vec<String> {
             let how = if watch { " and watch" } else { "" };
             format!("kick {}{how}{}", client.id, if lingers { " later" } else { "" })
         }
+        Effect::Clear { client, .. } => format!("clear for {}", client.id),
         Effect::Announce { connection, .. } => format!("announce {connection}"),
         Effect::Withdraw(connection) => format!("withdraw {connection}"),
         Effect::Report(connection, figures) => format!("report {connection} {}", figures.bytes),
@@ -146,7 +147,32 @@ fn takeover_waits_until_the_old_one_is_gone() {
     sessions.tick(at(10.1));
     assert!(done(&mut sessions).is_empty());
     sessions.unpublish(&client("old"), at(10.2));
-    assert_eq!(done(&mut sessions), ["withdraw old", "unpublish old", "yes 2", "announce new"]);
+    assert_eq!(done(&mut sessions), ["withdraw old", "unpublish old", "clear for new"]);
+    sessions.cleared(&client("new"), at(10.4));
+    assert_eq!(done(&mut sessions), ["yes 2", "announce new"]);
+    sessions.cleared(&client("new"), at(10.5));
+    assert!(done(&mut sessions).is_empty());
+}
+
+#[test]
+fn encoder_that_is_back_at_once_waits_until_its_old_stream_has_settled() {
+    let mut sessions = sessions();
+    accepted(&mut sessions, "a", "k", 0.0);
+    sessions.unpublish(&client("a"), at(10.0));
+    done(&mut sessions);
+    for (id, key, now, expected) in [
+        ("b", "k", 10.5, vec!["ask b k", "clear for b"]),
+        ("c", "l", 10.6, vec!["ask c l", "yes 2", "announce c"]),
+        ("d", "k", 14.0, vec!["ask d k", "yes 2", "announce d"]),
+    ] {
+        sessions.publish(wish(id, key), B, at(now));
+        sessions.verdict(&client(id), accept(None), at(now));
+        assert_eq!(done(&mut sessions), expected);
+    }
+    // It is not waited for without end.
+    assert_eq!(sessions.next_deadline(), Some(at(10.5) + SETTLE_LIMIT));
+    sessions.tick(at(11.4));
+    assert_eq!(done(&mut sessions), ["yes 2", "announce b"]);
 }
 
 #[test]
@@ -158,7 +184,9 @@ fn takeover_waits_two_seconds_at_most() {
     done(&mut sessions);
     assert_eq!(sessions.next_deadline(), Some(at(12.0)));
     sessions.tick(at(12.0));
-    assert_eq!(done(&mut sessions), ["withdraw old", "unpublish old", "yes 2", "announce new"]);
+    assert_eq!(done(&mut sessions), ["withdraw old", "unpublish old", "clear for new"]);
+    sessions.tick(at(12.8));
+    assert_eq!(done(&mut sessions), ["yes 2", "announce new"]);
     assert_eq!(sessions.next_deadline(), None);
     sessions.unpublish(&client("old"), at(13.0));
     assert!(done(&mut sessions).is_empty());
@@ -185,7 +213,13 @@ fn third_encoder_waits_for_the_first_when_the_second_never_began() {
         ["ask two k", "kick one and watch", "ask three k", "no 2", "unpublish two", "kick one and watch"]
     );
     sessions.unpublish(&client("one"), at(10.2));
-    assert_eq!(done(&mut sessions), ["withdraw one", "unpublish one", "yes 3", "announce three"]);
+    assert_eq!(done(&mut sessions), ["withdraw one", "unpublish one", "clear for three"]);
+    // And a fourth, before the third began.
+    sessions.publish(wish("four", "k"), 4, at(10.3));
+    sessions.verdict(&client("four"), accept(Some("three")), at(10.3));
+    assert_eq!(done(&mut sessions), ["ask four k", "no 3", "unpublish three", "clear for four"]);
+    sessions.disconnect(&client("four").connection(), at(10.4));
+    assert_eq!(done(&mut sessions), ["no 4", "unpublish four", "kick four later"]);
 }
 
 #[test]
@@ -219,7 +253,16 @@ fn busy_stream_after_our_yes_heals_by_the_list() {
     sessions.snapshot(snapshot(10.5, vec![], &["a"]), false, at(10.6));
     assert!(done(&mut sessions).is_empty());
     sessions.snapshot(snapshot(15.0, vec![], &["a"]), false, at(15.1));
-    assert_eq!(done(&mut sessions), ["withdraw a", "unpublish a"]);
+    assert_eq!(done(&mut sessions), ["trouble a", "withdraw a", "unpublish a"]);
+}
+
+#[test]
+fn lost_unpublish_hook_heals_by_the_list() {
+    let mut sessions = sessions();
+    accepted(&mut sessions, "a", "k", 10.0);
+    sessions.snapshot(snapshot(15.0, vec![live("a", "k", 5)], &[]), false, at(15.1));
+    sessions.snapshot(snapshot(20.0, vec![], &["a"]), false, at(20.1));
+    assert_eq!(done(&mut sessions), ["report a 5", "withdraw a", "unpublish a"]);
 }
 
 #[test]
@@ -340,6 +383,7 @@ fn figures_are_wanted_often_of_the_new_and_the_guarded() {
     sessions.publish(wish("new", "k"), B, at(10.0));
     sessions.verdict(&client("new"), accept(Some("old")), at(10.0));
     sessions.unpublish(&client("old"), at(10.1));
+    sessions.cleared(&client("new"), at(10.3));
     assert!(sessions.is_watched(at(70.0)));
     assert!(!sessions.is_watched(at(81.0)));
 }
@@ -373,6 +417,7 @@ fn second_takeover_by_webrtc_is_refused_while_the_first_delivers() {
     sessions.publish(wish("new", "k"), B, at(10.0));
     sessions.verdict(&client("new"), accept(Some("old")), at(10.0));
     sessions.unpublish(&client("old"), at(10.1));
+    sessions.cleared(&client("new"), at(10.3));
     for (now, bytes) in [(11.0, 0), (14.0, 500), (17.0, 1000)] {
         sessions.snapshot(snapshot(now, vec![live("new", "k", bytes)], &[]), false, at(now));
     }
