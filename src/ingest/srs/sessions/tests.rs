@@ -1,4 +1,4 @@
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::unnecessary_wraps, reason = "tests")]
 
 use super::*;
 use crate::ingest::srs::api::{Publishing, Video};

@@ -111,7 +111,7 @@ async fn an_offer_that_srs_does_not_take_is_refused() {
 async fn a_server_that_is_not_there_is_unavailable_and_its_address_not_shown() {
     let (base, _asked) = srs(&[]).await;
     let (whip, _messages) = whip(base);
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    sleep(Duration::from_millis(50)).await;
     let error = publish(&whip).await.unwrap_err();
     assert!(matches!(error, WhipError::Unavailable(_)));
     assert!(!format!("{error} {error:?}").contains("key"));
