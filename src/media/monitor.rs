@@ -287,12 +287,12 @@ impl Monitor {
                 if silence
                     > i64::try_from(self.parts.latency.max(Duration::from_millis(1500)).as_micros()).unwrap_or(i64::MAX)
                 {
-                    gauge.stalled.store(true, Relaxed);
+                    gauge.set_stalled(true);
                     watched.stalled_at = Some(progress);
                     events.push(MediaEvent::Stalled(id()));
                 }
             } else if progress > at {
-                gauge.stalled.store(false, Relaxed);
+                gauge.set_stalled(false);
                 watched.stalled_at = None;
                 events.push(MediaEvent::Recovered(id()));
             }

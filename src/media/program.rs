@@ -195,7 +195,7 @@ impl Pacer {
                 if let Some(target) = self.at.switcher.target(take)
                     && let Some(gauge) = self.fed.iter().find(|gauge| gauge.connection == *target)
                 {
-                    gauge.stalled.store(true, Relaxed);
+                    gauge.set_stalled(true);
                 }
                 self.at.switcher.cancel(take);
             }
@@ -288,7 +288,7 @@ impl Pacer {
             news = true;
             let stalled = |id: &ConnectionId, on| {
                 if let Some(gauge) = self.fed.iter().find(|gauge| gauge.connection == *id) {
-                    gauge.stalled.store(on, Relaxed);
+                    gauge.set_stalled(on);
                 }
             };
             let event = match event {

@@ -151,6 +151,14 @@ impl Gauge {
         self.stalled.load(Relaxed)
     }
 
+    /// Notes that it stalled or recovered. One that is pulled and stalled is looked at now and then.
+    pub(super) fn set_stalled(&self, stalled: bool) {
+        self.stalled.store(stalled, Relaxed);
+        if let Some(pulled) = self.pulled() {
+            pulled.wake();
+        }
+    }
+
     fn keyframes(&self) -> u64 {
         self.keyframes.load(Relaxed)
     }

@@ -139,7 +139,7 @@ impl FileReader {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+    #![expect(clippy::unwrap_used, reason = "tests")]
 
     use proptest::prelude::*;
 
@@ -188,8 +188,8 @@ mod tests {
             cuts in proptest::collection::vec(1_usize..700, 1..50),
         ) {
             let mut file = file_header(true, true).to_vec();
-            for (n, (kind, time, size)) in tags.iter().enumerate() {
-                file.extend_from_slice(&tag(*kind, *time, &vec![n as u8; *size]));
+            for (n, (kind, time, size)) in (0_u8..).zip(&tags) {
+                file.extend_from_slice(&tag(*kind, *time, &vec![n; *size]));
             }
             let (mut reader, mut read, mut rest) = (FileReader::new(), Vec::new(), &file[..]);
             for cut in cuts.iter().cycle() {
@@ -202,9 +202,9 @@ mod tests {
                 }
             }
             prop_assert_eq!(read.len(), tags.len());
-            for (n, (tag, (_, time, size))) in read.iter().zip(&tags).enumerate() {
+            for (n, (tag, (_, time, size))) in (0_u8..).zip(read.iter().zip(&tags)) {
                 prop_assert_eq!(tag.time_ms, *time);
-                prop_assert_eq!(&tag.body[..], &vec![n as u8; *size][..]);
+                prop_assert_eq!(&tag.body[..], &vec![n; *size][..]);
             }
         }
 

@@ -225,7 +225,7 @@ impl Pull {
             Purpose::Cue(_) => {}
         }
         match end {
-            End::Done => self.next_try = now,
+            End::Done => (self.next_try, self.failures) = (now, 0),
             End::Failed(failure) => self.failed(failure, began, now),
         }
     }
@@ -301,15 +301,17 @@ impl Pull {
             if silent >= SILENCE && matches!(purpose, Purpose::Cue(_)) {
                 return End::Failed(Failure::Silent(SILENCE));
             }
-            if passed >= STABLE && silent < STABLE && self.said.take().is_some() {
-                tracing::info!(connection = %self.gauge.connection, "the stream is pulled again");
+            if passed >= STABLE && silent < STABLE {
                 self.pulled.advise(None);
+                if self.said.take().is_some() {
+                    tracing::info!(connection = %self.gauge.connection, "the stream is pulled again");
+                }
             }
             tokio::select! {
                 () = self.token.cancelled() => return End::Done,
                 () = self.pulled.woken() => {}
                 failure = session.failure() => return End::Failed(failure),
-                () = sleep((longest - passed).min(Duration::from_secs(1))) => {}
+                () = sleep(longest.saturating_sub(passed).min(Duration::from_secs(1))) => {}
             }
         }
     }

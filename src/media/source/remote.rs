@@ -20,6 +20,8 @@ use crate::core::{
 const LOOKED_AT: Duration = Duration::from_secs(15);
 /// Between two reports bytes are taken to come in as before, for at most so long: one report that is late.
 const MOST_GUESSED: Duration = Duration::from_millis(7500);
+/// A server whose count stands still for so long hears nothing.
+const CERTAIN: Duration = Duration::from_millis(4500);
 /// Guessed a little low, so that the next report is never below what was said.
 const GUESS: f64 = 0.9;
 
@@ -46,12 +48,16 @@ pub(in crate::media) struct Pulled {
 #[derive(Debug, Default)]
 struct Figures {
     last: Option<(RemoteFigures, Moment)>,
+    /// When the server's count had grown last.
+    grown: Moment,
     /// Bytes a second between the last two reports.
     rate: f64,
-    /// What the gauge had counted at the last report.
+    /// What the pulls had counted at the last report.
     counted: u64,
-    /// What was said last.
+    /// What was said last, and what the pulls had counted by then and when that had grown.
     said: u64,
+    seen: u64,
+    seen_at: Moment,
 }
 
 /// The server's figures, as the status needs them.
@@ -116,7 +122,7 @@ impl Pulled {
 
     /// From here on silence is the streamer's; `None`: it is not pulled, so that silence says nothing.
     pub(super) fn watch_from(&self, at: Option<Moment>) {
-        self.watched_from.store(at.map_or(-1, |at| at.as_micros()), Relaxed);
+        self.watched_from.store(at.map_or(-1, Moment::as_micros), Relaxed);
     }
 
     /// See [`Pulled::watch_from`].
@@ -155,16 +161,24 @@ impl Pulled {
     pub(super) fn report(&self, figures: RemoteFigures, at: Moment, counted: u64, fed: bool) {
         let mut held = self.figures.lock().unwrap_or_else(PoisonError::into_inner);
         let held = &mut *held;
-        if let Some((before, when)) = &held.last {
-            let passed = at.since(*when).as_secs_f64();
-            let grown = figures.bytes.saturating_sub(before.bytes);
-            if passed > 0.0 {
-                held.rate = grown as f64 / passed;
-            }
-            let silent = grown == 0 && !fed;
-            if silent != self.suspected.swap(silent, Relaxed) {
-                self.wake();
-            }
+        let (before, passed) = match &held.last {
+            Some((before, when)) => (before.bytes, at.since(*when)),
+            None => (0, figures.uptime),
+        };
+        let grown = figures.bytes.saturating_sub(before);
+        if grown > 0 || held.last.is_none() {
+            held.grown = at;
+        }
+        // A server brings its count up to date only every few seconds.
+        let silent = at.since(held.grown) >= CERTAIN;
+        if grown > 0 && !passed.is_zero() {
+            held.rate = grown as f64 / passed.as_secs_f64();
+        } else if silent {
+            held.rate = 0.0;
+        }
+        let suspected = silent && !fed;
+        if suspected != self.suspected.swap(suspected, Relaxed) {
+            self.wake();
         }
         held.counted = counted;
         held.last = Some((figures, at));
@@ -174,25 +188,34 @@ impl Pulled {
     pub(in crate::media) fn told(&self, now: Moment) -> Option<Told> {
         let held = self.figures.lock().unwrap_or_else(PoisonError::into_inner);
         let (figures, at) = held.last.clone()?;
-        let kbps = figures.kbps.unwrap_or(held.rate * 8.0 / 1000.0);
+        // SRS says a mean of 30 s, and nothing in the first of them.
+        let kbps = figures.kbps.filter(|kbps| *kbps > 0.0).unwrap_or(held.rate * 8.0 / 1000.0);
         Some(Told { kbps, uptime: figures.uptime + now.since(at), figures })
     }
 
-    /// Bytes since the publish: the server's count, and since its last report what the pulls counted or, without one, what came
-    /// in before. Never falls.
+    /// Bytes since the publish: the server's count, and since its last report what the pulls counted or, without a pull, as much as came
+    /// in before. Never falls, and grows as long as there is a sign of life: whoever compares two values learns that.
     pub(in crate::media) fn bytes(&self, counted: u64, now: Moment) -> u64 {
         let mut held = self.figures.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = match &held.last {
-            None => counted,
+        let held = &mut *held;
+        let grown = counted > held.seen;
+        if grown {
+            (held.seen, held.seen_at) = (counted, now);
+        }
+        let watched = self.watched_from().is_some();
+        let (bytes, alive) = match &held.last {
+            // Until the server is heard, who was just seen is taken to go on.
+            None => (counted, counted > 0 && now.since(held.seen_at) < MOST_GUESSED),
             Some((figures, at)) => {
                 let pulled = counted.saturating_sub(held.counted);
                 let guessed = held.rate * GUESS * now.since(*at).min(MOST_GUESSED).as_secs_f64();
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes of some seconds")]
-                let guessed = if self.watched_from().is_some() { 0 } else { guessed as u64 };
-                figures.bytes + pulled.max(guessed)
+                let guessed = if watched { 0 } else { guessed as u64 };
+                (figures.bytes + pulled.max(guessed), held.rate > 0.0 && now.since(*at) < MOST_GUESSED)
             }
         };
-        held.said = held.said.max(bytes).max(counted);
+        let least = held.said + u64::from(grown || (alive && !watched));
+        held.said = bytes.max(counted).max(least);
         held.said
     }
 }

@@ -99,7 +99,7 @@ impl Session {
             .property("fd", socket.as_raw_fd())
             .property("blocksize", READ)
             .build()?;
-        Self::start(source, intake, Some(socket), String::new())
+        Self::start(&source, intake, Some(socket), String::new())
     }
 
     fn rtmp(address: &PullAddress, url: &Url, intake: Intake) -> Result<Self, gst::glib::BoolError> {
@@ -110,11 +110,11 @@ impl Session {
             .property("idle-timeout", RTMP_IDLE_SECONDS)
             .build()?;
         let key = url.path_segments().and_then(|mut segments| segments.next_back()).unwrap_or_default().to_owned();
-        Self::start(source, intake, None, key)
+        Self::start(&source, intake, None, key)
     }
 
     fn start(
-        source: gst::Element,
+        source: &gst::Element,
         mut intake: Intake,
         socket: Option<std::net::TcpStream>,
         key: String,
@@ -137,7 +137,7 @@ impl Session {
         let sink = AppSink::builder().sync(false).async_(false).max_buffers(4).callbacks(callbacks).build();
         sink.set_property("enable-last-sample", false);
         let pipeline = gst::Pipeline::new();
-        pipeline.add_many([&source, sink.upcast_ref()])?;
+        pipeline.add_many([source, sink.upcast_ref()])?;
         source.link(&sink)?;
         if let Some(bus) = pipeline.bus() {
             bus.set_sync_handler(move |_, message| {

@@ -158,8 +158,10 @@ async fn waiting_streamer_that_falls_silent_is_stalled_and_comes_back_and_a_paus
     assert!((status.video_kbps + status.audio_kbps - 800.0).abs() < 1.0, "{status:?}");
     assert!(status.uptime_seconds >= 100 && status.bytes >= 2_000_000, "{status:?}");
     server.set_silent(true);
-    sleep(Duration::from_secs(1)).await;
-    report(false);
+    for _ in 0..4 {
+        sleep(Duration::from_millis(1700)).await;
+        report(false);
+    }
     stage.wait(&MediaEvent::Stalled(a.clone())).await;
     server.set_silent(false);
     stage.wait(&MediaEvent::Recovered(a.clone())).await;
@@ -191,7 +193,7 @@ async fn address_nobody_can_pull_from_makes_no_streamer_stall() {
         SimulatedFlvServer::start(|n| Behaviour { status: if n == 0 { 200 } else { 500 }, ..Behaviour::default() });
     let (a, mut input) = stage.announce("a", &server);
     stage.wait(&MediaEvent::Ready(a.clone())).await;
-    for _ in 0..3 {
+    for _ in 0..4 {
         input.report(RemoteFigures { bytes: 5000, ..RemoteFigures::default() }, stage.clock.now());
         sleep(Duration::from_secs(2)).await;
     }

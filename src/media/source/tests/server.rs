@@ -169,7 +169,7 @@ impl Shared {
         headers.extend_from_slice(&flv::tag(8, 0, &[0xaf, 0, 0x11, 0x90]));
         chunk(&socket, &headers)?;
         let mut begun = false;
-        let reached = |after: Option<u64>, now: i64| after.is_some_and(|after| now - asked >= after as i64);
+        let reached = |after: Option<u64>, now: i64| after.is_some_and(|after| now - asked >= after.cast_signed());
         loop {
             let now = self.time();
             if self.stop.load(SeqCst) || reached(behaviour.closes_after, now) {
@@ -186,7 +186,7 @@ impl Shared {
             }
             begun = true;
             while next <= until {
-                let time = (next - zero) as u32;
+                let time = u32::try_from(next - zero).unwrap();
                 if behaviour.pictures && next % PICTURE == 0 {
                     bytes.extend_from_slice(&flv::tag(9, time, &picture(next)));
                 }
@@ -215,7 +215,7 @@ fn picture(time: i64) -> Vec<u8> {
     let mut unit = vec![if idr { 0x65 } else { 0x41 }, 0x88];
     unit.resize(if idr { 4000 } else { 800 }, 0x5a);
     unit.extend_from_slice(&time.to_be_bytes());
-    body.extend_from_slice(&(unit.len() as u32).to_be_bytes());
+    body.extend_from_slice(&u32::try_from(unit.len()).unwrap().to_be_bytes());
     body.extend_from_slice(&unit);
     body
 }
