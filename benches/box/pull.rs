@@ -55,6 +55,8 @@ pub(crate) fn pull(table: &mut Table, length: Duration) {
         return;
     };
     let address = || SocketAddr::from(([127, 0, 0, 1], free_port()));
+    // SRS takes these on all addresses.
+    let anywhere = || SocketAddr::from(([0, 0, 0, 0], free_port()));
     let (api, http) = (address(), address());
     let recorder = Recorder::start();
     recorder.keep_no_payload();
@@ -66,8 +68,8 @@ pub(crate) fn pull(table: &mut Table, length: Duration) {
         .set("ingest.srs.api_listen", api)
         .set("ingest.srs.http_listen", http)
         .set("ingest.srs.hooks_listen", address())
-        .set("ingest.srs.srt_listen", address())
-        .set("ingest.srs.rtc_listen", address())
+        .set("ingest.srs.srt_listen", anywhere())
+        .set("ingest.srs.rtc_listen", anywhere())
         .destination("platform", &recorder.url())
         .start();
     wait("SRS", seconds(20), || srs::pid(api));

@@ -301,7 +301,8 @@ async fn bytes_grow_between_reports_and_never_fall() {
     let at = |seconds: u64| Moment::from_start(Duration::from_secs(seconds));
     let report = |bytes| RemoteFigures { bytes, ..RemoteFigures::default() };
     // Just seen, and not heard of yet.
-    assert!(pulled.bytes(3000, at(2)) > pulled.bytes(3000, at(1)));
+    let first = pulled.bytes(3000, at(1));
+    assert!(pulled.bytes(3000, at(2)) > first);
     pulled.report(report(1_000_000), at(5), 3000, false);
     pulled.report(report(2_000_000), at(10), 3000, false);
     let mut last = 0;
@@ -310,11 +311,13 @@ async fn bytes_grow_between_reports_and_never_fall() {
         assert!(bytes > last, "alive at {seconds} s");
         last = bytes;
     }
-    assert_eq!(pulled.bytes(3000, at(30)), pulled.bytes(3000, at(60)), "one that is heard of no more is not alive");
+    let last = pulled.bytes(3000, at(30));
+    assert_eq!(pulled.bytes(3000, at(60)), last, "one that is heard of no more is not alive");
     pulled.report(report(2_000_000), at(13), 3000, false);
     assert!(!pulled.is_suspected(), "SRS's count is up to 3 s old");
     pulled.report(report(2_000_000), at(16), 3000, false);
     assert!(pulled.is_suspected());
     assert!(pulled.bytes(3000, at(17)) >= last);
-    assert_eq!(pulled.bytes(3000, at(18)), pulled.bytes(3000, at(17)), "one that is silent is not alive");
+    let last = pulled.bytes(3000, at(17));
+    assert_eq!(pulled.bytes(3000, at(18)), last, "one that is silent is not alive");
 }
