@@ -19,9 +19,11 @@ use tracing::Instrument;
 use utoipa::ToSchema;
 
 use self::{
+    hls::Watch,
     house::House,
     listeners::{ListenerDoor, Listeners},
     monitor::{Monitor, Request},
+    pictures::{PictureOf, Pictures, Thumbnail},
     program::{HORIZON, Order, Program, Published},
     source::{Gauges, MAX_INPUT_BYTES, Taps},
 };
@@ -37,9 +39,11 @@ use crate::{
 
 pub mod chain;
 pub mod egress;
+pub mod hls;
 pub mod house;
 pub mod listeners;
 mod monitor;
+pub mod pictures;
 pub mod program;
 pub mod slate;
 pub mod source;
@@ -167,7 +171,7 @@ pub enum MediaError {
     #[error("the slate can not be made: {0}")]
     Slate(String),
     /// The system gives no thread.
-    #[error("the programme's thread can not be started: {0}")]
+    #[error("a thread of media's can not be started: {0}")]
     Thread(std::io::Error),
 }
 
@@ -184,6 +188,8 @@ struct Inner {
     status: watch::Receiver<Arc<MediaStatus>>,
     taps: Arc<Taps>,
     door: ListenerDoor,
+    watch: Watch,
+    pictures: Pictures,
     token: CancellationToken,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     monitor: tokio::task::JoinHandle<()>,
@@ -229,10 +235,12 @@ impl Media {
             tracker: tracker.clone(),
             token: token.clone(),
         };
-        let (taps, frames) = Taps::new(gauges.clone(), changed.clone(), pulls);
+        let pictures = Pictures::start().map_err(MediaError::Thread)?;
+        let (taps, frames) = Taps::new(gauges.clone(), changed.clone(), pulls, pictures.clone());
         let published = Arc::new(ArcSwap::from_pointee(Published::default()));
         let switcher_settings =
             SwitcherSettings { latency: settings.latency.into(), horizon: HORIZON, max_input_bytes: MAX_INPUT_BYTES };
+        let watch = Watch::new();
         let program = Program {
             clock,
             switcher: Switcher::new(switcher_settings, slate, clock.now()),
@@ -241,6 +249,7 @@ impl Media {
             orders: order_receiver,
             gauges: gauges.clone(),
             listeners,
+            shutter: pictures.program(),
             events: events.clone(),
             published: published.clone(),
             changed: changed.clone(),
@@ -265,6 +274,7 @@ impl Media {
             token: token.clone(),
         });
         let monitor = tracker.spawn(monitor.run().instrument(tracing::info_span!("media")));
+        tracker.spawn(watch.clone().run(door.clone(), token.clone()).instrument(tracing::info_span!("watch")));
         let inner = Inner {
             clock,
             orders,
@@ -272,6 +282,8 @@ impl Media {
             status: status_receiver,
             taps: Arc::new(taps),
             door,
+            watch,
+            pictures,
             token,
             thread: Mutex::new(Some(thread)),
             monitor,
@@ -367,6 +379,20 @@ impl Media {
         self.inner.door.add()
     }
 
+    /// The programme to watch in a browser.
+    pub fn watch(&self) -> &Watch {
+        &self.inner.watch
+    }
+
+    /// The latest thumbnail of a source, at most 2 s older than its last key frame. The first one is waited for, at most 2 s. A
+    /// request keeps them coming for 10 s; an input that media fetches itself is fetched for it, see [`Self::look_at`].
+    pub async fn thumbnail(&self, of: &PictureOf) -> Option<Thumbnail> {
+        if let PictureOf::Input(connection) = of {
+            self.look_at(connection);
+        }
+        self.inner.pictures.thumbnail(of).await
+    }
+
     /// Whether the pacing thread and the monitor run.
     pub fn is_running(&self) -> bool {
         let thread = self.inner.thread.lock().unwrap_or_else(PoisonError::into_inner);
@@ -380,9 +406,12 @@ impl Media {
         let _ = tokio::time::timeout(Duration::from_secs(4), ended).await;
         self.inner.token.cancel();
         let thread = self.inner.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
-        }
+        let pictures = self.inner.pictures.clone();
+        let _ = tokio::task::spawn_blocking(move || {
+            pictures.stop();
+            thread.map(std::thread::JoinHandle::join)
+        })
+        .await;
     }
 }
 

@@ -1,4 +1,5 @@
-//! Players of `/program.flv`: each gets an FLV stream of its own that begins at time 0 with a key frame.
+//! Who listens to the programme: players of `/program.flv`, each of which gets an FLV stream of its own that begins at time 0 with a key
+//! frame; and followers, which get the tags themselves.
 
 use std::sync::{
     Arc,
@@ -18,10 +19,14 @@ pub const MAX_PLAYERS: usize = 16;
 /// full does not read, and is dropped: its channel closes.
 const BACKLOG: usize = 256;
 
+/// Tags that wait for a follower: the whole ring at the beginning, and some seconds more. One for which it is full is dropped.
+const TAGS: usize = 8192;
+
 /// Where players come in. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ListenerDoor {
     requests: mpsc::Sender<Player>,
+    followers: mpsc::Sender<Follower>,
     count: Arc<AtomicUsize>,
 }
 
@@ -34,6 +39,14 @@ impl ListenerDoor {
         self.requests.try_send(Player { sender, base: None, last: MediaTime::ZERO, _place: place }).ok()?;
         Some(receiver)
     }
+
+    /// A follower: the headers, the tags from the last key frame on, then everything as it leaves. The channel closes when the
+    /// follower does not read, or with the programme. None when there are too many.
+    pub(super) fn follow(&self) -> Option<mpsc::Receiver<Tag>> {
+        let (sender, receiver) = mpsc::channel(TAGS);
+        self.followers.try_send(Follower { sender, begun: false }).ok()?;
+        Some(receiver)
+    }
 }
 
 /// The players, as the pacing thread feeds them.
@@ -41,6 +54,8 @@ impl ListenerDoor {
 pub struct Listeners {
     requests: mpsc::Receiver<Player>,
     players: Vec<Player>,
+    new_followers: mpsc::Receiver<Follower>,
+    followers: Vec<Follower>,
 }
 
 /// One of `MAX_PLAYERS` places, given back when it is dropped.
@@ -75,8 +90,9 @@ impl Listeners {
     /// No players yet, and the door for them.
     pub fn new() -> (ListenerDoor, Self) {
         let (requests, receiver) = mpsc::channel(MAX_PLAYERS);
-        let door = ListenerDoor { requests, count: Arc::default() };
-        (door, Self { requests: receiver, players: Vec::new() })
+        let (followers, new_followers) = mpsc::channel(4);
+        let door = ListenerDoor { requests, followers, count: Arc::default() };
+        (door, Self { requests: receiver, players: Vec::new(), new_followers, followers: Vec::new() })
     }
 
     /// Sends what left the programme since the last call. To be called at each tick, also with nothing. `preroll` is the
@@ -86,6 +102,30 @@ impl Listeners {
             self.players.push(player);
         }
         self.players.retain_mut(|player| player.push(batch, preroll));
+        while let Ok(follower) = self.new_followers.try_recv() {
+            self.followers.push(follower);
+        }
+        self.followers.retain_mut(|follower| follower.push(batch, preroll));
+    }
+}
+
+/// One that makes its own of the tags.
+#[derive(Debug)]
+struct Follower {
+    sender: mpsc::Sender<Tag>,
+    begun: bool,
+}
+
+impl Follower {
+    /// False when the follower is gone or does not read.
+    fn push(&mut self, batch: &[Tag], preroll: &Preroll) -> bool {
+        let send = |tag: &Tag| self.sender.try_send(tag.clone()).is_ok();
+        if self.begun {
+            return !self.sender.is_closed() && batch.iter().all(send);
+        }
+        // The ring is empty for as long as a group of pictures is too large for it.
+        self.begun = preroll.tags.front().is_some_and(|tag| tag.keyframe);
+        !self.begun || preroll.headers.iter().chain(&preroll.tags).all(send)
     }
 }
 

@@ -21,6 +21,7 @@ use super::{
     egress::EgressFeed,
     house::House,
     listeners::Listeners,
+    pictures::Shutter,
     source::{Arrival, Gauge, Gauges},
     tag::{Preroll, Tag, TagKind},
 };
@@ -78,6 +79,7 @@ pub(super) struct Program {
     pub(super) orders: orders::Receiver<Order>,
     pub(super) gauges: Arc<Gauges>,
     pub(super) listeners: Listeners,
+    pub(super) shutter: Arc<Shutter>,
     pub(super) events: mpsc::Sender<MediaEvent>,
     pub(super) published: Arc<ArcSwap<Published>>,
     pub(super) changed: Arc<Notify>,
@@ -163,6 +165,9 @@ impl Pacer {
             feed.push(&self.batch, &self.writer.preroll, now);
         }
         self.at.listeners.push(&self.batch, &self.writer.preroll);
+        if self.at.shutter.is_open() {
+            self.writer.show(&self.at.shutter);
+        }
         self.batch.clear();
         self.report(time);
     }
@@ -437,6 +442,15 @@ impl Writer {
             data.stereo = Some(aac.channels == 2);
         }
         data
+    }
+
+    /// Hands over the key frame that the ring begins with.
+    fn show(&self, shutter: &Arc<Shutter>) {
+        if let (Some(tag), Some(config)) = (self.preroll.tags.front(), &self.video)
+            && tag.keyframe
+        {
+            shutter.take(tag.time, config, &tag.body.slice(tag.body.len().min(5)..));
+        }
     }
 
     fn emit(&mut self, tag: Tag, batch: &mut Vec<Tag>) {

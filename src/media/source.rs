@@ -20,6 +20,7 @@ use tracing::Instrument;
 pub(super) use self::{pull::Parts, remote::Pulled};
 use self::{pull::Pull, reception::Reception};
 
+use super::pictures::{Pictures, Shutter};
 use crate::core::{
     frame::{
         CodecConfig, ConnectionId, Frame, FrameSink, FrameSinks, MediaTime, PullAddress, RemoteFigures, RemoteInput,
@@ -55,6 +56,8 @@ pub(super) type Arrival = (Arc<Gauge>, Frame, Moment);
 #[derive(Debug)]
 pub(super) struct Gauge {
     pub(super) connection: ConnectionId,
+    /// Where key frames leave for a thumbnail.
+    shutter: Arc<Shutter>,
     /// Of one that is pulled.
     pulled: Option<Arc<Pulled>>,
     /// Frames go to the pacing thread.
@@ -89,8 +92,9 @@ pub(super) struct Gauge {
 }
 
 impl Gauge {
-    fn new(connection: ConnectionId, pulled: Option<Arc<Pulled>>) -> Self {
+    fn new(connection: ConnectionId, pulled: Option<Arc<Pulled>>, pictures: &Pictures) -> Self {
         Self {
+            shutter: pictures.input(&connection),
             connection,
             pulled,
             fed: AtomicBool::new(false),
@@ -239,13 +243,19 @@ pub(super) struct Taps {
     changed: Arc<Notify>,
     pulls: Parts,
     probes: Arc<Semaphore>,
+    pictures: Pictures,
 }
 
 impl Taps {
-    pub(super) fn new(gauges: Arc<Gauges>, changed: Arc<Notify>, pulls: Parts) -> (Self, mpsc::Receiver<Arrival>) {
+    pub(super) fn new(
+        gauges: Arc<Gauges>,
+        changed: Arc<Notify>,
+        pulls: Parts,
+        pictures: Pictures,
+    ) -> (Self, mpsc::Receiver<Arrival>) {
         let (frames, receiver) = mpsc::channel(FRAMES_IN_FLIGHT);
         let probes = Arc::new(Semaphore::new(pull::PROBES));
-        (Self { gauges, frames, changed, pulls, probes }, receiver)
+        (Self { gauges, frames, changed, pulls, probes, pictures }, receiver)
     }
 
     fn register(&self, gauge: Arc<Gauge>) -> Registration {
@@ -269,13 +279,13 @@ impl Taps {
 
 impl FrameSinks for Taps {
     fn open(&self, connection: ConnectionId) -> Box<dyn FrameSink> {
-        let gauge = Arc::new(Gauge::new(connection, None));
+        let gauge = Arc::new(Gauge::new(connection, None, &self.pictures));
         Box::new(OpenTap { tap: self.tap(&gauge), _registration: self.register(gauge) })
     }
 
     fn announce(&self, connection: ConnectionId, address: PullAddress) -> Box<dyn RemoteInput> {
         let pulled = Arc::new(Pulled::new());
-        let gauge = Arc::new(Gauge::new(connection, Some(pulled.clone())));
+        let gauge = Arc::new(Gauge::new(connection, Some(pulled.clone()), &self.pictures));
         let reception = Arc::new(Mutex::new(Reception::new(self.tap(&gauge))));
         let registration = self.register(gauge.clone());
         let token = self.pulls.token.child_token();
@@ -422,6 +432,7 @@ impl Tap {
                 gauge.pictures.fetch_add(1, Relaxed);
                 gauge.last_video.store(now, Relaxed);
                 if frame.keyframe {
+                    gauge.shutter.take(frame.dts, &frame.config, &frame.payload);
                     gauge.keyframes.fetch_add(1, Relaxed);
                     let interval = self.last_keyframe.map(|last| (frame.dts - last).as_micros());
                     if let Some(interval) = interval.filter(|interval| *interval > 0) {

@@ -1,0 +1,186 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use bytes::Bytes;
+
+use super::*;
+use crate::{
+    core::{
+        flv,
+        frame::{CodecConfig, Frame, Track},
+        switcher::SlateLoop,
+    },
+    media::slate::{self, SlateSettings},
+};
+
+fn slate() -> SlateLoop {
+    slate::render(SlateSettings { venue: "The Blue Room", picture: None, tone: false }).unwrap()
+}
+
+fn numbers() -> Numbers {
+    Numbers { segment: 100, initialisation: 7 }
+}
+
+/// A programme of 30 pictures and as many frames of sound a second.
+struct Programme {
+    cutter: Cutter,
+    slate: SlateLoop,
+    millis: i64,
+    segments: Vec<Segment>,
+}
+
+impl Programme {
+    fn new() -> Self {
+        Self { cutter: Cutter::new(numbers()), slate: slate(), millis: 1000, segments: Vec::new() }
+    }
+
+    fn push(&mut self, kind: TagKind, keyframe: bool, header: bool, body: Bytes) {
+        let tag = Tag { kind, time: MediaTime::from_millis(self.millis), keyframe, header, body };
+        self.segments.extend(self.cutter.push(tag));
+    }
+
+    fn video_header(&mut self) {
+        let CodecConfig::Avc(config) = &*self.slate.video.clone() else { unreachable!("it is the pictures'") };
+        self.push(TagKind::Video, false, true, flv::video_header(config));
+    }
+
+    fn audio_header(&mut self, record: [u8; 2]) {
+        let config = AacConfig::parse(Bytes::copy_from_slice(&record)).unwrap();
+        self.push(TagKind::Audio, false, true, flv::audio_header(&config));
+    }
+
+    fn picture(&mut self, keyframe: bool) {
+        let payload = self.slate.pictures.iter().find(|picture| picture.keyframe == keyframe).unwrap().payload.clone();
+        let time = MediaTime::from_millis(self.millis);
+        let pts = time + MediaTime::from_millis(200);
+        let config = self.slate.video.clone();
+        let frame = Frame { track: Track::Video, dts: time, pts, keyframe, payload, config };
+        let mut body = BytesMut::new();
+        flv::video_body(&frame, &mut body);
+        self.push(TagKind::Video, keyframe, false, body.freeze());
+    }
+
+    fn sound(&mut self) {
+        self.push(TagKind::Audio, false, false, Bytes::from_static(b"\xaf\x01sound"));
+    }
+
+    /// Pictures for so long, a key frame first and then every `group` pictures.
+    fn run(&mut self, millis: i64, group: i64) {
+        for number in 0..millis / 40 {
+            self.picture(number % group == 0);
+            self.sound();
+            self.millis += 40;
+        }
+    }
+
+    fn lengths(&self) -> Vec<i64> {
+        self.segments.iter().map(|segment| segment.duration.as_millis()).collect()
+    }
+}
+
+const STEREO_48: [u8; 2] = [0x11, 0x90];
+const MONO_44: [u8; 2] = [0x12, 0x08];
+
+#[test]
+fn segment_is_a_group_of_pictures_but_for_the_first_which_does_not_wait() {
+    let mut programme = Programme::new();
+    programme.video_header();
+    programme.audio_header(STEREO_48);
+    programme.run(10_000, 50);
+    assert_eq!(programme.lengths(), [920, 1080, 2000, 2000, 2000]);
+    let independent: Vec<_> = programme.segments.iter().map(|segment| segment.independent).collect();
+    assert_eq!(independent, [true, false, true, true, true]);
+    let numbers: Vec<_> = programme.segments.iter().map(|segment| segment.number).collect();
+    assert_eq!(numbers, [100, 101, 102, 103, 104]);
+    assert!(programme.segments.iter().all(|segment| segment.initialisation.number == 7));
+    let starts: Vec<_> = programme.segments.iter().map(|segment| segment.start.as_millis()).collect();
+    assert_eq!(starts, [1000, 1920, 3000, 5000, 7000]);
+}
+
+#[test]
+fn long_group_is_cut_and_short_ones_are_put_together() {
+    let mut programme = Programme::new();
+    programme.video_header();
+    programme.run(24_000, 10_000);
+    assert_eq!(programme.lengths(), [920, 10_000, 10_000]);
+    let mut programme = Programme::new();
+    programme.video_header();
+    programme.run(4000, 1);
+    assert_eq!(programme.lengths(), [920, 920, 920, 920]);
+}
+
+#[test]
+fn every_cut_begins_a_period_with_an_initialisation_of_its_own() {
+    let mut programme = Programme::new();
+    programme.video_header();
+    programme.audio_header(STEREO_48);
+    programme.run(3000, 25);
+    programme.video_header();
+    programme.run(500, 25);
+    programme.video_header();
+    programme.run(2000, 25);
+    assert_eq!(programme.lengths(), [920, 1080, 1000, 500, 920]);
+    let periods: Vec<_> = programme.segments.iter().map(|segment| segment.initialisation.number).collect();
+    assert_eq!(periods, [7, 7, 7, 8, 9]);
+    assert_eq!(programme.cutter.numbers().initialisation, 10);
+}
+
+#[test]
+fn sound_of_another_configuration_around_a_cut_is_left_out_and_the_period_has_the_new_one() {
+    let mut programme = Programme::new();
+    programme.video_header();
+    programme.audio_header(STEREO_48);
+    programme.run(1000, 25);
+    programme.video_header();
+    programme.picture(true);
+    // The old sound's tail.
+    programme.sound();
+    programme.millis += 40;
+    programme.audio_header(MONO_44);
+    programme.run(3000, 25);
+    let [first, second, ..] = &programme.segments[..] else { unreachable!("there are several") };
+    let rate = |segment: &Segment| segment.initialisation.sound.as_ref().map(|sound| sound.sample_rate);
+    assert_eq!((rate(first), rate(second)), (Some(48_000), Some(44_100)));
+    assert_ne!(first.initialisation.number, second.initialisation.number);
+}
+
+#[test]
+fn nothing_is_made_before_the_first_key_frame_or_without_a_configuration() {
+    let mut programme = Programme::new();
+    programme.run(2000, 25);
+    assert!(programme.segments.is_empty());
+    let mut programme = Programme::new();
+    programme.video_header();
+    programme.sound();
+    for _ in 0..100 {
+        programme.picture(false);
+        programme.millis += 40;
+    }
+    assert!(programme.segments.is_empty());
+}
+
+#[test]
+fn parameter_sets_of_the_configuration_are_not_repeated_and_others_stay() {
+    let set = |bytes: &'static [u8]| Bytes::from_static(bytes);
+    let config = AvcConfig {
+        record: Bytes::new(),
+        length_size: 4,
+        sps: vec![set(b"\x67sps")],
+        pps: vec![set(b"\x68pps")],
+        width: 2,
+        height: 2,
+        profile: 66,
+        level: 30,
+    };
+    let payload = |units: &[&[u8]]| {
+        let mut out = BytesMut::new();
+        for unit in units {
+            out.put_u32(u32::try_from(unit.len()).unwrap());
+            out.put_slice(unit);
+        }
+        out.freeze()
+    };
+    let picture = payload(&[b"\x09\xf0", b"\x67sps", b"\x68pps", b"\x68another", b"\x65slice"]);
+    assert_eq!(without_parameter_sets(&picture, &config), payload(&[b"\x09\xf0", b"\x68another", b"\x65slice"]));
+    let malformed = Bytes::from_static(&[0, 0, 0, 9, 0x67]);
+    assert_eq!(without_parameter_sets(&malformed, &config), malformed);
+}
