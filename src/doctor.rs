@@ -12,7 +12,7 @@ use rustix::{fs::Access, process::Resource};
 
 use crate::{
     config::{Config, Sources},
-    media::{house, slate, source},
+    media::{house, pictures, slate, source},
     store::{self, Look, StoreError},
 };
 
@@ -24,7 +24,11 @@ const EGRESS: &[&str] = &["appsrc", "rtmp2sink"];
 /// Which of Debian's packages brings an element.
 const PACKAGES: &[(&str, &[&str])] = &[
     ("libgstreamer1.0-0", &["capsfilter", "fdsrc"]),
-    ("gstreamer1.0-plugins-base", &["appsrc", "appsink", "audioconvert", "audioresample", "videoconvert"]),
+    (
+        "gstreamer1.0-plugins-base",
+        &["appsrc", "appsink", "audioconvert", "audioresample", "videoconvert", "videoscale"],
+    ),
+    ("gstreamer1.0-plugins-good", &["jpegenc"]),
     ("gstreamer1.0-plugins-bad", &["rtmp2sink", "rtmp2src", "h264parse", "aacparse", "voaacenc"]),
     ("gstreamer1.0-plugins-ugly", &["x264enc"]),
     ("gstreamer1.0-libav", &["avdec_aac", "avenc_aac", "avdec_h264"]),
@@ -126,7 +130,8 @@ fn elements() -> Vec<Finding> {
         return vec![bad(format!("GStreamer does not start: {error}"), "apt-get install libgstreamer1.0-0")];
     }
     let there = |name: &str| gst::ElementFactory::find(name).is_some();
-    let mut wanted: Vec<_> = [house::ELEMENTS, slate::ELEMENTS, EGRESS, source::PULL_ELEMENTS].concat();
+    let mut wanted: Vec<_> =
+        [house::ELEMENTS, slate::ELEMENTS, EGRESS, source::PULL_ELEMENTS, pictures::ELEMENTS].concat();
     wanted.sort_unstable();
     wanted.dedup();
     let mut findings: Vec<_> = wanted.iter().filter(|name| !there(name)).map(|name| missing(name, there)).collect();
@@ -147,6 +152,8 @@ fn missing(name: &str, there: impl Fn(&str) -> bool) -> Finding {
     // The one that has a stand-in.
     if name == "voaacenc" && there("avenc_aac") {
         note(format!("{what}; avenc_aac takes its place, which sounds a little worse"), advice)
+    } else if pictures::ELEMENTS.contains(&name) {
+        note(format!("{what}; there will be no thumbnails"), advice)
     } else {
         bad(what, advice)
     }
@@ -430,7 +437,7 @@ mod tests {
 
     #[test]
     fn every_element_in_use_has_a_package() {
-        for name in [house::ELEMENTS, slate::ELEMENTS, EGRESS, source::PULL_ELEMENTS].concat() {
+        for name in [house::ELEMENTS, slate::ELEMENTS, EGRESS, source::PULL_ELEMENTS, pictures::ELEMENTS].concat() {
             assert!(PACKAGES.iter().any(|(_, elements)| elements.contains(&name)), "{name}");
         }
     }

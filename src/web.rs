@@ -47,6 +47,7 @@ mod limits;
 mod me;
 mod metrics;
 mod page;
+mod pictures;
 mod problem;
 mod queue;
 mod rights;
@@ -193,6 +194,7 @@ fn routes() -> Routes {
         .merge(show::routes())
         .merge(destinations::routes())
         .merge(viewers::routes())
+        .merge(pictures::routes())
         .merge(events::routes())
         .merge(settings::routes())
         .merge(health::routes())

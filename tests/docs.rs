@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
-use motherstream::media::{house, slate};
+use motherstream::media::{house, pictures, slate};
 
 fn read(file: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
@@ -37,7 +37,7 @@ fn every_dependency_is_documented_and_every_documented_one_is_there() {
 #[test]
 fn every_element_is_documented() {
     let documented = documented("GStreamer");
-    for element in house::ELEMENTS.iter().chain(slate::ELEMENTS) {
+    for element in house::ELEMENTS.iter().chain(slate::ELEMENTS).chain(pictures::ELEMENTS) {
         assert!(documented.contains(*element), "{element}");
     }
 }
