@@ -33,6 +33,10 @@ use super::{listeners::ListenerDoor, tag::Tag};
 const ALIVE: Duration = Duration::from_secs(20);
 /// How long the first playlist is waited for: a second of the programme has to be there, and comes out of the ring at best.
 const PATIENCE: Duration = Duration::from_secs(4);
+/// How long the next segment is waited for: less than an answer may take.
+const NEXT: Duration = Duration::from_secs(8);
+/// A player that asks for one further ahead than this is mistaken, and is told what there is.
+const AHEAD: u64 = 2;
 
 /// The programme to watch. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -66,11 +70,23 @@ impl Watch {
 
     /// The playlist, `application/vnd.apple.mpegurl`. Its segments are `{number}.m4s` and its initialisations `init-{number}.mp4`, beside
     /// it. None when there is nothing to show within 4 s.
-    pub async fn playlist(&self) -> Option<Bytes> {
+    ///
+    /// With `next`, the number of the segment after the last one known, it comes when that segment is there, or as it is after 8 s: so
+    /// players need not ask again and again (RFC 8216bis, 6.2.5.2).
+    pub async fn playlist(&self, next: Option<u64>) -> Option<Bytes> {
         self.ask();
         let mut window = self.shared.window.subscribe();
-        let window = timeout(PATIENCE, window.wait_for(|window| window.playlist().is_some())).await.ok()?.ok()?;
-        window.playlist()
+        let first = timeout(PATIENCE, window.wait_for(|window| window.playlist().is_some())).await.ok()?.ok()?.clone();
+        let last = first.last_number();
+        let Some(next) = next.filter(|next| last.is_some_and(|last| *next > last && *next <= last + AHEAD)) else {
+            return first.playlist();
+        };
+        // Ended meanwhile: then there is none.
+        let is_there = |window: &Arc<Window>| window.last_number().is_none_or(|last| last >= next);
+        match timeout(NEXT, window.wait_for(is_there)).await {
+            Ok(window) => window.ok()?.playlist(),
+            Err(_) => self.shared.window.borrow().playlist(),
+        }
     }
 
     /// A segment, `video/mp4`.

@@ -11,10 +11,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
+use serde::Deserialize;
 
 use super::{
     App,
-    body::Path,
+    body::{Path, UrlQuery},
     problem::{Kind, Problem},
     rights::{Right, Routes},
     sessions::Caller,
@@ -101,12 +102,24 @@ async fn thumbnail(app: &App, of: &PictureOf, headers: &HeaderMap) -> Result<Res
     })
 }
 
+/// What a player knows already.
+#[derive(Deserialize)]
+struct Known {
+    /// The number of the segment it waits for.
+    #[serde(rename = "_HLS_msn")]
+    next: Option<u64>,
+}
+
 /// The programme's playlist.
-async fn playlist(State(app): State<Arc<App>>, caller: Caller) -> Result<Response, Problem> {
+async fn playlist(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    UrlQuery(known): UrlQuery<Known>,
+) -> Result<Response, Problem> {
     if !may_watch(&app, &caller) {
         return Err(refuse(&caller));
     }
-    let Some(playlist) = app.state.media.watch().playlist().await else {
+    let Some(playlist) = app.state.media.watch().playlist(known.next).await else {
         return Err(Problem::new(Kind::NotReady, "there is nothing to watch yet"));
     };
     Ok(([(header::CONTENT_TYPE, "application/vnd.apple.mpegurl")], playlist).into_response())

@@ -57,6 +57,10 @@ impl Window {
         (!self.playlist.is_empty()).then(|| self.playlist.clone())
     }
 
+    pub(super) fn last_number(&self) -> Option<u64> {
+        self.listed.back().map(|segment| segment.number)
+    }
+
     pub(super) fn segment(&self, number: u64) -> Option<Bytes> {
         self.all().find(|segment| segment.number == number).map(|segment| segment.bytes.clone())
     }
@@ -78,8 +82,8 @@ fn write(segments: &VecDeque<Arc<Segment>>, zero: Timestamp) -> String {
     let target = segments.iter().map(|segment| seconds(segment)).max().unwrap_or_default().max(1);
     let first = segments.front();
     let mut text = format!(
-        "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:{target}\n#EXT-X-MEDIA-SEQUENCE:{}\n\
-         #EXT-X-DISCONTINUITY-SEQUENCE:{}\n",
+        "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:{target}\n#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES\n\
+         #EXT-X-MEDIA-SEQUENCE:{}\n#EXT-X-DISCONTINUITY-SEQUENCE:{}\n",
         first.map_or(0, |segment| segment.number),
         // One more with every initialisation.
         first.map_or(0, |segment| segment.initialisation.number),

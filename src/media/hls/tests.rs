@@ -48,7 +48,7 @@ async fn first_playlist_comes_out_of_the_ring_and_production_ends_when_nobody_as
 
     let asked = tokio::spawn({
         let watch = watch.clone();
-        async move { watch.playlist().await }
+        async move { watch.playlist(None).await }
     });
     tokio::time::sleep(Duration::from_millis(40)).await;
     listeners.push(&[], &ring(&slate, 0, 1500));
@@ -57,7 +57,7 @@ async fn first_playlist_comes_out_of_the_ring_and_production_ends_when_nobody_as
     assert_eq!(playlist.matches("#EXTINF:0.920").count(), 1, "{playlist}");
     let number = |playlist: &str, end: &str| -> u64 {
         let line = playlist.lines().rfind(|line| line.contains(end)).unwrap();
-        line.chars().filter(char::is_ascii_digit).collect::<String>().parse().unwrap()
+        line.split(['.', ':']).find_map(|part| part.parse().ok()).unwrap()
     };
     let segment = number(&playlist, ".m4s");
     assert!(watch.segment(segment).is_some() && watch.segment(segment + 1).is_none());
@@ -68,8 +68,21 @@ async fn first_playlist_comes_out_of_the_ring_and_production_ends_when_nobody_as
     let more: Vec<_> = pictures(1520, 3040).collect();
     listeners.push(&more, &ring(&slate, 3000, 3040));
     tokio::time::sleep(Duration::from_millis(40)).await;
-    let playlist = text(watch.playlist().await);
+    let playlist = text(watch.playlist(None).await);
     assert_eq!(number(&playlist, ".m4s"), segment + 2, "{playlist}");
+
+    let next = tokio::spawn({
+        let watch = watch.clone();
+        async move { watch.playlist(Some(segment + 3)).await }
+    });
+    tokio::time::sleep(Duration::from_millis(40)).await;
+    assert!(!next.is_finished(), "a segment that is about to be finished is waited for");
+    listeners.push(&pictures(3040, 4040).collect::<Vec<_>>(), &ring(&slate, 4000, 4040));
+    let playlist = text(next.await.unwrap());
+    assert_eq!(number(&playlist, ".m4s"), segment + 3, "{playlist}");
+    let begin = Instant::now();
+    let playlist = text(watch.playlist(Some(segment + 90)).await);
+    assert_eq!((number(&playlist, ".m4s"), begin.elapsed()), (segment + 3, Duration::ZERO));
 
     tokio::time::sleep(ALIVE + Duration::from_secs(2)).await;
     assert!(!watch.is_running());
@@ -78,12 +91,12 @@ async fn first_playlist_comes_out_of_the_ring_and_production_ends_when_nobody_as
 
     let asked = tokio::spawn({
         let watch = watch.clone();
-        async move { watch.playlist().await }
+        async move { watch.playlist(None).await }
     });
     tokio::time::sleep(Duration::from_millis(40)).await;
     listeners.push(&[], &ring(&slate, 60_000, 61_500));
     let playlist = text(asked.await.unwrap());
-    assert_eq!(number(&playlist, ".m4s"), segment + 3, "numbers go on: {playlist}");
+    assert_eq!(number(&playlist, ".m4s"), segment + 4, "numbers go on: {playlist}");
     assert_eq!(number(&playlist, "#EXT-X-DISCONTINUITY-SEQUENCE"), initialisation + 1, "{playlist}");
     token.cancel();
 }
@@ -94,7 +107,7 @@ async fn playlist_of_a_programme_that_shows_nothing_is_not_waited_for_long() {
     let (watch, token) = (Watch::new(), CancellationToken::new());
     tokio::spawn(watch.clone().run(door, token.clone()));
     let begin = Instant::now();
-    assert_eq!(watch.playlist().await, None);
+    assert_eq!(watch.playlist(None).await, None);
     assert_eq!(begin.elapsed(), PATIENCE);
     token.cancel();
 }
