@@ -46,8 +46,8 @@ pub(crate) fn may_watch(app: &App, caller: &Caller) -> bool {
     caller.runs_the_night() || open_to_the_room(app)
 }
 
-fn open_to_the_room(_app: &App) -> bool {
-    false
+fn open_to_the_room(app: &App) -> bool {
+    app.state.settings.now().web.open_preview
 }
 
 fn refuse(caller: &Caller) -> Problem {
