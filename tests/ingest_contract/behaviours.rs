@@ -123,6 +123,20 @@ pub(crate) fn a_frozen_encoder_is_taken_over_from(kind: Kind) {
     takes_over(&venue, old, &old_id);
 }
 
+/// As the one on air is: media pulls it while another encoder comes for its key, again and again.
+pub(crate) fn an_encoder_that_media_pulls_is_taken_over_from(kind: Kind) {
+    let venue = kind.open(LONG);
+    let (mut old, mut old_id) = venue.guest("key");
+    for _ in 0..4 {
+        let _player = venue.play(&old_id);
+        old.media();
+        thread::sleep(Duration::from_millis(500));
+        takes_over(&venue, old, &old_id);
+        // The newcomer of the takeover has left.
+        (old, old_id) = venue.guest("key");
+    }
+}
+
 pub(crate) fn a_refused_second_encoder_leaves_the_first_alone(kind: Kind) {
     let venue = kind.open(LONG);
     let (mut first, id) = venue.guest("only-one");

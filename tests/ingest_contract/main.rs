@@ -49,6 +49,7 @@ at_every_ingest![
     another_application_is_asked_for_as_such,
     the_same_key_takes_over_and_the_old_one_is_gone_before_the_new_one_is_in,
     a_frozen_encoder_is_taken_over_from,
+    an_encoder_that_media_pulls_is_taken_over_from,
     a_refused_second_encoder_leaves_the_first_alone,
     a_disconnect_ends_one_connection_and_is_told_once,
     a_disconnect_of_nobody_changes_nothing,

@@ -2,9 +2,11 @@
 
 use std::{
     collections::HashMap,
-    net::{Ipv4Addr, SocketAddr},
+    io::Write,
+    net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream},
     path::Path,
     sync::{Arc, Mutex},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -24,7 +26,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::support::{
     self, free_port, free_udp_port,
-    rtmp::{PublishError, Publisher},
+    rtmp::{AUDIO, PublishError, Publisher},
     seconds,
     simulated_srs::{Refusal, SimulatedEncoder, SimulatedSrs},
     wait,
@@ -173,6 +175,11 @@ fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
+/// SRS takes UDP on all addresses or on none.
+fn everywhere(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))
+}
+
 /// Which ingest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -230,8 +237,8 @@ impl Venue {
         config.srs.hooks_listen = hooks;
         config.srs.api_listen = loopback(free_port());
         config.srs.http_listen = loopback(free_port());
-        config.srs.srt_listen = loopback(free_udp_port());
-        config.srs.rtc_listen = loopback(free_udp_port());
+        config.srs.srt_listen = everywhere(free_udp_port());
+        config.srs.rtc_listen = everywhere(free_udp_port());
         Self::around(config, &format!("http://{hooks}/hooks/{SECRET}"), None)
     }
 
@@ -301,6 +308,12 @@ impl Venue {
         self.record.lock().unwrap().addresses.get(id).cloned()
     }
 
+    /// Pulls a connection's stream as media does, if that is what media has to do. Ends with its owner.
+    pub(crate) fn play(&self, id: &ConnectionId) -> Option<Player> {
+        let address = self.address(id)?;
+        Some(Player::start(&address))
+    }
+
     /// The last figures of a connection that nobody pulls.
     pub(crate) fn figures(&self, id: &ConnectionId) -> Option<RemoteFigures> {
         self.record.lock().unwrap().figures.get(id).cloned()
@@ -315,7 +328,7 @@ impl Venue {
                 return found;
             }
             assert!(Instant::now() < deadline, "waited {patience:?} in vain for {what}: {:#?}", self.seen());
-            std::thread::sleep(Duration::from_millis(5));
+            thread::sleep(Duration::from_millis(5));
         }
     }
 
@@ -344,7 +357,7 @@ impl Venue {
 
     /// What the director was asked and told of one connection, and what media saw of it. Nothing more comes: it was waited for.
     pub(crate) fn story(&self, id: &ConnectionId) -> Vec<Seen> {
-        std::thread::sleep(Duration::from_millis(150));
+        thread::sleep(Duration::from_millis(150));
         let of = |seen: &Seen| match seen {
             Seen::Publish(other, _)
             | Seen::Trouble(other, _)
@@ -413,7 +426,42 @@ impl Drop for Venue {
     }
 }
 
+/// Whoever pulls a stream by HTTP: reads what comes, and is gone as soon as it ends.
+pub(crate) struct Player(TcpStream);
+
+impl Player {
+    fn start(address: &str) -> Self {
+        let rest = address.strip_prefix("http://").unwrap();
+        let (host, path) = rest.split_once('/').unwrap();
+        let mut socket = TcpStream::connect(host).unwrap();
+        write!(socket, "GET /{path} HTTP/1.1\r\nHost: {host}\r\n\r\n").unwrap();
+        let mut reader = socket.try_clone().unwrap();
+        thread::spawn(move || {
+            let _ = std::io::copy(&mut reader, &mut std::io::sink());
+            // As media does: what has ended is closed.
+            let _ = reader.shutdown(Shutdown::Both);
+        });
+        Self(socket)
+    }
+}
+
+impl Drop for Player {
+    fn drop(&mut self) {
+        let _ = self.0.shutdown(Shutdown::Both);
+    }
+}
+
 impl Guest {
+    /// Sends headers and some sound.
+    pub(crate) fn media(&mut self) {
+        if let Self::Wire(publisher) = self {
+            publisher.send(AUDIO, 0, &[0xaf, 0, 0x11, 0x90]).unwrap();
+            for n in 1..50 {
+                publisher.send(AUDIO, n * 21, &[0xaf, 1, 1, 2, 3, 4]).unwrap();
+            }
+        }
+    }
+
     /// Stops publishing as encoders do.
     pub(crate) fn stop(self) {
         match self {

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt::Write as _,
     fs::{self, File},
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
@@ -24,19 +24,73 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::{free_port, seconds, wait};
+use super::{free_port, free_udp_port, seconds, srs, wait};
 
 /// `admin.token` of every box of the tests.
 pub(crate) const TOKEN: &str = "the-tests-own-admin-token";
+
+/// By which ingest a box takes its streamers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Through {
+    /// The one in its process.
+    Embedded,
+    /// A real SRS that the box runs, with the project's configuration file. See [`super::real_srs`].
+    Srs,
+}
+
+/// Where an SRS of a box of the tests has its doors.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SrsPorts {
+    pub(crate) api: SocketAddr,
+    pub(crate) http: SocketAddr,
+    pub(crate) hooks: SocketAddr,
+    pub(crate) srt: SocketAddr,
+    pub(crate) rtc: SocketAddr,
+}
+
+impl SrsPorts {
+    /// Free ones on loopback.
+    pub(crate) fn free() -> Self {
+        let tcp = || SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let udp = || SocketAddr::from((Ipv4Addr::LOCALHOST, free_udp_port()));
+        Self { api: tcp(), http: tcp(), hooks: tcp(), srt: udp(), rtc: udp() }
+    }
+}
 
 /// What a box is to be like.
 pub(crate) struct Builder {
     program: PathBuf,
     settings: BTreeMap<String, String>,
     destinations: Vec<(String, String)>,
+    srs: Option<SrsPorts>,
 }
 
 impl Builder {
+    /// Its ingest; the embedded one if nothing is said.
+    pub(crate) fn through(mut self, ingest: Through) -> Self {
+        if ingest == Through::Embedded {
+            return self.set("ingest.kind", "embedded");
+        }
+        let ports = SrsPorts::free();
+        self.srs = Some(ports);
+        let program = super::real_srs().expect("a test that needs a real SRS looks for one first");
+        self.set("ingest.kind", "srs")
+            .set("ingest.srs.binary", program.display())
+            .set("ingest.srs.config", concat!(env!("CARGO_MANIFEST_DIR"), "/srs.conf"))
+            .srs_at(&ports)
+    }
+
+    /// Where an SRS of its own is to have its doors.
+    pub(crate) fn srs_at(self, ports: &SrsPorts) -> Self {
+        // SRS takes UDP on all addresses or on none.
+        let everywhere = |address: SocketAddr| SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
+        self.set("ingest.srs.api_listen", ports.api)
+            .set("ingest.srs.http_listen", ports.http)
+            .set("ingest.srs.hooks_listen", ports.hooks)
+            .set("ingest.srs.srt_listen", everywhere(ports.srt))
+            .set("ingest.srs.rtc_listen", everywhere(ports.rtc))
+    }
+
     /// A configuration key, for example `queue.turn_seconds`.
     pub(crate) fn set(mut self, key: &str, value: impl std::fmt::Display) -> Self {
         self.settings.insert(key.to_owned(), value.to_string());
@@ -57,6 +111,13 @@ impl Builder {
 
     /// Starts it and waits until it is ready.
     pub(crate) fn start(self) -> TheBox {
+        let mut this = self.start_hindered();
+        this.wait_ready();
+        this
+    }
+
+    /// Starts it and waits until it answers, whether encoders can connect or not.
+    pub(crate) fn start_hindered(self) -> TheBox {
         let folder = TempDir::new().unwrap();
         let mut text = String::new();
         for (name, url) in &self.destinations {
@@ -69,12 +130,13 @@ impl Builder {
             settings: self.settings,
             api: Api::new(web),
             rtmp: SocketAddr::from(([127, 0, 0, 1], rtmp)),
+            srs: self.srs,
             folder,
             child: None,
             started: Instant::now(),
         };
         this.boot();
-        this.wait_ready();
+        this.wait_answers();
         this
     }
 }
@@ -86,6 +148,8 @@ pub(crate) struct TheBox {
     pub(crate) api: Api,
     /// Where encoders connect.
     pub(crate) rtmp: SocketAddr,
+    /// Where its SRS has its doors, if it runs one.
+    pub(crate) srs: Option<SrsPorts>,
     folder: TempDir,
     child: Option<Child>,
     /// When the process was started last.
@@ -100,7 +164,8 @@ impl TheBox {
 
     /// A box of another build.
     pub(crate) fn of(program: &Path) -> Builder {
-        let builder = Builder { program: program.to_owned(), settings: BTreeMap::new(), destinations: Vec::new() };
+        let builder =
+            Builder { program: program.to_owned(), settings: BTreeMap::new(), destinations: Vec::new(), srs: None };
         builder.set("ingest.kind", "embedded").set("admin.token", TOKEN)
     }
 
@@ -108,8 +173,15 @@ impl TheBox {
     pub(crate) fn boot(&mut self) {
         assert!(self.child.is_none(), "the box runs already");
         let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
+        let mut command = self.invocation("run");
+        self.started = Instant::now();
+        let child = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        self.child = Some(child);
+    }
+
+    fn invocation(&self, command_name: &str) -> Command {
         let mut command = Command::new(&self.program);
-        command.arg("--config").arg(self.folder.path().join("motherstream.toml")).arg("run");
+        command.arg("--config").arg(self.folder.path().join("motherstream.toml")).arg(command_name);
         command.current_dir(self.folder.path()).env_clear();
         for name in ["PATH", "HOME", "LANG", "XDG_CACHE_HOME", "RUST_BACKTRACE", "LD_LIBRARY_PATH"] {
             if let Some(value) = std::env::var_os(name) {
@@ -123,19 +195,26 @@ impl TheBox {
         for (key, value) in &self.settings {
             command.env(set(key), value);
         }
-        self.started = Instant::now();
-        let child = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-        self.child = Some(child);
+        command
     }
 
     /// Waits until it serves.
     pub(crate) fn wait_ready(&mut self) {
+        self.wait_for("ready", Api::is_ready);
+    }
+
+    /// Waits until it answers, which it does before encoders can connect.
+    pub(crate) fn wait_answers(&mut self) {
+        self.wait_for("there", |api| api.try_call(&Method::GET, "/healthz", None).is_ok());
+    }
+
+    fn wait_for(&mut self, what: &str, so: impl Fn(&Api) -> bool) {
         let deadline = Instant::now() + seconds(20);
-        while !self.api.is_ready() {
+        while !so(&self.api) {
             if let Some(status) = self.child.as_mut().unwrap().try_wait().unwrap() {
                 panic!("the box ended while starting: {status}\n{}", self.log());
             }
-            assert!(Instant::now() < deadline, "the box is not ready after 20 s\n{}", self.log());
+            assert!(Instant::now() < deadline, "the box is not {what} after 20 s\n{}", self.log());
             thread::sleep(Duration::from_millis(20));
         }
     }
@@ -173,6 +252,28 @@ impl TheBox {
         self.folder.path().join("log")
     }
 
+    /// The folder that stands for the data partition.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// The publishers that its SRS has let in: ids and keys, sorted by key.
+    pub(crate) fn srs_publishers(&self) -> Vec<(String, String)> {
+        srs::publishers(self.srs.unwrap().api)
+    }
+
+    /// The process of its SRS, if one answers.
+    pub(crate) fn srs_pid(&self) -> Option<u32> {
+        srs::pid(self.srs.unwrap().api)
+    }
+
+    /// Runs the program with another command, as its user would, and gives whether it was content and what it printed.
+    pub(crate) fn command(&self, name: &str) -> (bool, String) {
+        let output = self.invocation(name).stdin(Stdio::null()).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+    }
+
     /// What it printed.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.log_path()).unwrap_or_default()
@@ -189,6 +290,10 @@ impl Drop for TheBox {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             let _ = child.wait();
+        }
+        if let Some(ports) = self.srs {
+            // It outlives the box; not the test.
+            srs::end(ports.api);
         }
         if thread::panicking() {
             let log = self.log();

@@ -39,6 +39,19 @@ impl Encoder {
         let mut command = Command::new("ffmpeg");
         command.args(["-nostdin", "-v", "error", "-re", "-stream_loop", "-1", "-i"]).arg(file);
         command.args(["-c", "copy"]).args(options).args(["-f", "flv", url]);
+        Self::run(&mut command)
+    }
+
+    /// The same by SRT, as MPEG-TS.
+    pub(crate) fn publish_srt(file: &Path, address: SocketAddr, key: &str) -> Self {
+        let mut command = Command::new("ffmpeg");
+        command.args(["-nostdin", "-v", "error", "-re", "-stream_loop", "-1", "-i"]).arg(file);
+        command.args(["-c", "copy", "-f", "mpegts"]);
+        command.arg(format!("srt://{address}?streamid=#!::r=live/{key},m=publish"));
+        Self::run(&mut command)
+    }
+
+    fn run(command: &mut Command) -> Self {
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         Self { child }
     }

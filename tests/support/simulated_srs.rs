@@ -7,6 +7,8 @@
 //!   `on_unpublish` for it, nor for one that was refused, or disconnected while its hook was open: then the hook is cut off.
 //! - A publisher that left is listed until its `on_unpublish` is answered; its stream is free before that.
 //! - An encoder that leaves while its hook is open is let in when the answer comes, and is gone in the same instant.
+//! - A stream that somebody plays by HTTP is taken down 100 ms after its publisher left. Whoever is let in before that is refused,
+//!   and the name is called busy from then on, until the process ends.
 //! - Hooks of different publishers run at once; an answer that is not HTTP 200 with code 0 refuses, and so does none at all.
 //! - Lists are in the order of the ids, ten a page unless more are asked for; fewer can not be had.
 //! - The end of its process is the end of every publisher, without a word.
@@ -32,6 +34,9 @@ mod api;
 
 /// As SRS: how long it waits for the answer to a hook.
 const HOOK_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long SRS takes to take a stream down that is played.
+const TAKEN_DOWN_WITHIN: Duration = Duration::from_millis(100);
 
 /// How its API answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,12 +97,23 @@ impl Client {
     fn is(&self, other: &Self) -> bool {
         self.app == other.app && self.key == other.key
     }
+
+    /// The path of its stream.
+    fn stream(&self) -> String {
+        format!("/{}/{}", self.app, self.key)
+    }
 }
 
 struct State {
     hooks: String,
     service: String,
     clients: Vec<Client>,
+    /// Who plays by HTTP-FLV: ids and paths of streams.
+    players: Vec<(String, String)>,
+    /// Streams that are being taken down, and until when.
+    falling: Vec<(String, Instant)>,
+    /// Streams whose name is lost.
+    lost: Vec<String>,
     manner: Manner,
     /// What every stream holds, for those who play it.
     media: Option<PathBuf>,
@@ -139,6 +155,8 @@ pub(crate) enum Refusal {
     Hook,
     /// Somebody publishes that stream.
     Busy,
+    /// The stream is being taken down.
+    Falling,
     /// Disconnected while the hook was open.
     Kicked,
 }
@@ -151,6 +169,9 @@ impl SimulatedSrs {
             hooks: hooks.to_owned(),
             service: "service-1".to_owned(),
             clients: Vec::new(),
+            players: Vec::new(),
+            falling: Vec::new(),
+            lost: Vec::new(),
             manner: Manner::default(),
             media: None,
             calls: Vec::new(),
@@ -288,7 +309,10 @@ impl SimulatedSrs {
     /// The process ends: everybody is gone, and nobody hears of it.
     pub(crate) fn die(&mut self) {
         self.shared.life.fetch_add(1, Ordering::Relaxed);
-        self.shared.state().clients.clear();
+        let mut state = self.shared.state();
+        state.clients.clear();
+        state.lost.clear();
+        drop(state);
         if let Some((stop, thread)) = self.listener.take() {
             stop.store(true, Ordering::Relaxed);
             thread.join().unwrap();
@@ -363,9 +387,16 @@ fn ask(shared: &Arc<Shared>, client: &Client) -> Result<(), Refusal> {
         remove(&mut state);
         return Err(Refusal::Hook);
     }
-    if state.clients.iter().any(|other| other.live && other.is(client)) {
+    let stream = client.stream();
+    if state.clients.iter().any(|other| other.live && other.is(client)) || state.lost.contains(&stream) {
         remove(&mut state);
         return Err(Refusal::Busy);
+    }
+    let now = Instant::now();
+    if state.falling.iter().any(|(other, until)| *other == stream && *until > now) {
+        state.lost.push(stream);
+        remove(&mut state);
+        return Err(Refusal::Falling);
     }
     if let Some(here) = state.clients.iter_mut().find(|other| other.id == client.id) {
         here.live = true;
@@ -384,6 +415,10 @@ fn ask(shared: &Arc<Shared>, client: &Client) -> Result<(), Refusal> {
 fn leave(shared: &Arc<Shared>, id: &str) {
     let mut state = shared.state();
     let Some(index) = state.clients.iter().position(|client| client.id == id && !client.gone) else { return };
+    let stream = state.clients[index].stream();
+    if state.clients[index].live && state.players.iter().any(|(_, played)| *played == stream) {
+        state.falling.push((stream, Instant::now() + TAKEN_DOWN_WITHIN));
+    }
     if !state.clients[index].live || state.manner.lose_unpublish {
         state.clients[index].kicked.store(true, Ordering::Relaxed);
         state.clients.remove(index);

@@ -1,8 +1,10 @@
 //! A real SRS that the box runs, or that a test runs itself.
 
 use std::{
+    fs,
     io::{Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
@@ -11,8 +13,9 @@ use nix::{
     unistd::Pid,
 };
 use serde_json::Value;
+use tempfile::TempDir;
 
-use super::{seconds, wait};
+use super::{free_port, real_srs, seconds, wait};
 
 /// One call of SRS's API. `None` where nobody answers.
 pub(crate) fn api(address: SocketAddr, method: &str, path: &str) -> Option<Value> {
@@ -46,5 +49,66 @@ pub(crate) fn end(address: SocketAddr) {
     if let Some(pid) = pid(address) {
         let _ = kill(Pid::from_raw(pid as i32), Signal::SIGKILL);
         wait("SRS to be gone", seconds(5), || self::pid(address).is_none().then_some(()));
+    }
+}
+
+/// An SRS that nobody but the test runs, as one on another machine. Ends with its owner.
+pub(crate) struct OwnSrs {
+    child: Option<Child>,
+    folder: TempDir,
+    /// Where encoders connect.
+    pub(crate) rtmp: SocketAddr,
+}
+
+impl OwnSrs {
+    /// Where one will listen for encoders.
+    pub(crate) fn address() -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()))
+    }
+
+    /// Starts one at `rtmp`; `configuration` says everything but where and how it runs.
+    pub(crate) fn start(rtmp: SocketAddr, configuration: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        let head = format!(
+            "daemon off; listen {rtmp}; max_connections 100; pid ./pid; srs_log_tank file; srs_log_file ./log;"
+        );
+        fs::write(folder.path().join("srs.conf"), format!("{head}\n{configuration}")).unwrap();
+        let mut this = Self { child: None, folder, rtmp };
+        this.run();
+        this
+    }
+
+    /// Starts it again, after [`Self::kill`].
+    pub(crate) fn run(&mut self) {
+        let log = fs::File::create(self.folder.path().join("said")).unwrap();
+        let mut command = Command::new(real_srs().unwrap());
+        command.args(["-c", "srs.conf"]).current_dir(self.folder.path());
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        self.child = Some(command.spawn().unwrap());
+        wait("SRS to listen", seconds(10), || {
+            let ended = self.child.as_mut().unwrap().try_wait().unwrap();
+            let said = || fs::read_to_string(self.folder.path().join("said")).unwrap_or_default();
+            assert!(ended.is_none(), "SRS ended: {}", said());
+            TcpStream::connect(self.rtmp).ok()
+        });
+    }
+
+    /// Kills it with SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// The URL to publish to with `key`.
+    pub(crate) fn publish_url(&self, key: &str) -> String {
+        format!("rtmp://{}/live/{key}", self.rtmp)
+    }
+}
+
+impl Drop for OwnSrs {
+    fn drop(&mut self) {
+        self.kill();
     }
 }

@@ -15,12 +15,14 @@ use serde_json::{Value, json};
 use crate::support::{
     analysis,
     assets::Asset,
-    boxed::{Api, TheBox},
+    boxed::{Api, TheBox, Through},
     publisher::Returning,
     recorder::Recorder,
     rtmp::Publisher,
     seconds, wait,
 };
+
+through_both![twenty_kills_lose_nothing_acknowledged_and_the_show_goes_on];
 
 /// What the box has said yes to.
 #[derive(Default)]
@@ -116,10 +118,10 @@ fn assert_nothing_is_lost(api: &Api, acknowledged: &Acknowledged, round: u64) {
 }
 
 /// `kill -9` in mid-turn at random instants under load.
-#[test]
-fn twenty_kills_lose_nothing_acknowledged_and_the_show_goes_on() {
+fn twenty_kills_lose_nothing_acknowledged_and_the_show_goes_on(ingest: Through) {
     let platform = Recorder::start();
     let mut the_box = TheBox::builder()
+        .through(ingest)
         .set("queue.turn_seconds", 600)
         .set("queue.rejoin_seconds", 5)
         .destination("recorder", &platform.url())

@@ -2,13 +2,21 @@
 
 use std::{thread, time::Duration};
 
-use crate::support::{analysis, assets::Asset, boxed::TheBox, publisher::Encoder, recorder::Recorder, seconds, wait};
+use crate::support::{
+    analysis,
+    assets::Asset,
+    boxed::{TheBox, Through},
+    publisher::Encoder,
+    recorder::Recorder,
+    seconds, wait,
+};
+
+through_both![fifty_publishers_at_once_leave_the_programme_unbroken];
 
 /// Fifty publishers at 1 Mbit/s in the queue at once, one of them on air.
-#[test]
-fn fifty_publishers_at_once_leave_the_programme_unbroken() {
+fn fifty_publishers_at_once_leave_the_programme_unbroken(ingest: Through) {
     let platform = Recorder::start();
-    let the_box = TheBox::builder().destination("recorder", &platform.url()).start();
+    let the_box = TheBox::builder().through(ingest).destination("recorder", &platform.url()).start();
     let api = &the_box.api;
     let path = Asset::OneMbit.path();
     let names: Vec<_> = (1..=50).map(|n| format!("Streamer {n}")).collect();

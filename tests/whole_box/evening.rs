@@ -10,17 +10,18 @@ use serde_json::{Value, json};
 
 use crate::support::{
     assets::Asset,
-    boxed::{TOKEN, TheBox},
+    boxed::{TOKEN, TheBox, Through},
     flv::{self, Content},
     publisher::Encoder,
     recorder::Recorder,
     seconds, wait,
 };
 
+through_both![a_newcomer_claims_the_box_registers_publishes_and_is_on_air];
+
 /// A newcomer needs nothing but what the box prints and what its API answers.
-#[test]
-fn a_newcomer_claims_the_box_registers_publishes_and_is_on_air() {
-    let the_box = TheBox::builder().without("admin.token").start();
+fn a_newcomer_claims_the_box_registers_publishes_and_is_on_air(ingest: Through) {
+    let the_box = TheBox::builder().through(ingest).without("admin.token").start();
     let log = the_box.log();
     let line = log.lines().find(|line| line.contains("Setup code")).unwrap_or_else(|| panic!("no setup code\n{log}"));
     let code = line.split_whitespace().nth(2).unwrap();

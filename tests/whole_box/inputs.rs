@@ -8,11 +8,16 @@ use tempfile::TempDir;
 use crate::support::{
     analysis::{self, Owner, Sound},
     assets::Asset,
-    boxed::TheBox,
+    boxed::{TheBox, Through},
     publisher::{Encoder, Manner, Paced},
     recorder::Recorder,
     seconds, wait,
 };
+
+through_both![
+    unusual_inputs_are_part_of_one_unbroken_programme,
+    pictures_without_key_frames_are_never_ready_and_the_streamer_is_told
+];
 
 /// What a streamer reads on their own page.
 fn own_page(the_box: &TheBox, name: &str) -> serde_json::Value {
@@ -27,10 +32,9 @@ fn own_page(the_box: &TheBox, name: &str) -> serde_json::Value {
 }
 
 /// Time stamps that pass 0xFFFFFF (in both dialects) and 2^32, a GOP of 8 s, sound only, pictures only: one after the other.
-#[test]
-fn unusual_inputs_are_part_of_one_unbroken_programme() {
+fn unusual_inputs_are_part_of_one_unbroken_programme(ingest: Through) {
     let platform = Recorder::start();
-    let the_box = TheBox::builder().destination("recorder", &platform.url()).start();
+    let the_box = TheBox::builder().through(ingest).destination("recorder", &platform.url()).start();
     let api = &the_box.api;
     api.show(true);
     wait("the slate at the platform", seconds(5), || platform.first_picture(0));
@@ -101,9 +105,9 @@ fn unusual_inputs_are_part_of_one_unbroken_programme() {
 }
 
 /// Pictures that never begin with an IDR can not be cut to: the streamer is told, and disconnected when the time is over.
-#[test]
-fn pictures_without_key_frames_are_never_ready_and_the_streamer_is_told() {
-    let the_box = TheBox::builder().set("queue.stall_limit_seconds", 6).set("ingest.silence_seconds", 12).start();
+fn pictures_without_key_frames_are_never_ready_and_the_streamer_is_told(ingest: Through) {
+    let the_box =
+        TheBox::builder().through(ingest).set("queue.stall_limit_seconds", 6).set("ingest.silence_seconds", 12).start();
     let streamer = the_box.api.register("Intra");
     let manner = Manner { without_idr: true, ..Manner::default() };
     let publisher = Paced::publish(&Asset::IntraRefresh.path(), the_box.rtmp, &streamer.key, manner);

@@ -17,6 +17,23 @@
 #[expect(dead_code, reason = "benches and the demo use what tests do not, and the other way round")]
 mod support;
 
+/// Tests that a box must pass by either ingest, with the same figures at the platform. By SRS only where there is a real one.
+macro_rules! through_both {
+    ($($body:ident),* $(,)?) => {
+        mod through_embedded {
+            $(#[test] fn $body() { super::$body($crate::support::boxed::Through::Embedded); })*
+        }
+
+        mod through_srs {
+            $(#[test] fn $body() {
+                if $crate::support::real_srs().is_some() {
+                    super::$body($crate::support::boxed::Through::Srs);
+                }
+            })*
+        }
+    };
+}
+
 mod crash;
 mod crowd;
 mod destinations;
@@ -24,6 +41,9 @@ mod egress;
 mod evening;
 mod inputs;
 mod refusals;
+mod srs;
+mod srs_elsewhere;
+mod srs_trouble;
 mod takes;
 mod tools;
 mod unbroken;

@@ -7,12 +7,14 @@ use tempfile::TempDir;
 use crate::support::{
     analysis::{self, Owner, Sound},
     assets::Asset,
-    boxed::TheBox,
+    boxed::{TheBox, Through},
     flv::Content,
     publisher::Returning,
     recorder::Recorder,
     seconds, soak, wait,
 };
+
+through_both![forty_takes_make_one_session_leak_nothing_and_keep_sound_with_picture];
 
 /// Takes so far.
 fn takes(the_box: &TheBox) -> u64 {
@@ -29,11 +31,11 @@ fn memory(the_box: &TheBox) -> u64 {
 }
 
 /// Turns of 3 s, three streamers that return whenever they are disconnected.
-#[test]
-fn forty_takes_make_one_session_leak_nothing_and_keep_sound_with_picture() {
+fn forty_takes_make_one_session_leak_nothing_and_keep_sound_with_picture(ingest: Through) {
     let wanted = if soak() { 400 } else { 40 };
     let platform = Recorder::start();
-    let the_box = TheBox::builder().set("queue.turn_seconds", 3).destination("recorder", &platform.url()).start();
+    let the_box =
+        TheBox::builder().through(ingest).set("queue.turn_seconds", 3).destination("recorder", &platform.url()).start();
     let sources = [("Anna", Asset::FlashA), ("Bert", Asset::FlashB), ("Cleo", Asset::FlashA)];
     let offsets_at_source = [
         (Asset::FlashA, analysis::source_offset(Asset::FlashA, 48_000)),

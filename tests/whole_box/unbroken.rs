@@ -8,12 +8,17 @@ use tempfile::TempDir;
 use crate::support::{
     analysis::{self, Owner, Sound, Stretch},
     assets::Asset,
-    boxed::{Diary, TheBox},
+    boxed::{Diary, TheBox, Through},
     nginx::Nginx,
     publisher::Encoder,
     recorder::Recorder,
     seconds, wait,
 };
+
+through_both![
+    whatever_streamers_do_the_platforms_see_one_unbroken_stream,
+    a_skip_right_after_the_next_is_ready_goes_from_picture_to_picture
+];
 
 /// Leaves out the slate where it only bridged a cut, and joins what it parted.
 fn without_bridges<T: Copy + PartialEq>(stretches: &[Stretch<T>], slate: T, bridge_ms: i64) -> Vec<Stretch<T>> {
@@ -28,11 +33,11 @@ fn without_bridges<T: Copy + PartialEq>(stretches: &[Stretch<T>], slate: T, brid
 }
 
 /// Two streamers in turns: a take by the timer, one by skip, the one on air killed, the other frozen for 10 s, nobody, and a third.
-#[test]
-fn whatever_streamers_do_the_platforms_see_one_unbroken_stream() {
+fn whatever_streamers_do_the_platforms_see_one_unbroken_stream(ingest: Through) {
     let platform = Recorder::start();
     let foreign = Nginx::start();
     let mut the_box = TheBox::builder()
+        .through(ingest)
         .set("queue.turn_seconds", 10)
         .destination("recorder", &platform.url())
         .destination("foreign", &foreign.url())
@@ -126,10 +131,9 @@ fn whatever_streamers_do_the_platforms_see_one_unbroken_stream() {
 }
 
 /// The old picture stays until the new one is there: a skip at whatever moment shows no slate in between.
-#[test]
-fn a_skip_right_after_the_next_is_ready_goes_from_picture_to_picture() {
+fn a_skip_right_after_the_next_is_ready_goes_from_picture_to_picture(ingest: Through) {
     let platform = Recorder::start();
-    let the_box = TheBox::builder().destination("recorder", &platform.url()).start();
+    let the_box = TheBox::builder().through(ingest).destination("recorder", &platform.url()).start();
     let api = &the_box.api;
     let _diary = Diary::keep(&the_box);
     let people = [(api.register("Anna"), Asset::A), (api.register("Bert"), Asset::B)];

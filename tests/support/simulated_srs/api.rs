@@ -105,7 +105,10 @@ fn api(shared: &Arc<Shared>, method: &str, target: &str) -> Value {
             answer["data"] = json!({ "ok": true, "now_ms": 1_795_349_276_216_u64, "self": me, "system": {} });
         }),
         ("GET", "/api/v1/clients") => answer(&state, |answer| {
-            answer["clients"] = page(clients.iter().map(|client| client_json(&state, client)).collect());
+            let mut all: Vec<_> = clients.iter().map(|client| client_json(&state, client)).collect();
+            all.extend(state.players.iter().map(|(id, stream)| player_json(id, stream)));
+            all.sort_by(|one, other| one["id"].as_str().cmp(&other["id"].as_str()));
+            answer["clients"] = page(all);
         }),
         ("GET", "/api/v1/streams") => answer(&state, |answer| answer["streams"] = page(streams(&state, &clients))),
         ("GET", other) => {
@@ -138,7 +141,7 @@ fn client_json(state: &State, client: &Client) -> Value {
     let mut value = json!({
         "id": client.id, "vhost": "vid-h703wwr", "stream": format!("vid-{}", client.key), "ip": "127.0.0.1",
         "pageUrl": "", "swfUrl": "", "tcUrl": format!("rtmp://127.0.0.1:1935/{}", client.app),
-        "url": format!("/{}/{}", client.app, client.key), "name": client.key, "type": "fmle-publish", "publish": true,
+        "url": client.stream(), "name": client.key, "type": "fmle-publish", "publish": true,
         "alive": alive, "send_bytes": 4384, "recv_bytes": bytes(client), "kbps": { "recv_30s": 0, "send_30s": 0 },
     });
     if state.manner.strange {
@@ -147,11 +150,20 @@ fn client_json(state: &State, client: &Client) -> Value {
     value
 }
 
+fn player_json(id: &str, stream: &str) -> Value {
+    let name = format!("{}.flv", stream.rsplit('/').next().unwrap_or_default());
+    json!({
+        "id": id, "vhost": "vid-h703wwr", "stream": "vid-played", "ip": "127.0.0.1", "pageUrl": "", "swfUrl": "",
+        "tcUrl": "http://127.0.0.1/live", "url": stream, "name": name, "type": "flv-play", "publish": false, "alive": 1.0,
+        "send_bytes": 0, "recv_bytes": 134, "kbps": { "recv_30s": 0, "send_30s": 0 },
+    })
+}
+
 /// One for each name that has a publisher, whether it was let in or waits for its hook.
 fn streams(state: &State, clients: &[Client]) -> Vec<Value> {
     let mut streams: Vec<Value> = Vec::new();
     for client in clients {
-        let url = format!("/{}/{}", client.app, client.key);
+        let url = client.stream();
         if streams.iter().any(|stream| stream["url"] == url) {
             continue;
         }
@@ -181,21 +193,29 @@ fn streams(state: &State, clients: &[Client]) -> Vec<Value> {
 /// HTTP-FLV: the media from its beginning in real time, again and again, for as long as the stream is live. A stream that is not
 /// there is waited for in silence.
 fn play(shared: &Arc<Shared>, mut socket: TcpStream, life: u64, stream: &str) -> io::Result<()> {
+    let player = shared.id();
+    shared.state().players.push((player.clone(), stream.to_owned()));
+    let result = stream_media(shared, &mut socket, life, stream);
+    shared.state().players.retain(|(id, _)| *id != player);
+    result
+}
+
+fn stream_media(shared: &Arc<Shared>, socket: &mut TcpStream, life: u64, stream: &str) -> io::Result<()> {
     let goes_on = || shared.life.load(Ordering::Relaxed) == life;
     let playable = || {
         let state = shared.state();
-        let found =
-            state.clients.iter().find(|client| client.live && format!("/{}/{}", client.app, client.key) == stream);
+        let found = state.clients.iter().find(|client| client.live && client.stream() == stream);
         Some((found?.id.clone(), state.media.clone()?))
     };
     let (id, media) = loop {
         if let Some(found) = playable() {
             break found;
         }
-        if !goes_on() {
+        // Whoever waits for it may give up.
+        socket.set_read_timeout(Some(Duration::from_millis(10)))?;
+        if !goes_on() || matches!(socket.read(&mut [0; 16]), Ok(0)) {
             return Ok(());
         }
-        thread::sleep(Duration::from_millis(10));
     };
     let tags = flv::read(&media)?;
     write!(socket, "HTTP/1.1 200 OK\r\nConnection: Close\r\nContent-Type: video/x-flv\r\n\r\n")?;
