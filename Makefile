@@ -53,6 +53,10 @@ test: install-test ## everything that must hold: lint, unit, property and whole-
 	step "examples in the documentation"
 	cargo test --locked --doc --quiet
 	echo
+	if [ -z "$${MOTHERSTREAM_TEST_SRS:-}" ]; then
+	  echo "SKIPPED, NOT TESTED: everything through a real SRS, because MOTHERSTREAM_TEST_SRS names none."
+	  echo "  To test it too: MOTHERSTREAM_TEST_SRS=/path/to/srs make test"
+	fi
 	echo "make test: passed. Lint $${lint} s, tests $${tests} s, in all $$((SECONDS - begin)) s. Report: target/nextest/default/junit.xml"
 
 soak: install-test ## the whole-box tests at length: 400 takes, long property runs (hours)
