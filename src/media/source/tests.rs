@@ -15,7 +15,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::server::{Behaviour, GOP, PICTURE, SOUND, SimulatedFlvServer};
-use super::{Arrival, Gauge, Gauges, Parts, Taps};
+use super::{Arrival, Gauge, Gauges, Parts, Pictures, Taps};
 use crate::{
     clock::Clock,
     core::{
@@ -45,7 +45,7 @@ impl House {
             token: token.clone(),
         };
         let gauges = Arc::new(Gauges::default());
-        let (taps, frames) = Taps::new(gauges.clone(), Arc::new(Notify::new()), parts);
+        let (taps, frames) = Taps::new(gauges.clone(), Arc::new(Notify::new()), parts, Pictures::start().unwrap());
         Self { clock, gauges, taps, frames, token }
     }
 
