@@ -28,7 +28,7 @@ use super::sessions::Local;
 const MOST_CONNECTIONS: usize = 1024;
 
 /// Connections at once from one address: a whole venue may share one behind a router, but nobody can take all places.
-const MOST_FROM_ONE: usize = 256;
+const MOST_FROM_ONE: usize = 640;
 
 /// How long a client may take over the head of a request, and how long an idle connection is kept.
 const HEAD_TIME: Duration = Duration::from_secs(10);

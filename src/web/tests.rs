@@ -28,6 +28,7 @@ use crate::{
 };
 
 mod guards;
+mod pages;
 mod people;
 mod rights;
 mod running;

@@ -52,12 +52,13 @@
   const build = root.dataset.build;
   let silent = 0;
   const tell = (connected) => {
-    clearTimeout(silent);
-    root.toggleAttribute("data-lost", false);
     if (connected) {
+      clearTimeout(silent);
+      silent = 0;
       if (lost) lost.hidden = true;
-      return;
+      root.toggleAttribute("data-lost", false);
     }
+    if (connected || silent) return;
     // A blink is nobody's business.
     silent = setTimeout(() => {
       if (lost) lost.hidden = false;
@@ -77,9 +78,24 @@
         this.dispatchEvent(new MessageEvent(event.type, { data: event.data, lastEventId: event.lastEventId }));
       };
       this.watch = setInterval(() => this.look(), 5000);
+      // A browser has six connections to one box for all its tabs: one that nobody has seen for a minute gives its own back.
+      this.seen = () => {
+        clearTimeout(this.rest);
+        if (document.hidden) this.rest = setTimeout(() => this.pause(), 60000);
+        else if (this.paused) this.open();
+        else this.look();
+      };
+      document.addEventListener("visibilitychange", this.seen);
       this.open();
     }
+    pause() {
+      this.paused = true;
+      clearTimeout(this.next);
+      this.source.close();
+      this.readyState = EventSource.CONNECTING;
+    }
     open() {
+      this.paused = false;
       this.heard = performance.now();
       this.source = new EventSource(this.url);
       for (const name of this.names) this.source.addEventListener(name, this.pass);
@@ -94,7 +110,7 @@
       this.source.onerror = () => this.again();
     }
     again() {
-      if (this.readyState === EventSource.CLOSED) return;
+      if (this.readyState === EventSource.CLOSED || this.paused) return;
       this.readyState = EventSource.CONNECTING;
       this.source.close();
       tell(false);
@@ -124,6 +140,8 @@
       this.readyState = EventSource.CLOSED;
       clearInterval(this.watch);
       clearTimeout(this.next);
+      clearTimeout(this.rest);
+      document.removeEventListener("visibilitychange", this.seen);
       this.source.close();
     }
   }
