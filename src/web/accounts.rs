@@ -1,6 +1,6 @@
 //! Accounts: registration, claiming the box, and what admins do with them.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{Json, extract::State, http::StatusCode, response::Response};
 use secrecy::SecretString;
@@ -72,27 +72,36 @@ async fn register(
     reached: Reached,
     Body(registration): Body<Registration>,
 ) -> Result<Response, Problem> {
-    let made = if caller.is_admin() {
-        app.state.accounts.create(registration).await?
-    } else {
-        app.limits.registration.attempt(peer.ip())?;
-        app.state.accounts.register(registration).await?
-    };
+    let made = take_in(&app, &caller, peer, registration).await?;
     Ok(Registered::answer(&app, &reached, made))
+}
+
+/// A new account, if `caller` may have one now. `peer` is who asks, for the limit.
+pub(crate) async fn take_in(
+    app: &App,
+    caller: &Caller,
+    peer: SocketAddr,
+    registration: Registration,
+) -> Result<(Account, StreamKey), Problem> {
+    if caller.is_admin() {
+        return Ok(app.state.accounts.create(registration).await?);
+    }
+    app.limits.registration.attempt(peer.ip())?;
+    Ok(app.state.accounts.register(registration).await?)
 }
 
 /// What claims the box.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Setup {
+pub(crate) struct Setup {
     /// The code printed at the first start.
     #[schema(value_type = String)]
-    code: SecretString,
+    pub(crate) code: SecretString,
     /// The admin's name: 2 to 32 visible characters.
-    name: String,
+    pub(crate) name: String,
     /// At least 8 characters.
     #[schema(value_type = String)]
-    password: SecretString,
+    pub(crate) password: SecretString,
 }
 
 /// Makes the first admin, once.
@@ -105,10 +114,15 @@ async fn set_up(
     reached: Reached,
     Body(setup): Body<Setup>,
 ) -> Result<Response, Problem> {
+    let made = claim(&app, peer, setup).await?;
+    Ok(Registered::answer(&app, &reached, made))
+}
+
+/// The first admin, if the code is right. `peer` is who asks, for the limit.
+pub(crate) async fn claim(app: &App, peer: SocketAddr, setup: Setup) -> Result<(Account, StreamKey), Problem> {
     app.limits.setup.attempt(peer.ip())?;
     let code = secrecy::ExposeSecret::expose_secret(&setup.code);
-    let made = app.state.accounts.claim(code, setup.name, setup.password).await?;
-    Ok(Registered::answer(&app, &reached, made))
+    Ok(app.state.accounts.claim(code, setup.name, setup.password).await?)
 }
 
 /// All accounts, by name.

@@ -1,6 +1,6 @@
 //! One's own account: signing in and out, what an encoder needs, and one's place in the queue.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{Json, extract::State, http::StatusCode};
 use secrecy::SecretString;
@@ -21,7 +21,10 @@ use super::{
 };
 use crate::{
     accounts::{Account, AccountError, Edit},
-    core::{account::AccountId, queue::EntryId},
+    core::{
+        account::{AccountId, StreamKey},
+        queue::EntryId,
+    },
     director::{Presence, Snapshot},
     media::InputStatus,
 };
@@ -38,12 +41,12 @@ pub(crate) fn routes() -> Routes {
 /// What signs somebody in.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Credentials {
+pub(crate) struct Credentials {
     /// The account's name.
-    name: String,
+    pub(crate) name: String,
     /// Its password.
     #[schema(value_type = String)]
-    password: SecretString,
+    pub(crate) password: SecretString,
 }
 
 /// Signs in: the answer sets the session's cookie.
@@ -56,62 +59,77 @@ async fn sign_in(
     Peer(peer): Peer,
     Body(credentials): Body<Credentials>,
 ) -> Result<Json<Account>, Problem> {
+    Ok(Json(enter(&app, &session, peer, &credentials).await?))
+}
+
+/// Signs the session in. `peer` is who asks, for the limit.
+pub(crate) async fn enter(
+    app: &App,
+    session: &Session,
+    peer: SocketAddr,
+    credentials: &Credentials,
+) -> Result<Account, Problem> {
     app.limits.sign_in.attempt(peer.ip())?;
     let account = app.state.accounts.sign_in(&credentials.name, &credentials.password).await?;
-    sessions::sign_in(&session, account.id).await?;
-    Ok(Json(account))
+    sessions::sign_in(session, account.id).await?;
+    Ok(account)
 }
 
 /// Signs out.
 #[utoipa::path(delete, path = "/api/v1/session", tag = "session", responses((status = 204, description = "Signed out")))]
 async fn sign_out(_: Own, session: Session) -> Result<StatusCode, Problem> {
-    session.flush().await.map_err(|error| Problem::new(Kind::NotStored, error.to_string()))?;
+    go_out(&session).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Ends the session.
+pub(crate) async fn go_out(session: &Session) -> Result<(), Problem> {
+    session.flush().await.map_err(|error| Problem::new(Kind::NotStored, error.to_string()))
 }
 
 /// One's own account.
 #[derive(Serialize, ToSchema)]
-struct Me {
+pub(crate) struct Me {
     #[serde(flatten)]
-    account: Account,
+    pub(crate) account: Account,
     /// The stream key. Whoever has it can publish as this streamer.
-    stream_key: Option<String>,
+    pub(crate) stream_key: Option<String>,
     /// The server's address for the encoder.
-    rtmp_url: String,
+    pub(crate) rtmp_url: String,
     /// Every way to publish that is open now.
-    ways: Vec<Way>,
+    pub(crate) ways: Vec<Way>,
     /// Why the last publish was refused or the connection was ended by the box, and what to do.
-    last_refusal: Option<Refusal>,
+    pub(crate) last_refusal: Option<Refusal>,
     /// The place in the queue, if there is one.
-    entry: Option<OwnEntry>,
+    pub(crate) entry: Option<OwnEntry>,
     /// Seconds until a publish is accepted again, while held off.
-    held_off_seconds: Option<f64>,
+    pub(crate) held_off_seconds: Option<f64>,
     /// How the open connection does. Asking for it has it measured for the next 15 s, also while it only waits.
-    health: Option<InputStatus>,
+    pub(crate) health: Option<InputStatus>,
 }
 
 /// Why a publish was refused or a connection ended by the box.
 #[derive(Serialize, ToSchema)]
-struct Refusal {
+pub(crate) struct Refusal {
     /// When, by the wall clock.
     #[schema(value_type = String, format = DateTime)]
-    at: jiff::Timestamp,
+    pub(crate) at: jiff::Timestamp,
     /// Why, and what to do.
-    reason: String,
+    pub(crate) reason: String,
 }
 
 /// One's own place in the queue.
 #[derive(Serialize, ToSchema)]
-struct OwnEntry {
+pub(crate) struct OwnEntry {
     /// Its id.
-    id: EntryId,
+    pub(crate) id: EntryId,
     /// Whether it can be taken.
-    presence: Presence,
+    pub(crate) presence: Presence,
     /// 0 on air, 1 the first who waits, and so on.
-    position: usize,
+    pub(crate) position: usize,
 }
 
-fn own_entry(snapshot: &Snapshot, account: AccountId) -> Option<OwnEntry> {
+pub(crate) fn own_entry(snapshot: &Snapshot, account: AccountId) -> Option<OwnEntry> {
     let on_air = snapshot.queue.on_air.as_ref().map(|turn| (0, &turn.entry));
     let waiting = snapshot.queue.waiting.iter().enumerate().map(|(place, entry)| (place + 1, entry));
     on_air.into_iter().chain(waiting).find(|(_, entry)| entry.account == account).map(|(position, entry)| OwnEntry {
@@ -122,7 +140,7 @@ fn own_entry(snapshot: &Snapshot, account: AccountId) -> Option<OwnEntry> {
 }
 
 /// How the entry's connection does; has it measured while somebody looks.
-fn health(app: &App, snapshot: &Snapshot, entry: EntryId) -> Option<InputStatus> {
+pub(crate) fn health(app: &App, snapshot: &Snapshot, entry: EntryId) -> Option<InputStatus> {
     let connection = snapshot.connections.get(&entry)?;
     app.state.media.look_at(connection);
     app.state.media.status().borrow().inputs.get(connection).cloned()
@@ -131,24 +149,29 @@ fn health(app: &App, snapshot: &Snapshot, entry: EntryId) -> Option<InputStatus>
 /// One's own account, key, ways to publish, and place.
 #[utoipa::path(get, path = "/api/v1/me", tag = "me", responses((status = 200, description = "The account", body = Me)))]
 async fn me(State(app): State<Arc<App>>, Own(account): Own, reached: Reached) -> Json<Me> {
+    Json(told(&app, account, &reached))
+}
+
+/// All that its owner is told of an account.
+pub(crate) fn told(app: &App, account: Account, reached: &Reached) -> Me {
     let snapshot = app.state.director.snapshot().borrow().clone();
     let late = app.state.clock.now().since(snapshot.taken).as_secs_f64();
     let hold_off = snapshot.hold_offs.iter().find(|held| held.account == account.id);
     let key = app.state.accounts.stream_key(account.id);
     let entry = own_entry(&snapshot, account.id);
-    Json(Me {
-        ways: key.as_ref().map(|key| ways(&app, &reached, key)).unwrap_or_default(),
+    Me {
+        ways: key.as_ref().map(|key| ways(app, reached, key)).unwrap_or_default(),
         stream_key: key.map(|key| key.expose().to_owned()),
-        rtmp_url: rtmp_url(&app, &reached),
+        rtmp_url: rtmp_url(app, reached),
         last_refusal: snapshot
             .refusals
             .get(&account.id)
             .map(|(at, reason)| Refusal { at: *at, reason: reason.clone() }),
-        health: entry.as_ref().and_then(|entry| health(&app, &snapshot, entry.id)),
+        health: entry.as_ref().and_then(|entry| health(app, &snapshot, entry.id)),
         entry,
         held_off_seconds: hold_off.map(|held| (held.remaining_seconds - late).max(0.0)),
         account,
-    })
+    }
 }
 
 /// An edit of one's own account; what is absent stays.
@@ -230,15 +253,21 @@ struct NewKey {
     (status = 200, description = "The new key", body = NewKey),
 ))]
 async fn new_key(State(app): State<Arc<App>>, Own(account): Own, reached: Reached) -> Result<Json<NewKey>, Problem> {
+    let key = fresh_key(Arc::clone(&app), account.id).await?;
+    Ok(Json(NewKey {
+        stream_key: key.expose().to_owned(),
+        rtmp_url: rtmp_url(&app, &reached),
+        ways: ways(&app, &reached, &key),
+    }))
+}
+
+/// A new key for an account; whoever publishes with the one before is disconnected.
+pub(crate) async fn fresh_key(app: Arc<App>, account: AccountId) -> Result<StreamKey, Problem> {
     to_the_end(async move {
-        let key = app.state.accounts.new_stream_key(account.id).await?;
+        let key = app.state.accounts.new_stream_key(account).await?;
         let reason = "a new stream key was made; put it into your encoder".to_owned();
-        app.state.director.revoke(account.id, false, reason).await?;
-        Ok(Json(NewKey {
-            stream_key: key.expose().to_owned(),
-            rtmp_url: rtmp_url(&app, &reached),
-            ways: ways(&app, &reached, &key),
-        }))
+        app.state.director.revoke(account, false, reason).await?;
+        Ok(key)
     })
     .await
 }

@@ -6,6 +6,7 @@
 //! - [`live`]: parts of pages that change by themselves.
 //! - [`errors`]: errors as people read them.
 //! - [`room`], [`overlay`]: the pages for everybody.
+//! - [`people`]: coming in and going out; [`me`]: one's own page.
 //! - [`ui`]: small pieces for templates: icons, times, QR codes.
 
 use super::rights::Routes;
@@ -16,7 +17,9 @@ pub(crate) mod flash;
 pub(crate) mod form;
 pub(crate) mod layout;
 pub(crate) mod live;
+mod me;
 mod overlay;
+mod people;
 pub(crate) mod room;
 pub(crate) mod ui;
 
@@ -28,4 +31,6 @@ pub(crate) fn routes() -> Routes {
         .merge(live::routes())
         .merge(room::routes())
         .merge(overlay::routes())
+        .merge(people::routes())
+        .merge(me::routes())
 }

@@ -143,6 +143,11 @@ impl Problem {
         &self.title
     }
 
+    /// The field that is to blame, if one is.
+    pub(crate) fn blamed(&self) -> &str {
+        self.field.as_deref().unwrap_or_default()
+    }
+
     /// What went wrong as a sentence for people.
     pub(crate) fn sentence(&self) -> String {
         if self.detail == NOTHING_HERE {

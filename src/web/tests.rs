@@ -27,6 +27,7 @@ use crate::{
     media::MediaSettings,
 };
 
+mod coming_in;
 mod guards;
 mod pages;
 mod people;

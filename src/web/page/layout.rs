@@ -112,6 +112,12 @@ impl Page {
         }
     }
 
+    /// One that shows a secret: sent as it is, so that its length tells nothing.
+    pub(crate) fn with_secrets(mut self) -> Self {
+        self.gzip = false;
+        self
+    }
+
     /// Whether newcomers can register by themselves.
     pub(crate) fn registration_is_open(app: &App) -> bool {
         matches!(app.state.config.accounts.registration, Registration::Open | Registration::Approval)

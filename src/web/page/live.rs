@@ -263,7 +263,6 @@ fn differences(sent: &[Part], new: &[Part]) -> Bytes {
 ///
 /// # Errors
 /// When too many pages listen already.
-#[expect(dead_code, reason = "for the pages to come")]
 pub(crate) fn own<R>(app: &Arc<App>, render: R) -> Result<Response, Problem>
 where
     R: Fn(&App) -> Option<askama::Result<Vec<Rendered>>> + Send + 'static,

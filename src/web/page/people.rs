@@ -1,0 +1,247 @@
+//! Coming in and going out: `/register`, `/login`, `/logout`, and `/setup`, where the box gets its owner.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{extract::State, http::StatusCode, response::Response};
+use secrecy::SecretString;
+use serde::Deserialize;
+use tower_sessions::Session;
+
+use super::{
+    assets,
+    flash::Flash,
+    form::{Form, Sender, local},
+    layout::Page,
+    ui,
+};
+use crate::{
+    accounts::Registration,
+    web::{
+        App,
+        accounts::{Setup, claim, take_in},
+        body::UrlQuery,
+        me::{Credentials, enter, go_out},
+        problem::Problem,
+        rights::{Right, Routes, see_other},
+        sessions::{self, Caller, Peer},
+    },
+};
+
+/// Where one's own page is.
+const OWN_PAGE: &str = "/me";
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .page(Right::Anyone, "/register", register_page)
+        .form(Right::Anyone, "/register", register)
+        .page(Right::Anyone, "/login", login_page)
+        .form(Right::Anyone, "/login", login)
+        .form(Right::SignedIn, "/logout", logout)
+        .page(Right::Stranger, "/setup", setup_page)
+        .form(Right::Stranger, "/setup", setup)
+}
+
+/// What is wrong with what was filled in.
+struct Wrong {
+    /// The field's name; empty when it is none in particular.
+    field: String,
+    text: String,
+}
+
+impl Wrong {
+    fn is(&self, field: &str) -> bool {
+        self.field == field
+    }
+}
+
+/// A problem that whoever filled the form in can do something about, for the form to be shown again; the others stay errors.
+fn to_be_filled_in_again(problem: Problem) -> Result<Wrong, Problem> {
+    match problem.status() {
+        StatusCode::UNPROCESSABLE_ENTITY | StatusCode::CONFLICT | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            Ok(Wrong { field: problem.blamed().to_owned(), text: problem.sentence() })
+        }
+        _ => Err(problem),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "register.html")]
+struct RegisterPage<'a> {
+    page: &'a Page,
+    name: &'a str,
+    wrong: Option<Wrong>,
+}
+
+/// What the form of `/register` sends.
+#[derive(Deserialize)]
+struct Joining {
+    name: String,
+    password: SecretString,
+}
+
+async fn register_page(page: Page) -> Response {
+    if page.who.is_some() {
+        return see_other(OWN_PAGE);
+    }
+    page.show(&RegisterPage { page: &page, name: "", wrong: None })
+}
+
+async fn register(
+    State(app): State<Arc<App>>,
+    page: Page,
+    caller: Caller,
+    session: Session,
+    Peer(peer): Peer,
+    sender: Sender,
+    Form(joining): Form<Joining>,
+) -> Result<Response, Problem> {
+    if page.who.is_some() {
+        return Ok(see_other(OWN_PAGE));
+    }
+    let name = joining.name.clone();
+    let registration = Registration { name: joining.name, password: joining.password, email: None, timezone: None };
+    let account = match take_in(&app, &caller, peer, registration).await {
+        Ok((account, _)) => account,
+        Err(problem) => {
+            let wrong = Some(to_be_filled_in_again(problem)?);
+            let again = RegisterPage { page: &page, name: &name, wrong };
+            return Ok(page.show_with(StatusCode::UNPROCESSABLE_ENTITY, &again));
+        }
+    };
+    if account.awaiting_approval {
+        let text =
+            format!("You are registered, {}. The crew has to let you in; sign in here afterwards.", account.name);
+        return Ok(sender.go(&app, "/login", Some(&Flash::done(text))));
+    }
+    sessions::sign_in(&session, account.id).await?;
+    let welcome = Flash::done(format!("Welcome, {}. Put the server and your key into your encoder.", account.name));
+    Ok(sender.go(&app, OWN_PAGE, Some(&welcome)))
+}
+
+#[derive(Template)]
+#[template(path = "login.html")]
+struct LoginPage<'a> {
+    page: &'a Page,
+    name: &'a str,
+    next: &'a str,
+    wrong: Option<Wrong>,
+}
+
+/// Where somebody wanted to go who had to sign in first.
+#[derive(Deserialize)]
+struct Wanted {
+    #[serde(default)]
+    next: String,
+}
+
+/// What the form of `/login` sends.
+#[derive(Deserialize)]
+struct Entering {
+    name: String,
+    password: SecretString,
+    #[serde(default)]
+    next: String,
+}
+
+/// One's own page unless a page of this box was asked for.
+fn next_page(next: &str) -> &str {
+    match local(next) {
+        "/" => OWN_PAGE,
+        next => next,
+    }
+}
+
+async fn login_page(page: Page, UrlQuery(wanted): UrlQuery<Wanted>) -> Response {
+    let next = next_page(&wanted.next);
+    if page.who.is_some() {
+        return see_other(next);
+    }
+    page.show(&LoginPage { page: &page, name: "", next, wrong: None })
+}
+
+async fn login(
+    State(app): State<Arc<App>>,
+    page: Page,
+    session: Session,
+    Peer(peer): Peer,
+    sender: Sender,
+    Form(entering): Form<Entering>,
+) -> Result<Response, Problem> {
+    let next = next_page(&entering.next);
+    let credentials = Credentials { name: entering.name, password: entering.password };
+    if let Err(problem) = enter(&app, &session, peer, &credentials).await {
+        let wrong = Some(to_be_filled_in_again(problem)?);
+        let again = LoginPage { page: &page, name: &credentials.name, next, wrong };
+        return Ok(page.show_with(StatusCode::UNPROCESSABLE_ENTITY, &again));
+    }
+    Ok(sender.go(&app, next, None))
+}
+
+async fn logout(State(app): State<Arc<App>>, session: Session, sender: Sender) -> Result<Response, Problem> {
+    go_out(&session).await?;
+    Ok(sender.go(&app, "/", Some(&Flash::done("You are signed out. If you are streaming, that goes on."))))
+}
+
+#[derive(Template)]
+#[template(path = "setup.html")]
+struct SetupPage<'a> {
+    page: &'a Page,
+    code: &'a str,
+    name: &'a str,
+    wrong: Option<Wrong>,
+}
+
+/// What the form of `/setup` sends.
+#[derive(Deserialize)]
+struct Claiming {
+    code: String,
+    name: String,
+    password: SecretString,
+}
+
+async fn setup_page(State(app): State<Arc<App>>, mut page: Page) -> Response {
+    if app.state.accounts.is_claimed() {
+        return see_other("/");
+    }
+    // Nothing of the navigation answers yet.
+    page.bare = true;
+    page.show(&SetupPage { page: &page, code: "", name: "", wrong: None })
+}
+
+async fn setup(
+    State(app): State<Arc<App>>,
+    mut page: Page,
+    session: Session,
+    Peer(peer): Peer,
+    sender: Sender,
+    Form(claiming): Form<Claiming>,
+) -> Result<Response, Problem> {
+    page.bare = !app.state.accounts.is_claimed();
+    let (code, name) = (claiming.code.clone(), claiming.name.clone());
+    let setup = Setup { code: claiming.code.trim().into(), name: claiming.name, password: claiming.password };
+    match claim(&app, peer, setup).await {
+        Ok((account, _)) => {
+            sessions::sign_in(&session, account.id).await?;
+            let text = format!("The box is yours, {}. This is how to stream to it.", account.name);
+            Ok(sender.go(&app, OWN_PAGE, Some(&Flash::done(text))))
+        }
+        Err(problem) => {
+            let wrong = Some(to_be_filled_in_again(problem)?);
+            let again = SetupPage { page: &page, code: &code, name: &name, wrong };
+            Ok(page.show_with(StatusCode::UNPROCESSABLE_ENTITY, &again))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_signs_in_comes_to_a_page_of_this_box() {
+        for (asked, to) in [("", "/me"), ("/", "/me"), ("/admin?x=1", "/admin?x=1"), ("//evil.example", "/me")] {
+            assert_eq!(next_page(asked), to, "{asked}");
+        }
+    }
+}
