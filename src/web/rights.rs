@@ -82,6 +82,7 @@ pub(crate) enum Right {
 
 impl Right {
     /// How `docs/rights.md` calls it.
+    #[cfg(test)]
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Stranger => "stranger",
@@ -203,6 +204,7 @@ impl Routes {
     }
 
     /// A described call that takes a body of up to `largest` bytes. How long that may take is the handler's to say.
+    #[expect(dead_code, reason = "for the calls to come that take a file")]
     pub(crate) fn upload(mut self, right: Right, largest: usize, routes: UtoipaMethodRouter<Arc<App>>) -> Self {
         let (schemas, paths, methods) = self.describe(right, routes);
         let limits = (RequestBodyLimitLayer::new(largest), DefaultBodyLimit::max(largest));

@@ -1,8 +1,7 @@
 //! Forms: what they send, and what they are answered.
 //!
 //! A form is a plain POST that works without scripts: the answer is a redirect, and the message stands on the page it leads to.
-//! The same form sent by htmx (`hx-post`, or a boosted form) is answered with the message at once and, if the handler likes, with
-//! a part of the page. Handlers do not tell the two apart; [`Sender`] does:
+//! The same form sent by htmx (`hx-post`, or a boosted form) is answered with the message at once. Handlers do not tell the two apart; [`Sender`] does:
 //!
 //! ```ignore
 //! async fn skip(State(app): State<Arc<App>>, sender: Sender, Form(skip): Form<Skip>) -> Result<Response, Problem> {
@@ -85,34 +84,10 @@ pub(super) struct Toast<'a> {
 }
 
 impl Sender {
-    /// Whether htmx sent it, and a part of a page is enough of an answer.
-    pub(crate) const fn is_htmx(self) -> bool {
-        self.htmx
-    }
-
     /// It is done. The browser goes to `to`, where the message stands; htmx shows it where it is, and what changed comes by
     /// itself (`live`).
     pub(crate) fn done(self, app: &Arc<App>, to: &str, flash: Flash) -> Response {
         if self.htmx { toast(StatusCode::OK, &flash) } else { self.go(app, to, Some(&flash)) }
-    }
-
-    /// As [`Self::done`], but htmx is also given a part of the page for its target.
-    ///
-    /// # Errors
-    /// When the part can not be rendered.
-    pub(crate) fn done_with(
-        self,
-        app: &Arc<App>,
-        to: &str,
-        flash: Flash,
-        part: &impl Template,
-    ) -> Result<Response, Problem> {
-        if !self.htmx {
-            return Ok(self.go(app, to, Some(&flash)));
-        }
-        let render = |error: askama::Error| Problem::new(Kind::Internal, error.to_string());
-        let text = part.render().map_err(render)? + &Toast { flash: &flash }.render().map_err(render)?;
-        Ok(([(header::CONTENT_TYPE, HTML)], text).into_response())
     }
 
     /// The whole page is left for another: after signing in, for example. `to` is a path on this box.

@@ -123,11 +123,6 @@ impl Page {
         matches!(app.state.config.accounts.registration, Registration::Open | Registration::Approval)
     }
 
-    /// Whether who looks at it may run the night.
-    pub(crate) fn runs_the_night(&self) -> bool {
-        self.who.as_ref().is_some_and(|account| account.role.runs_the_night())
-    }
-
     /// Whether the navigation is at `path` or below it.
     pub(crate) fn is_at(&self, path: &str) -> bool {
         self.path.strip_prefix(path).is_some_and(|rest| rest.is_empty() || (path != "/" && rest.starts_with('/')))
@@ -172,12 +167,6 @@ impl FromRequestParts<Arc<App>> for Page {
         let flash = flash::cookie(&parts.headers).and_then(|value| app.seals.open(value));
         Ok(Self { who, flash, bare: false, ..Self::bare(app, &parts.headers, parts.uri.path()) })
     }
-}
-
-/// A part of a page, as an answer to htmx.
-pub(crate) fn part(template: &impl Template) -> Result<Response, Problem> {
-    let text = template.render().map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
-    Ok(([(header::CONTENT_TYPE, "text/html; charset=utf-8")], text).into_response())
 }
 
 /// The value of a cookie.

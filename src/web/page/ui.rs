@@ -86,21 +86,6 @@ pub(crate) fn clock(seconds: f64) -> String {
     if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
 }
 
-/// A length of time in words, roughly: `4 minutes`, `an hour and 20 minutes`.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded just before")]
-pub(crate) fn roughly(seconds: f64) -> String {
-    let minutes = (seconds / 60.0).round().clamp(0.0, 1e7) as u64;
-    match (minutes / 60, minutes % 60) {
-        (0, 0) => "less than a minute".to_owned(),
-        (0, 1) => "a minute".to_owned(),
-        (0, minutes) => format!("{minutes} minutes"),
-        (1, 0) => "an hour".to_owned(),
-        (1, minutes) => format!("an hour and {minutes} min"),
-        (hours, 0) => format!("{hours} hours"),
-        (hours, minutes) => format!("{hours} h {minutes} min"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,20 +96,6 @@ mod tests {
             [(0.0, "0:00"), (-3.0, "0:00"), (0.2, "0:01"), (65.0, "1:05"), (3599.5, "1:00:00"), (36_610.0, "10:10:10")]
         {
             assert_eq!(clock(seconds), text);
-        }
-    }
-
-    #[test]
-    fn waiting_time_is_said_as_people_say_it() {
-        for (seconds, text) in [
-            (5.0, "less than a minute"),
-            (60.0, "a minute"),
-            (290.0, "5 minutes"),
-            (3600.0, "an hour"),
-            (4800.0, "an hour and 20 min"),
-            (9000.0, "2 h 30 min"),
-        ] {
-            assert_eq!(roughly(seconds), text);
         }
     }
 

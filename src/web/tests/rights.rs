@@ -86,14 +86,7 @@ impl Desk {
     }
 
     /// One call with things that are not there: it goes as far as it is allowed to.
-    async fn call(
-        &self,
-        method: &axum::http::Method,
-        path: &str,
-        stated: Stated,
-        who: Who,
-        peer: Ipv4Addr,
-    ) -> Response {
+    async fn call(&self, method: &Method, path: &str, stated: Stated, who: Who, peer: Ipv4Addr) -> Response {
         let path: Vec<_> = path.split('/').map(|part| if part.starts_with('{') { "999999" } else { part }).collect();
         let mut request = Request::builder().method(method).uri(path.join("/")).header("host", "localhost");
         request = match who {
@@ -139,7 +132,7 @@ async fn every_route_is_open_to_whom_it_is_for_and_to_nobody_else() {
                 continue;
             }
             match (who, stated.face) {
-                (Who::Nobody | Who::Disabled, Face::Page) => {
+                (Who::Nobody | Who::Disabled | Who::WrongToken, Face::Page) => {
                     assert_eq!(status, StatusCode::SEE_OTHER, "{told}");
                     assert!(answer.headers()["location"].to_str().unwrap().starts_with("/login"), "{told}");
                 }
