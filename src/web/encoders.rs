@@ -49,7 +49,7 @@ impl Reached {
         let own = self.host.eq_ignore_ascii_case("localhost")
             || self.host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
         let elsewhere = if own { primary_address() } else { None };
-        elsewhere.map_or_else(|| self.host.clone(), |address| bracketed(address))
+        elsewhere.map_or_else(|| self.host.clone(), bracketed)
     }
 }
 

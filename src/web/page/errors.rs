@@ -34,7 +34,7 @@ struct ErrorPage<'a> {
 pub(crate) async fn for_people(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let htmx = request.headers().contains_key(HX_REQUEST);
     let path = request.uri().path().to_owned();
-    if !htmx && !(wants_a_page(request.headers()) && !path.starts_with("/api/")) {
+    if !htmx && (!wants_a_page(request.headers()) || path.starts_with("/api/")) {
         return next.run(request).await;
     }
     let (headers, method) = (request.headers().clone(), request.method().clone());

@@ -6,7 +6,7 @@
 //! ```ignore
 //! async fn skip(State(app): State<Arc<App>>, sender: Sender, Form(skip): Form<Skip>) -> Result<Response, Problem> {
 //!     app.state.director.skip(skip.turn).await?;
-//!     Ok(sender.done(&app, "/admin", Flash::done("Ada's turn is over.")))
+//!     Ok(sender.done(&app, "/admin", &Flash::done("Ada's turn is over.")))
 //! }
 //! ```
 //!
@@ -86,8 +86,8 @@ pub(super) struct Toast<'a> {
 impl Sender {
     /// It is done. The browser goes to `to`, where the message stands; htmx shows it where it is, and what changed comes by
     /// itself (`live`).
-    pub(crate) fn done(self, app: &Arc<App>, to: &str, flash: Flash) -> Response {
-        if self.htmx { toast(StatusCode::OK, &flash) } else { self.go(app, to, Some(&flash)) }
+    pub(crate) fn done(self, app: &Arc<App>, to: &str, flash: &Flash) -> Response {
+        if self.htmx { toast(StatusCode::OK, flash) } else { self.go(app, to, Some(flash)) }
     }
 
     /// The whole page is left for another: after signing in, for example. `to` is a path on this box.

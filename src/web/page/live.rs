@@ -193,14 +193,12 @@ impl Channel {
                 .iter()
                 .map(|rendered| {
                     let part = Part::new(rendered);
-                    match shown.iter().find(|old| old.name == part.name && old.event == part.event) {
+                    if let Some(old) = shown.iter().find(|old| old.name == part.name && old.event == part.event) {
                         // The same bytes: listeners see by their address that nothing has changed.
-                        Some(old) => old.clone(),
-                        None => {
-                            changed = true;
-                            part
-                        }
+                        return old.clone();
                     }
+                    changed = true;
+                    part
                 })
                 .collect();
             if changed {

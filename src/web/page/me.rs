@@ -171,7 +171,7 @@ async fn live_me(State(app): State<Arc<App>>, Own(Account { id, .. }): Own) -> R
 
 async fn leave(State(app): State<Arc<App>>, sender: Sender, Own(account): Own) -> Result<Response, Problem> {
     app.state.director.leave(account.id).await?;
-    Ok(sender.done(&app, "/me", Flash::done("You left the queue. To come back, stop streaming and start again.")))
+    Ok(sender.done(&app, "/me", &Flash::done("You left the queue. To come back, stop streaming and start again.")))
 }
 
 async fn new_key(State(app): State<Arc<App>>, sender: Sender, Own(account): Own) -> Result<Response, Problem> {

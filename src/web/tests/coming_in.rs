@@ -38,7 +38,7 @@ async fn whoever_registers_is_signed_in_and_sees_server_and_key() {
     for door in ["/register", "/login"] {
         let door = format!("http://{}{door}", site.address);
         let (status, headers, _) =
-            told(site.without_redirects().get(&door).header("cookie", cookies_of(&session))).await;
+            told(Site::without_redirects().get(&door).header("cookie", cookies_of(&session))).await;
         assert_eq!((status, location(&headers)), (303, "/me"), "{door}");
     }
     site.end().await;
@@ -94,7 +94,7 @@ async fn signing_in_leads_where_one_wanted_to_go_and_signing_out_ends_it() {
     let site = Site::start(folder.path(), &[]).await;
     site.account("Ada").await;
     let (status, headers, _) =
-        told(site.without_redirects().get(format!("http://{}/me", site.address)).header("accept", "text/html")).await;
+        told(Site::without_redirects().get(format!("http://{}/me", site.address)).header("accept", "text/html")).await;
     assert_eq!((status, location(&headers)), (303, "/login?next=%2Fme"));
     for (next, to) in [("/queue-list", "/queue-list"), ("", "/me"), ("//evil.example", "/me")] {
         let fields = [("name", "Ada"), ("password", PASSWORD), ("next", next)];

@@ -25,14 +25,14 @@ impl Site {
     /// A form, as a browser sends it from the box's own page.
     pub(super) fn form(&self, path: &str, fields: &[(&str, &str)]) -> RequestBuilder {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-        self.without_redirects()
+        Self::without_redirects()
             .post(format!("http://{}{path}", self.address))
             .header("accept", BROWSER)
             .header("content-type", "application/x-www-form-urlencoded")
             .body(body)
     }
 
-    pub(super) fn without_redirects(&self) -> reqwest::Client {
+    pub(super) fn without_redirects() -> reqwest::Client {
         reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap()
     }
 

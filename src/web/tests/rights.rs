@@ -63,13 +63,12 @@ impl Desk {
     async fn session(&self, who: Who) -> String {
         let name = format!("{who:?}");
         let accounts = &self.state.accounts;
-        let account = match accounts.list().into_iter().find(|account| account.name == name) {
-            Some(account) => account,
-            None => {
-                let registration =
-                    crate::accounts::Registration { name, password: PASSWORD.into(), email: None, timezone: None };
-                accounts.create(registration).await.unwrap().0
-            }
+        let account = if let Some(account) = accounts.list().into_iter().find(|account| account.name == name) {
+            account
+        } else {
+            let registration =
+                crate::accounts::Registration { name, password: PASSWORD.into(), email: None, timezone: None };
+            accounts.create(registration).await.unwrap().0
         };
         let role = match who {
             Who::Operator => Role::Operator,
@@ -137,7 +136,7 @@ async fn every_route_is_open_to_whom_it_is_for_and_to_nobody_else() {
                     assert!(answer.headers()["location"].to_str().unwrap().starts_with("/login"), "{told}");
                 }
                 (Who::Nobody | Who::Disabled | Who::WrongToken, _) => {
-                    assert_eq!(status, StatusCode::UNAUTHORIZED, "{told}")
+                    assert_eq!(status, StatusCode::UNAUTHORIZED, "{told}");
                 }
                 _ => assert_eq!(status, StatusCode::FORBIDDEN, "{told}"),
             }
