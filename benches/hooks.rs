@@ -4,6 +4,7 @@
 //! `make bench`, or `cargo bench --bench hooks`.
 
 #![expect(
+    clippy::panic,
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,

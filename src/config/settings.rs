@@ -259,7 +259,7 @@ impl Settings {
         let mut now = Config::clone(&self.now());
         take_over(&mut now, &loaded.config);
         self.inner.now.store(Arc::new(now));
-        *self.inner.wanted.write().unwrap_or_else(PoisonError::into_inner) = loaded.settings.clone();
+        self.inner.wanted.write().unwrap_or_else(PoisonError::into_inner).clone_from(&loaded.settings);
     }
 
     fn file_error(&self, error: &io::Error) -> ChangeError {

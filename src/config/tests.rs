@@ -458,13 +458,13 @@ fn every_key_says_when_it_applies_and_that_is_so() {
         change(&settings, key, value.clone()).unwrap();
         let at_once = keys::find(key).unwrap().applies() == Applies::AtOnce;
         assert_eq!(before != format!("{:?}", settings.now()), at_once, "{key}");
-        let shown = shown(&settings, key);
-        assert_eq!((&shown.value, shown.waits_for_start), (value, !at_once), "{key}");
+        let seen = shown(&settings, key);
+        assert_eq!((&seen.value, seen.waits_for_start), (value, !at_once), "{key}");
     }
     for setting in settings.view() {
         assert!(!setting.about.is_empty(), "{} is not explained", setting.key);
-        let sampled = samples.iter().any(|(key, _)| *key == setting.key);
-        assert!(setting.applies != "at_once" || sampled, "{} takes effect at once, says the table", setting.key);
+        let tried = samples.iter().any(|(key, _)| *key == setting.key);
+        assert!(setting.applies != "at_once" || tried, "{} takes effect at once, says the table", setting.key);
     }
     assert_eq!(shown(&settings, "queue.turn_seconds").unit, Some("seconds"));
     assert_eq!(shown(&settings, "venue.name").about, "On the slate and on the page. 1 to 64 characters.");

@@ -165,6 +165,7 @@ mod stored_role {
         operator: bool,
     }
 
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
     pub(super) fn serialize<S: Serializer>(role: &Role, serializer: S) -> Result<S::Ok, S::Error> {
         let (role, operator) = match role {
             Role::Streamer => (Word::Streamer, false),

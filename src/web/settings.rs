@@ -147,9 +147,8 @@ impl From<ChangeError> for Problem {
     fn from(error: ChangeError) -> Self {
         let detail = error.to_string();
         match error {
-            ChangeError::Unknown { key } => Self::invalid(key, detail),
             ChangeError::Locked { key, .. } => Self::new(Kind::Locked, detail).field(key),
-            ChangeError::Invalid { key, .. } => Self::invalid(key, detail),
+            ChangeError::Unknown { key } | ChangeError::Invalid { key, .. } => Self::invalid(key, detail),
             ChangeError::File { .. } => Self::new(Kind::NotStored, detail),
         }
     }
