@@ -112,7 +112,9 @@ impl Returning {
                     while !stop.load(Ordering::Relaxed) && !current.lock().unwrap().as_mut().unwrap().has_ended() {
                         thread::sleep(Duration::from_millis(20));
                     }
-                    thread::sleep(pause);
+                    if !stop.load(Ordering::Relaxed) {
+                        thread::sleep(pause);
+                    }
                 }
                 *current.lock().unwrap() = None;
             }

@@ -6,7 +6,7 @@ use crate::support::{
     analysis,
     assets::Asset,
     boxed::{TheBox, Through},
-    publisher::Encoder,
+    publisher::Returning,
     recorder::Recorder,
     seconds, wait,
 };
@@ -26,19 +26,21 @@ fn fifty_publishers_at_once_leave_the_programme_unbroken(ingest: Through) {
             let streamer = api.register(name);
             // Encoders do not all start in the same instant.
             thread::sleep(Duration::from_millis(100));
-            Encoder::publish(&path, &the_box.publish_url(&streamer.key))
+            // SRS 7.0.18 loses sight of a stream whose hook is open when its clock strikes, every 3 s: at tens of milliseconds for an
+            // answer one in a hundred. The box, which never sees it ready, disconnects it after 20 s, and it comes back.
+            Returning::publish(&path, &the_box.publish_url(&streamer.key), seconds(1))
         })
         .collect();
-    wait("everybody to be ready", seconds(40), || (api.ready().len() == 49).then_some(()));
+    wait("everybody to be ready", seconds(60), || (api.ready().len() == 49).then_some(()));
     thread::sleep(seconds(4));
     api.skip();
     thread::sleep(seconds(4));
     api.take("Streamer 50");
     api.wait_on_air("Streamer 50", seconds(5));
     thread::sleep(seconds(4));
-    assert_eq!(api.ready().len(), 48);
-    drop(encoders);
+    wait("everybody but who is on air to be ready", seconds(20), || (api.ready().len() == 49).then_some(()));
     let figures = analysis::figures(&platform.only_session());
+    drop(encoders);
     eprintln!("{figures:#?}");
     analysis::assert_unbroken(&figures);
 }

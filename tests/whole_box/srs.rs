@@ -125,10 +125,15 @@ fn the_death_of_srs_in_mid_turn_is_bridged_by_the_slate() {
     let figures = analysis::figures(&session);
     eprintln!("{figures:#?}");
     analysis::assert_unbroken(&figures);
-    let (owners, all) = shown(&session, slate_until_ms, &[Asset::A, Asset::B]);
-    let all = analysis::describe(&all);
+    let (_, all) = shown(&session, slate_until_ms, &[Asset::A, Asset::B]);
+    let told = analysis::describe(&all);
     let [slate, a, b] = [Owner::Slate, Owner::Source(Asset::A), Owner::Source(Asset::B)];
-    assert!(owners == [slate, a, slate, a] || owners == [slate, a, slate, b], "\n{all}");
+    // How long the slate is seen depends on how soon the encoders are back.
+    let mut owners: Vec<_> = all.iter().map(|stretch| stretch.owner).collect();
+    owners.dedup();
+    assert_eq!(owners[..3], [slate, a, slate], "\n{told}");
+    assert!(owners[3..].iter().all(|owner| [slate, a, b].contains(owner)), "\n{told}");
+    assert!(owners[3..].iter().any(|owner| *owner != slate), "\n{told}");
 }
 
 #[test]
