@@ -224,7 +224,11 @@ impl Keeper {
         let state = ServerState::Down { problem, restarts: self.restarts };
         self.state.send_if_modified(|old| {
             let news = *old != state;
-            if news && let ServerState::Down { problem, .. } = &state {
+            // Said once for each problem, not at every try.
+            let said = |problem: &String| matches!(&*old, ServerState::Down { problem: before, .. } if before == problem);
+            if let ServerState::Down { problem, .. } = &state
+                && !said(problem)
+            {
                 tracing::warn!(problem, "srs does not run");
             }
             *old = state;
