@@ -225,7 +225,8 @@ impl Keeper {
         self.state.send_if_modified(|old| {
             let news = *old != state;
             // Said once for each problem, not at every try.
-            let said = |problem: &String| matches!(&*old, ServerState::Down { problem: before, .. } if before == problem);
+            let said =
+                |problem: &String| matches!(&*old, ServerState::Down { problem: before, .. } if before == problem);
             if let ServerState::Down { problem, .. } = &state
                 && !said(problem)
             {

@@ -12,8 +12,10 @@ use crate::{
     web::{
         App,
         encoders::{Reached, rtmp_url_for_others},
+        pictures::may_watch,
         problem::{Kind, Problem},
         rights::{Right, Routes},
+        sessions::Caller,
     },
 };
 
@@ -25,6 +27,8 @@ pub(super) fn routes() -> Routes {
 #[template(path = "room.html")]
 struct Room<'a> {
     page: &'a Page,
+    /// Whether this visitor may see the programme.
+    picture: bool,
     stage: String,
     queue: String,
     register_url: String,
@@ -132,13 +136,14 @@ fn rendered(app: &App, snapshot: &Snapshot, now: Option<Moment>) -> askama::Resu
     Ok(vec![("stage", stage.render()?), ("queue", queue.render()?)])
 }
 
-async fn room(State(app): State<Arc<App>>, page: Page, reached: Reached) -> Result<Response, Problem> {
+async fn room(State(app): State<Arc<App>>, page: Page, reached: Reached, caller: Caller) -> Result<Response, Problem> {
     let snapshot = app.state.director.snapshot().borrow().clone();
     let parts = rendered(&app, &snapshot, Some(app.state.clock.now()));
     let mut parts = parts.map_err(|error| Problem::new(Kind::Internal, error.to_string()))?.into_iter();
     let mut next = || parts.next().map(|(_, html)| html).unwrap_or_default();
     Ok(page.show(&Room {
         page: &page,
+        picture: may_watch(&app, &caller),
         stage: next(),
         queue: next(),
         register_url: reached.page_url("/register"),

@@ -368,3 +368,13 @@ fn nothing_of_the_page_is_loaded_from_elsewhere() {
         assert!(!text.contains("@import") && !text.contains("url(//"), "{}", path.display());
     }
 }
+
+#[tokio::test]
+async fn picture_is_offered_only_to_whom_it_is_shown() {
+    for (open, offered) in [("false", false), ("true", true)] {
+        let folder = folder();
+        let site = Site::start(folder.path(), &[("WEB__OPEN_PREVIEW", open)]).await;
+        let (_, _, text) = site.look("/", &As::Nobody).await;
+        assert_eq!(text.contains("/picture/program.jpg"), offered, "open_preview = {open}");
+    }
+}
