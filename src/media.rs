@@ -415,6 +415,11 @@ impl Media {
     }
 }
 
+/// The version of GStreamer that runs, in its own words.
+pub fn gstreamer_version() -> String {
+    gstreamer::version_string().into()
+}
+
 fn render_slate(settings: &MediaSettings) -> Result<SlateLoop, MediaError> {
     let render = |picture| slate::render(slate::SlateSettings { venue: &settings.venue, picture, tone: settings.tone });
     match (render(settings.slate.as_deref()), &settings.slate) {

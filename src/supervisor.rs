@@ -27,7 +27,7 @@ use crate::{
     ingest::{self, Door, Ingest, IngestEvent, embedded, srs},
     media::{Media, MediaError, MediaEvents, MediaSettings},
     store::{Loaded, Store, StoreError},
-    telemetry,
+    telemetry::{self, RecentEvents},
     web::{self, Destinations, Latch, Readiness, WebState},
 };
 
@@ -88,7 +88,7 @@ pub enum SupervisorError {
 /// # Errors
 /// See [`SupervisorError`].
 pub fn start(loaded: LoadedConfig) -> Result<(), SupervisorError> {
-    let _telemetry = telemetry::start().map_err(|error| SupervisorError::System { what: "the log", error })?;
+    let telemetry = telemetry::start().map_err(|error| SupervisorError::System { what: "the log", error })?;
     // Two workers: the work is small, and every thread costs memory. Hashing and other blocking work have threads of their own.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -97,7 +97,7 @@ pub fn start(loaded: LoadedConfig) -> Result<(), SupervisorError> {
         .enable_all()
         .build()
         .map_err(|error| SupervisorError::System { what: "threads", error })?;
-    let ended = runtime.block_on(run(loaded));
+    let ended = runtime.block_on(run(loaded, telemetry.recent()));
     // What is left are blocking tasks that nobody waits for any more.
     runtime.shutdown_timeout(Duration::from_millis(100));
     ended
@@ -108,12 +108,13 @@ pub fn start(loaded: LoadedConfig) -> Result<(), SupervisorError> {
 ///
 /// # Errors
 /// See [`SupervisorError`].
-pub async fn run(loaded: LoadedConfig) -> Result<(), SupervisorError> {
+pub async fn run(loaded: LoadedConfig, recent: RecentEvents) -> Result<(), SupervisorError> {
     let mut signals = Signals::new()?;
     for problem in &loaded.ignored {
         tracing::warn!(setting = problem.field, "a setting of the page is not known to this program and ignored");
     }
-    let running = Running::start(Arc::new(loaded.config.clone()), Settings::new(loaded), Clock::start()).await?;
+    let config = Arc::new(loaded.config.clone());
+    let running = Running::start(config, Settings::new(loaded), Clock::start(), recent).await?;
     let ended = tokio::select! {
         asked = signals.next() => Ok(asked),
         error = running.watch() => Err(error),
@@ -146,7 +147,12 @@ struct Running {
 }
 
 impl Running {
-    async fn start(config: Arc<Config>, settings: Settings, clock: Clock) -> Result<Self, SupervisorError> {
+    async fn start(
+        config: Arc<Config>,
+        settings: Settings,
+        clock: Clock,
+        recent: RecentEvents,
+    ) -> Result<Self, SupervisorError> {
         let tracker = TaskTracker::new();
         let (doors, director_token) = (CancellationToken::new(), CancellationToken::new());
         let readiness = Readiness::default();
@@ -193,6 +199,7 @@ impl Running {
             destinations,
             readiness,
             ingest: ingest.clone(),
+            recent,
         };
         let web = tracker.spawn(web::serve(page, state, doors.child_token()).instrument(tracing::info_span!("web")));
         greet(&config, &accounts, page_port, &ingest);

@@ -57,7 +57,7 @@ pub fn start() -> io::Result<Telemetry> {
     // The journal has times of its own.
     let format =
         if std::env::var_os("JOURNAL_STREAM").is_some() { format.without_time().boxed() } else { format.boxed() };
-    let layers: Box<dyn Layer<Registry> + Send + Sync> = Box::new(format.and_then(RecentLayer(recent.clone())));
+    let layers: Box<dyn Layer<Registry> + Send + Sync> = Box::new(format.and_then(recent.layer()));
     tracing_subscriber::registry().with(layers.with_filter(filter)).try_init().map_err(io::Error::other)?;
     Ok(Telemetry { recent, writer, thread: Some(thread) })
 }
@@ -175,10 +175,20 @@ struct Ring {
 }
 
 impl RecentEvents {
-    /// At most `limit` of the latest events, the latest first.
-    pub fn latest(&self, limit: usize) -> Vec<RecentEvent> {
-        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
-        ring.events.iter().rev().take(limit).cloned().collect()
+    /// The events that are at least so severe, and before the one with this number if one is given; the latest first.
+    pub fn latest(&self, level: Level, before: Option<u64>) -> Vec<RecentEvent> {
+        // A copy first: nobody who logs waits for a search.
+        let events = self.ring.lock().unwrap_or_else(PoisonError::into_inner).events.clone();
+        let wanted = |event: &RecentEvent| {
+            before.is_none_or(|before| event.number < before)
+                && event.level.parse::<Level>().is_ok_and(|severity| severity <= level)
+        };
+        events.into_iter().rev().filter(wanted).collect()
+    }
+
+    /// Has the events of a subscriber kept here.
+    pub fn layer<S: Subscriber>(&self) -> impl Layer<S> + use<S> {
+        RecentLayer(self.clone())
     }
 
     fn push(&self, level: Level, target: &str, text: String) {
@@ -248,21 +258,36 @@ mod tests {
     use super::*;
 
     #[test]
+    fn events_are_told_by_severity_and_place() {
+        let recent = RecentEvents::default();
+        tracing::subscriber::with_default(Registry::default().with(recent.layer()), || {
+            tracing::info!("destination live");
+            tracing::warn!(destination = "Twitch", "failed");
+            tracing::error!("the disk is full");
+        });
+        let texts =
+            |level, before| recent.latest(level, before).into_iter().map(|event| event.text).collect::<Vec<_>>();
+        assert_eq!(texts(Level::WARN, None), ["the disk is full", "failed destination=Twitch"]);
+        assert_eq!(texts(Level::TRACE, Some(3)), ["failed destination=Twitch", "destination live"]);
+        assert_eq!(texts(Level::ERROR, Some(3)), [""; 0]);
+    }
+
+    #[test]
     fn latest_events_are_kept_with_their_fields_and_without_secrets() {
         let recent = RecentEvents::default();
         let key = crate::core::account::StreamKey::new("hunter2");
-        tracing::subscriber::with_default(Registry::default().with(RecentLayer(recent.clone())), || {
+        tracing::subscriber::with_default(Registry::default().with(recent.layer()), || {
             for number in 0..KEPT + 5 {
                 tracing::info!(number, "something happened");
             }
             tracing::warn!(streamer = "Ada", ?key, error = %"no route", "publish refused");
         });
-        let latest = recent.latest(2);
+        let latest = recent.latest(Level::TRACE, None);
         assert_eq!(latest[0].level, "WARN");
         assert_eq!(latest[0].text, "publish refused streamer=Ada key=StreamKey([redacted]) error=no route");
         assert_eq!(latest[1].text, "something happened number=1004");
         assert_eq!(latest[0].number, 1006);
-        assert_eq!(recent.latest(usize::MAX).len(), KEPT);
+        assert_eq!(latest.len(), KEPT);
     }
 
     #[test]

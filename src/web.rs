@@ -32,6 +32,7 @@ use crate::{
     ingest::Ingest,
     media::Media,
     store::Store,
+    telemetry::RecentEvents,
 };
 
 mod accounts;
@@ -42,8 +43,10 @@ mod destinations;
 mod encoders;
 mod events;
 mod health;
+mod history;
 mod hosts;
 mod limits;
+mod log;
 mod me;
 mod metrics;
 mod page;
@@ -54,6 +57,7 @@ mod rights;
 mod sessions;
 mod settings;
 mod show;
+mod system;
 #[cfg(test)]
 mod tests;
 mod viewers;
@@ -101,6 +105,8 @@ pub struct WebState {
     pub readiness: Readiness,
     /// The front door, for its state and for WebRTC.
     pub ingest: Ingest,
+    /// The latest events of the log.
+    pub recent: RecentEvents,
 }
 
 /// What handlers share.
@@ -120,6 +126,7 @@ pub(crate) struct App {
     pub(crate) seals: page::flash::Seals,
     /// Held over a whole change of the settings, from its check on.
     pub(crate) settings_turn: Mutex<()>,
+    pub(crate) machine: system::Machine,
     /// How many slates were asked for: the last one counts.
     pub(crate) slates: AtomicU64,
     pub(crate) stop: CancellationToken,
@@ -139,6 +146,7 @@ impl App {
             live: page::live::Live::new(),
             seals: page::flash::Seals::new(),
             settings_turn: Mutex::default(),
+            machine: system::Machine::default(),
             slates: AtomicU64::new(0),
             stop,
             state,
@@ -192,6 +200,9 @@ fn routes() -> Routes {
         .merge(me::routes())
         .merge(queue::routes())
         .merge(show::routes())
+        .merge(history::routes())
+        .merge(system::routes())
+        .merge(log::routes())
         .merge(destinations::routes())
         .merge(viewers::routes())
         .merge(pictures::routes())

@@ -87,6 +87,49 @@ pub(crate) fn primary_address() -> Option<IpAddr> {
     Some(socket.local_addr().ok()?.ip())
 }
 
+/// The addresses of this machine by which others may reach it: of any interface, no loopback, those of IPv6 links left out (nobody
+/// can write them into a browser). The one that leads to the rest of the network comes first.
+pub(crate) fn own_addresses() -> Vec<IpAddr> {
+    let table = std::fs::read_to_string("/proc/net/fib_trie").unwrap_or_default();
+    let listed = std::fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
+    let mut all: Vec<IpAddr> = primary_address().into_iter().collect();
+    let found =
+        v4_addresses(&table).into_iter().map(IpAddr::V4).chain(v6_addresses(&listed).into_iter().map(IpAddr::V6));
+    for address in found.filter(|address| !address.is_loopback()) {
+        if !all.contains(&address) {
+            all.push(address);
+        }
+    }
+    all
+}
+
+/// Those in the kernel's routing trie, `/proc/net/fib_trie`: leaves that are `/32 host LOCAL`.
+fn v4_addresses(table: &str) -> Vec<Ipv4Addr> {
+    let mut found = Vec::new();
+    let mut leaf = None;
+    for line in table.lines().map(str::trim) {
+        if let Some(address) = line.strip_prefix("|-- ") {
+            leaf = address.parse().ok();
+        } else if line == "/32 host LOCAL"
+            && let Some(address) = leaf
+            && !found.contains(&address)
+        {
+            found.push(address);
+        }
+    }
+    found
+}
+
+/// Those in `/proc/net/if_inet6`, whose first column is the address in hexadecimal and whose fourth is the scope.
+fn v6_addresses(table: &str) -> Vec<Ipv6Addr> {
+    let own = |line: &str| {
+        let mut columns = line.split_whitespace();
+        let address = u128::from_str_radix(columns.next()?, 16).ok()?;
+        (columns.nth(2)? == "00").then_some(Ipv6Addr::from(address))
+    };
+    table.lines().filter_map(own).collect()
+}
+
 /// What to tell people to connect to when no request says by which name they reach the box.
 pub fn public_host(config: &Config) -> String {
     let configured = config.web.public_host.clone();
@@ -182,6 +225,16 @@ mod tests {
         ] {
             assert!(!hosts.are_ours(host, None), "{host}");
         }
+    }
+
+    #[test]
+    fn addresses_are_read_from_the_kernels_tables() {
+        let trie = "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 0.0.0.0\n        /0 universe UNICAST\n     |-- 127.0.0.1\n        /32 host LOCAL\n     \
+                    |-- 192.0.2.0\n        /24 link UNICAST\n     |-- 192.0.2.2\n        /32 host LOCAL\nLocal:\n     |-- 192.0.2.2\n        /32 host LOCAL\n";
+        assert_eq!(v4_addresses(trie), [Ipv4Addr::LOCALHOST, Ipv4Addr::new(192, 0, 2, 2)]);
+        let list = "fd000000000000000000000000000002 04 40 00 82     eth0\nfe8000000000000000fc00fffe000001 04 40 20 80     eth0\n";
+        assert_eq!(v6_addresses(list), ["fd00::2".parse::<Ipv6Addr>().unwrap()]);
+        assert!(own_addresses().iter().all(|address| !address.is_loopback()));
     }
 
     fn headers(pairs: &[(&str, &str)]) -> HeaderMap {

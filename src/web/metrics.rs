@@ -144,7 +144,7 @@ fn process(registry: &mut Registry, app: &App) {
 }
 
 /// `VmRSS` of `/proc/self/status` (proc(5)), which is in units of 1024 bytes.
-fn resident_bytes() -> Option<u64> {
+pub(crate) fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)

@@ -1,15 +1,15 @@
-//! The show: its begin and end, how everything does, and what was on.
+//! The show: its begin and end, and how everything does.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Json, extract::State};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use super::{
     App,
-    body::{Body, UrlQuery},
+    body::Body,
     destinations::DestinationView,
     health::{Ready, ready_now},
     problem::Problem,
@@ -17,18 +17,14 @@ use super::{
     rights::{Right, Routes},
 };
 use crate::{
-    core::queue::{EntryId, TurnId},
+    core::queue::EntryId,
     director::HoldOffView,
     ingest::IngestStatus,
     media::{InputStatus, ProgramStatus},
-    store::HistoryRecord,
 };
 
 pub(crate) fn routes() -> Routes {
-    Routes::new()
-        .api(Right::Operator, routes!(show, set_show))
-        .api(Right::Operator, routes!(status))
-        .api(Right::Operator, routes!(history))
+    Routes::new().api(Right::Operator, routes!(show, set_show)).api(Right::Operator, routes!(status))
 }
 
 /// Whether a show is on.
@@ -122,26 +118,4 @@ async fn status(State(app): State<Arc<App>>) -> Json<Status> {
         app.state.media.look_at(connection);
     }
     Json(status_now(&app))
-}
-
-/// Which part of the history.
-#[derive(Deserialize)]
-struct Page {
-    /// How many turns at most: 50 without it, 500 at most.
-    limit: Option<usize>,
-    /// Only turns before this one: the last one of the page before.
-    before: Option<TurnId>,
-}
-
-/// Past turns, the latest first.
-#[utoipa::path(get, path = "/api/v1/history", tag = "show",
-    params(("limit" = Option<usize>, Query, description = "How many turns at most: 50 without it, 500 at most"),
-        ("before" = Option<TurnId>, Query, description = "Only turns before this one: the last one of the page before")),
-    responses((status = 200, description = "Past turns", body = Vec<HistoryRecord>)))]
-async fn history(
-    State(app): State<Arc<App>>,
-    UrlQuery(page): UrlQuery<Page>,
-) -> Result<Json<Vec<HistoryRecord>>, Problem> {
-    let limit = page.limit.unwrap_or(50).clamp(1, 500);
-    Ok(Json(app.state.store.history(page.before, limit).await?))
 }

@@ -29,6 +29,7 @@ use crate::{
 
 mod coming_in;
 mod guards;
+mod house;
 mod pages;
 mod people;
 mod rights;
@@ -277,7 +278,9 @@ async fn a_box(folder: &Path, settings: &[(&str, &str)], whip: Option<Whip>) -> 
     }
     let readiness = Readiness::default();
     let settings = Settings::new(configured);
-    let state = WebState { config, settings, clock, accounts, director, media, store, destinations, readiness, ingest };
+    let recent = RecentEvents::default();
+    let state =
+        WebState { config, settings, clock, accounts, director, media, store, destinations, readiness, ingest, recent };
     Whole { state, ingest: events, door, token }
 }
 

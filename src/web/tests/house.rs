@@ -1,0 +1,105 @@
+//! The house: the machine's figures, the log, the history as a table.
+
+use tracing_subscriber::layer::SubscriberExt;
+
+use super::*;
+use crate::{
+    core::queue::TurnId,
+    store::{Change, Durability, HistoryRecord},
+};
+
+#[tokio::test]
+async fn machine_tells_how_it_does() {
+    let folder = folder();
+    let site = Site::start(folder.path(), &[]).await;
+    let first = site.get("/api/v1/system", &As::Token).await.is(200).body.clone();
+    for key in ["memory_total_bytes", "memory_available_bytes", "own_memory_bytes", "disk_total_bytes", "cpus"] {
+        assert!(first[key].as_u64().unwrap() > 0, "{key}: {first}");
+    }
+    assert!(first["disk_free_bytes"].as_u64() <= first["disk_total_bytes"].as_u64());
+    assert!((0.0..=100.0).contains(&first["cpu_percent"].as_f64().unwrap()), "{first}");
+    assert_eq!(first["versions"]["motherstream"], env!("CARGO_PKG_VERSION"));
+    assert!(first["versions"]["gstreamer"].as_str().unwrap().contains("GStreamer"));
+    // Not measured anew so soon.
+    let second = site.get("/api/v1/system", &As::Token).await.body;
+    assert_eq!(first["own_cpu_percent"], second["own_cpu_percent"]);
+    site.end().await;
+}
+
+#[tokio::test]
+async fn log_is_filtered_and_holds_no_secret() {
+    let folder = folder();
+    let site = Site::start(folder.path(), &[("ADMIN__TOKEN", "the-token-of-this-box")]).await;
+    let subscriber = tracing_subscriber::Registry::default().with(site.state.recent.layer());
+    let heard = tracing::subscriber::set_default(subscriber);
+    let token = |request: RequestBuilder| request.bearer_auth("the-token-of-this-box");
+    let made = json!({"name": "Ada", "password": PASSWORD});
+    answer(site.request(Method::POST, "/api/v1/accounts", &As::Nobody).json(&made)).await.is(201);
+    site.post("/api/v1/session", &As::Nobody, json!({"name": "Ada", "password": "not the password"})).await.is(401);
+    let input = json!({"name": "Twitch", "url": "rtmp://127.0.0.1:1/app", "key": "live_secret_of_twitch"});
+    answer(token(site.request(Method::POST, "/api/v1/destinations", &As::Nobody)).json(&input)).await.is(201);
+    let ada = site.state.accounts.list().into_iter().find(|account| account.name == "Ada").unwrap().id;
+    let key = site.state.accounts.stream_key(ada).unwrap();
+    // As another program's words that are passed on.
+    tracing::warn!("srs: client /live/{} of {}", key.expose(), "live_secret_of_twitch");
+    tracing::error!(what = "the-token-of-this-box", "something failed");
+    drop(heard);
+    let get = async |path: &str| answer(token(site.request(Method::GET, path, &As::Nobody))).await;
+    let all = get("/api/v1/log").await;
+    let texts: Vec<_> = all.is(200).body.as_array().unwrap().iter().map(|event| event["text"].clone()).collect();
+    assert_eq!(texts[0], "something failed what=[redacted]");
+    assert_eq!(texts[1], "srs: client /live/[redacted] of [redacted]");
+    let number = all.body[0]["number"].as_u64().unwrap();
+    for (query, count) in [
+        ("?level=error", 1),
+        ("?level=warn&search=SRS%3A%20client", 1),
+        ("?level=WARN&limit=1", 1),
+        (&format!("?level=error&before={number}"), 0),
+        ("?search=live_secret", 0),
+    ] {
+        let found = get(&format!("/api/v1/log{query}")).await;
+        assert_eq!(found.is(200).body.as_array().unwrap().len(), count, "{query}: {found:?}");
+    }
+    get("/api/v1/log?level=loud").await.blames(422, "level");
+    let file = get("/api/v1/log/download").await;
+    assert!(file.headers["content-disposition"].to_str().unwrap().starts_with("attachment"));
+    assert!(file.headers["content-type"].to_str().unwrap().starts_with("text/plain"));
+    let text = format!("{}{}", file.is(200).body.as_str().unwrap(), all.body);
+    assert!(text.contains("ERROR") && text.contains("srs: client"), "{text}");
+    for secret in [key.expose(), "live_secret_of_twitch", "the-token-of-this-box", PASSWORD, "not the password"] {
+        assert!(!text.contains(secret), "{text}");
+    }
+    site.end().await;
+}
+
+#[tokio::test]
+async fn history_is_a_table_for_spreadsheets_and_no_formula() {
+    let folder = folder();
+    let site = Site::start(folder.path(), &[]).await;
+    let started: jiff::Timestamp = "2026-05-01T20:00:00Z".parse().unwrap();
+    let changes = (1..=1200)
+        .map(|number| {
+            Change::AppendHistory(HistoryRecord {
+                turn: TurnId(number),
+                account: AccountId(1),
+                name: if number == 1200 { "=1+\"1\",x".into() } else { format!("Zoë {number}") },
+                started,
+                ended: started + jiff::SignedDuration::from_mins(1),
+                seconds_on_air: 60.04,
+                reason: "time is up".into(),
+                extra: serde_json::Map::new(),
+            })
+        })
+        .collect();
+    site.state.store.commit(changes, Durability::Durable).await.unwrap();
+    let table = site.get("/api/v1/history.csv", &As::Token).await;
+    assert!(table.is(200).headers["content-type"].to_str().unwrap().starts_with("text/csv"));
+    assert!(table.headers["content-disposition"].to_str().unwrap().contains("motherstream-history.csv"));
+    let text = table.body.as_str().unwrap().trim_start_matches('\u{feff}');
+    let lines: Vec<_> = text.split_terminator("\r\n").collect();
+    assert_eq!(lines.len(), 1201);
+    assert_eq!(lines[0], "turn,streamer,started,ended,seconds_on_air,reason");
+    assert_eq!(lines[1], "1200,\"'=1+\"\"1\"\",x\",2026-05-01T20:00:00Z,2026-05-01T20:01:00Z,60.0,time is up");
+    assert!(lines[1200].starts_with("1,Zoë 1,"), "{}", lines[1200]);
+    site.end().await;
+}
