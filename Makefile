@@ -57,7 +57,7 @@ test: install-test ## everything that must hold: lint, unit, property and whole-
 	  echo "SKIPPED, NOT TESTED: everything through a real SRS, because MOTHERSTREAM_TEST_SRS names none."
 	  echo "  To test it too: MOTHERSTREAM_TEST_SRS=/path/to/srs make test"
 	fi
-	echo "make test: passed. Lint $${lint} s, tests $${tests} s, in all $$((SECONDS - begin)) s. Report: target/nextest/default/junit.xml"
+	echo "make test: passed. Lint $${lint} s, tests $${tests} s, in all $$((SECONDS - begin)) s. Report: target/nextest/default/junit.xml, the pages: target/browser/"
 
 soak: install-test ## the whole-box tests at length: 400 takes, long property runs (hours)
 	@MOTHERSTREAM_TEST_SOAK=1 PROPTEST_CASES=20000 cargo nextest run --locked --profile soak $(T)

@@ -397,6 +397,11 @@ impl Api {
         Self { port, runtime, client }
     }
 
+    /// Where the page and the API are.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The address of `path`.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
@@ -449,6 +454,16 @@ impl Api {
         let answer = self.post("/api/v1/accounts", &json!({ "name": name, "password": format!("{name}-password") }));
         let key = answer["stream_key"].as_str().unwrap().to_owned();
         Streamer { id: answer["id"].clone(), name: name.to_owned(), key }
+    }
+
+    /// Signs a registered streamer in and gives the cookie, as a header has it.
+    #[track_caller]
+    pub(crate) fn sign_in(&self, name: &str) -> String {
+        let credentials = json!({ "name": name, "password": format!("{name}-password") });
+        let request = self.client.post(self.url("/api/v1/session")).json(&credentials);
+        let answer = self.runtime.block_on(async { request.send().await }).unwrap().error_for_status().unwrap();
+        let cookie = answer.headers()["set-cookie"].to_str().unwrap();
+        cookie.split(';').next().unwrap().to_owned()
     }
 
     /// Begins or ends the show.

@@ -1,0 +1,123 @@
+//! Scenarios in a real Chromium. They are written in JavaScript (`tests/browser`), because that is what drives a browser best; each
+//! has a box of its own, started here. Screenshots lie in `target/browser`.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::support::{
+    assets::Asset,
+    boxed::{Builder, TOKEN, TheBox},
+    seconds,
+};
+
+const SCENARIOS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser");
+const ARTEFACTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/browser");
+
+/// Longer than any scenario takes on a slow machine, and less than the test runner's patience.
+const PATIENCE: Duration = seconds(240);
+
+/// Node, ended with its owner, and with it the browser and the encoders that it has started.
+struct Scenario(Child);
+
+impl Drop for Scenario {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Plays a scenario against a box, and fails with what it says. It may ask for the box to be killed and started.
+#[track_caller]
+fn play(name: &str, the_box: &mut TheBox, more: &[(&str, &str)]) {
+    assert!(
+        Path::new(SCENARIOS).join("node_modules/playwright-core").exists(),
+        "the browser's tests are not installed: run scripts/install test"
+    );
+    let mut command = Command::new("node");
+    command.arg("run.mjs").arg(name).current_dir(SCENARIOS).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.env("BOX_PORT", the_box.api.port().to_string()).env("BOX_TOKEN", TOKEN);
+    command.env("BOX_PID", the_box.pid().to_string()).env("BOX_RTMP", the_box.rtmp.to_string());
+    command.env("ASSET_A", Asset::A.path()).env("ASSET_B", Asset::B.path()).env("ARTEFACTS", ARTEFACTS);
+    command.envs(more.iter().copied());
+    let mut node = Scenario(command.spawn().unwrap());
+    let mut orders = node.0.stdin.take().unwrap();
+    let (said, lines) = mpsc::channel();
+    let output = BufReader::new(node.0.stdout.take().unwrap());
+    thread::spawn(move || {
+        for line in output.lines().map_while(Result::ok) {
+            if said.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    let deadline = Instant::now() + PATIENCE;
+    let mut passed = false;
+    loop {
+        match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => {
+                eprintln!("{line}");
+                match line.strip_prefix('@') {
+                    Some("kill") => the_box.kill(),
+                    Some("boot") => {
+                        the_box.boot();
+                        the_box.wait_ready();
+                    }
+                    Some(order) => panic!("the scenario asks for {order}, which nobody knows"),
+                    None => {
+                        passed |= line == format!("ok {name}");
+                        continue;
+                    }
+                }
+                orders.write_all(b"done\n").unwrap();
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => panic!("the scenario {name} has not ended after {PATIENCE:?}"),
+        }
+    }
+    assert!(passed, "the scenario {name} failed; what the browser showed lies in {ARTEFACTS}");
+}
+
+/// A box as most scenarios want it.
+fn a_box() -> Builder {
+    TheBox::builder().set("venue.name", "The Harbour").set("queue.rejoin_seconds", 2)
+}
+
+#[test]
+fn box_without_an_owner_is_claimed_by_whoever_has_the_code() {
+    let mut the_box = a_box().without("admin.token").start();
+    let log = the_box.log();
+    let told = log.lines().find_map(|line| line.trim().strip_prefix("Setup code"));
+    let code = told.and_then(|told| told.split_whitespace().next()).expect("the box prints its setup code");
+    play("claim", &mut the_box, &[("SETUP_CODE", code)]);
+}
+
+#[test]
+fn streamer_registers_on_a_phone_and_watches_herself_go_on_air() {
+    play("join", &mut a_box().start(), &[]);
+}
+
+#[test]
+fn lost_connection_is_told_and_heals() {
+    play("lost", &mut a_box().start(), &[]);
+}
+
+#[test]
+fn overlays_are_transparent_and_alive() {
+    play("overlays", &mut a_box().start(), &[]);
+}
+
+#[test]
+fn streamers_need_no_script() {
+    play("plain", &mut a_box().start(), &[]);
+}
+
+#[test]
+fn first_look_is_light_and_quick() {
+    play("light", &mut a_box().start(), &[]);
+}
