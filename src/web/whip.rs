@@ -6,6 +6,7 @@
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -95,6 +96,8 @@ impl WhipSessions {
 struct Encoder {
     account: AccountId,
     key: StreamKey,
+    /// Where the request comes from.
+    from: IpAddr,
 }
 
 impl FromRequestParts<Arc<App>> for Encoder {
@@ -112,7 +115,7 @@ impl FromRequestParts<Arc<App>> for Encoder {
         let Some((account, key)) = found else {
             return Err(Problem::new(Kind::NotSignedIn, "the bearer token is nobody's stream key"));
         };
-        Ok(Self { account, key })
+        Ok(Self { account, key, from: peer.ip().to_canonical() })
     }
 }
 
@@ -153,14 +156,14 @@ fn away(detail: &str) -> Problem {
     responses((status = 201, description = "The answer", body = String, content_type = "application/sdp")))]
 async fn publish(
     State(app): State<Arc<App>>,
-    Encoder { account, key }: Encoder,
+    Encoder { account, key, from }: Encoder,
     Here(here): Here,
     Sdp(offer): Sdp,
 ) -> Result<Response, Problem> {
     let whip = way(&app)?;
     // To the end: a session that was opened is one that can be closed.
     to_the_end(async move {
-        let session = whip.publish(&key, offer, &here).await.map_err(|error| match error {
+        let session = whip.publish(&key, offer, &here, from).await.map_err(|error| match error {
             WhipError::Unavailable(_) => away("the media server does not answer"),
             WhipError::Refused(reason) => Problem::new(Kind::NotAllowed, reason),
         })?;

@@ -35,6 +35,9 @@ const SETTLE: Duration = Duration::from_millis(500);
 /// A name is looked up for so long.
 const NAME_LIMIT: Duration = Duration::from_secs(1);
 
+/// Where an encoder's address stands that a proxy passes on.
+const X_REAL_IP: header::HeaderName = header::HeaderName::from_static("x-real-ip");
+
 /// Where SRS serves it.
 const PATH: &str = "/rtc/v1/whip/";
 
@@ -82,11 +85,17 @@ impl Whip {
     }
 
     /// Opens a session for `key` with the encoder's SDP offer. `host` is the address by which the encoder reached the page: SRS offers its
-    /// media port there.
+    /// media port there. `from` is where the encoder is.
     ///
     /// # Errors
     /// See [`WhipError`].
-    pub async fn publish(&self, key: &StreamKey, offer: Bytes, host: &str) -> Result<WhipSession, WhipError> {
+    pub async fn publish(
+        &self,
+        key: &StreamKey,
+        offer: Bytes,
+        host: &str,
+        from: IpAddr,
+    ) -> Result<WhipSession, WhipError> {
         if offer.len() > MOST_SDP {
             return Err(WhipError::Refused("the offer is too long".to_owned()));
         }
@@ -100,7 +109,7 @@ impl Whip {
             }
         }
         let asked = self.clock.now();
-        if let Some(session) = self.offer(&url, offer.clone()).await? {
+        if let Some(session) = self.offer(&url, offer.clone(), from).await? {
             return Ok(session);
         }
         let (answer, room) = oneshot::channel();
@@ -119,7 +128,7 @@ impl Whip {
         sleep(SETTLE).await;
         let refused =
             "the media server does not take this offer; it takes H.264 and Opus, bundled, and nothing to play";
-        self.offer(&url, offer).await?.ok_or_else(|| WhipError::Refused(refused.to_owned()))
+        self.offer(&url, offer, from).await?.ok_or_else(|| WhipError::Refused(refused.to_owned()))
     }
 
     /// Ends a session.
@@ -155,8 +164,10 @@ impl Whip {
     }
 
     /// None: SRS does not take it.
-    async fn offer(&self, url: &Url, offer: Bytes) -> Result<Option<WhipSession>, WhipError> {
-        let request = self.http.post(url.clone()).header(header::CONTENT_TYPE, "application/sdp").body(offer);
+    async fn offer(&self, url: &Url, offer: Bytes, from: IpAddr) -> Result<Option<WhipSession>, WhipError> {
+        let request = self.http.post(url.clone()).header(header::CONTENT_TYPE, "application/sdp");
+        // SRS puts it into its hooks and lists; ours would be this machine's.
+        let request = request.header(X_REAL_IP, from.to_string()).body(offer);
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) if error.is_connect() || error.is_timeout() => return Err(unavailable(error)),

@@ -13,6 +13,8 @@ const DONE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 /// What a real SRS says to what it does not take.
 const NOTHING: &str = "";
 
+const GUEST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 23));
+
 /// A server that gives these answers in turn, and closes each time; with the requests' first lines.
 async fn srs(answers: &[&'static str]) -> (Url, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -25,6 +27,8 @@ async fn srs(answers: &[&'static str]) -> (Url, Arc<Mutex<Vec<String>>>) {
             let mut request = vec![0; 64 * 1024];
             let size = stream.read(&mut request).await.unwrap();
             let head = String::from_utf8_lossy(&request[..size]).into_owned();
+            let from = "x-real-ip: 10.0.0.23\r\n";
+            assert!(!head.starts_with("POST") || head.contains(from), "where the encoder is: {head}");
             seen.lock().unwrap().push(head.lines().next().unwrap().to_owned());
             stream.write_all(answer.as_bytes()).await.unwrap();
         }
@@ -48,7 +52,7 @@ fn says(mut messages: mpsc::Receiver<Message>, room: Room) {
 }
 
 async fn publish(whip: &Whip) -> Result<WhipSession, WhipError> {
-    whip.publish(&StreamKey::new("key"), Bytes::from_static(b"v=0"), "10.0.0.7").await
+    whip.publish(&StreamKey::new("key"), Bytes::from_static(b"v=0"), "10.0.0.7", GUEST).await
 }
 
 #[tokio::test]
@@ -103,7 +107,7 @@ async fn an_offer_that_srs_does_not_take_is_refused() {
     says(messages, Room::Free);
     assert!(matches!(publish(&whip).await, Err(WhipError::Refused(_))));
     let long = Bytes::from(vec![b'v'; MOST_SDP + 1]);
-    let refused = whip.publish(&StreamKey::new("key"), long, "10.0.0.7").await;
+    let refused = whip.publish(&StreamKey::new("key"), long, "10.0.0.7", GUEST).await;
     assert!(matches!(refused, Err(WhipError::Refused(_))));
 }
 
