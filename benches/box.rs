@@ -1,7 +1,7 @@
 //! The whole box, release build, against its limits and against `ffmpeg -c copy` in the same run.
 //!
 //! `make bench`, or `cargo bench --bench box -- cpu` for the parts whose names contain a word: `cpu`, `memory`, `death`,
-//! `start`, `publish`, `pull` (with `MOTHERSTREAM_TEST_SRS`). `MOTHERSTREAM_BENCH_SECONDS` (60) shortens the CPU runs.
+//! `start`, `publish`, `pull` (with `MOTHERSTREAM_TEST_SRS`), `watch`. `MOTHERSTREAM_BENCH_SECONDS` (60) shortens the CPU runs.
 
 #![expect(
     clippy::unwrap_used,
@@ -18,6 +18,8 @@ mod pull;
 #[path = "../tests/support/mod.rs"]
 #[expect(dead_code, reason = "tests use what benches do not")]
 mod support;
+#[path = "box/watch.rs"]
+mod watch;
 
 use std::{
     env,
@@ -82,6 +84,9 @@ fn main() {
     if wanted("pull") {
         pull::pull(&mut table, seconds(length));
     }
+    if wanted("watch") {
+        watch::watch(&mut table, seconds(length));
+    }
     if wanted("memory") {
         memory(&mut table, "off", 25.0);
         memory(&mut table, "audio", 30.0);
@@ -127,22 +132,14 @@ struct Relay {
 
 impl Relay {
     fn start(destination: &str) -> Self {
+        Self::with(&[], &["-c", "copy", "-f", "flv", destination])
+    }
+
+    /// An ffmpeg that is fed 6 Mbit/s by RTMP.
+    fn with(input: &[&str], output: &[&str]) -> Self {
         let listen = format!("rtmp://127.0.0.1:{}/live/key", free_port());
         let mut command = Command::new("ffmpeg");
-        command.args([
-            "-nostdin",
-            "-v",
-            "error",
-            "-listen",
-            "1",
-            "-i",
-            &listen,
-            "-c",
-            "copy",
-            "-f",
-            "flv",
-            destination,
-        ]);
+        command.args(["-nostdin", "-v", "error", "-y"]).args(input).args(["-listen", "1", "-i", &listen]).args(output);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         thread::sleep(Duration::from_millis(500));
         Self { child, _encoder: Encoder::publish(&Asset::SixMbit.path(), &listen) }
