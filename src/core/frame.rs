@@ -227,6 +227,9 @@ pub struct RemoteFigures {
 pub trait RemoteInput: Send {
     /// Takes what the server said at `at`. Never blocks.
     fn report(&mut self, figures: RemoteFigures, at: Moment);
+
+    /// Whether media has pulled it for seconds and never got a frame. Where the server hears it, the server has lost it.
+    fn is_mute(&self) -> bool;
 }
 
 /// Opens the way into media for an accepted connection.

@@ -331,6 +331,10 @@ impl RemoteInput for Remote {
         let gauge = &self.registration.gauge;
         self.pulled.report(figures, at, gauge.bytes(), gauge.is_fed());
     }
+
+    fn is_mute(&self) -> bool {
+        self.pulled.is_mute()
+    }
 }
 
 impl Drop for Remote {

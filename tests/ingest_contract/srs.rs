@@ -354,6 +354,17 @@ fn what_srs_measures_is_passed_on() {
     assert!(address.starts_with(&sim(&venue).url()) && address.ends_with("/live/key.flv"), "{address}");
 }
 
+#[test]
+fn a_stream_that_srs_has_lost_is_sent_back_to_begin_anew() {
+    let venue = Venue::simulated(LONG);
+    let (kept, lost) = (venue.guest("kept"), venue.guest("mute"));
+    venue.unpublished_within(&lost.1, HEALED);
+    let told = |seen: &Seen| matches!(seen, Seen::Trouble(id, reason) if *id == lost.1 && reason.contains("media server has lost"));
+    assert!(venue.seen().iter().any(told), "{:#?}", venue.seen());
+    agrees(&venue, HEALED);
+    assert_eq!(venue.connections(), [kept.1]);
+}
+
 /// The box is killed and started again; SRS and the encoders do not notice.
 fn a_new_box_finds_who_publishes(kind: Kind) {
     let mut venue = kind.open(LONG);

@@ -94,6 +94,11 @@ impl RemoteInput for Input {
     fn report(&mut self, figures: RemoteFigures, _at: Moment) {
         self.1.lock().unwrap().figures.insert(self.0.clone(), figures);
     }
+
+    fn is_mute(&self) -> bool {
+        let record = self.1.lock().unwrap();
+        record.addresses.get(&self.0).is_some_and(|address| address.contains("/mute"))
+    }
 }
 
 impl Drop for Input {

@@ -342,8 +342,15 @@ impl Desk {
             // The director gave up waiting: it takes everybody for gone, and they are refused when they are told to it.
             let _ = answer.send(connections);
         }
-        for effect in self.sessions.effects() {
-            self.act(effect, now);
+        // What is done may have consequences of its own.
+        loop {
+            let effects = self.sessions.effects();
+            if effects.is_empty() {
+                break;
+            }
+            for effect in effects {
+                self.act(effect, now);
+            }
         }
         self.post();
         let sessions = &self.sessions;
@@ -398,6 +405,9 @@ impl Desk {
             Effect::Report(connection, figures) => {
                 if let Some(input) = self.book.inputs.get_mut(&connection) {
                     input.report(figures, now);
+                    if input.is_mute() {
+                        self.sessions.unheard(&connection, now);
+                    }
                 }
             }
             Effect::Trouble(connection, reason) => self.tell(IngestEvent::Trouble { connection, reason }),

@@ -59,6 +59,11 @@ impl Meter {
         }
     }
 
+    /// Bytes a second, as of the last growth; 0 before the first.
+    pub(super) fn rate(&self) -> f64 {
+        self.grown.map_or(0.0, |(_, rate)| rate)
+    }
+
     /// When bytes were seen to arrive last.
     pub(super) fn last_growth(&self) -> Option<Moment> {
         self.grown.map(|(at, _)| at)

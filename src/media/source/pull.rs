@@ -209,6 +209,8 @@ impl Pull {
         let end = self.session(purpose, number).await;
         self.receive().end();
         let now = self.parts.clock.now();
+        let heard = self.receive().has_heard();
+        self.pulled.set_mute(!heard && now.since(began) >= STABLE);
         match purpose {
             // A cue's silence is a stall, also while the pull is tried again.
             Purpose::Cue(_) if self.gauge.is_fed() => {}

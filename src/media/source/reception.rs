@@ -54,6 +54,8 @@ pub(super) struct Reception {
     cue: u32,
     /// What a probe waits for: more of this than there was.
     goal: Option<Goal>,
+    /// A frame has come, in whichever pull.
+    heard: bool,
 }
 
 /// A key frame as it can be told from others.
@@ -152,6 +154,7 @@ impl Reception {
             fed: Progress::default(),
             cue: 0,
             goal: None,
+            heard: false,
         }
     }
 
@@ -175,6 +178,11 @@ impl Reception {
     pub(super) fn end(&mut self) {
         self.number += 1;
         self.purpose = None;
+    }
+
+    /// Whether a frame of the connection has ever come.
+    pub(super) fn has_heard(&self) -> bool {
+        self.heard
     }
 
     /// Whether pull `number` is the one that is received. Notes that bytes came.
@@ -212,7 +220,7 @@ impl Reception {
     /// Takes a frame of the pull.
     pub(super) fn push(&mut self, mut frame: Frame, arrival: Moment) {
         if !self.joined {
-            self.joined = true;
+            (self.joined, self.heard) = (true, true);
             self.join(&frame);
         } else if self.begun.is_some_and(|begun| arrival.since(begun) >= BURST) {
             self.measured.settle();

@@ -39,6 +39,8 @@ pub(in crate::media) struct Pulled {
     media_time: AtomicI64,
     /// The server says that nothing comes in.
     suspected: AtomicBool,
+    /// It was pulled for seconds, and nothing of it was ever seen.
+    mute: AtomicBool,
     /// What its streamer should know.
     advice: ArcSwapOption<String>,
     /// Locked by whoever reports and by the monitor.
@@ -78,6 +80,7 @@ impl Pulled {
             watched_from: AtomicI64::new(-1),
             media_time: AtomicI64::new(0),
             suspected: AtomicBool::new(false),
+            mute: AtomicBool::new(false),
             advice: ArcSwapOption::empty(),
             figures: Mutex::default(),
         }
@@ -145,6 +148,14 @@ impl Pulled {
 
     pub(super) fn clear_suspicion(&self) {
         self.suspected.store(false, Relaxed);
+    }
+
+    pub(super) fn set_mute(&self, mute: bool) {
+        self.mute.store(mute, Relaxed);
+    }
+
+    pub(super) fn is_mute(&self) -> bool {
+        self.mute.load(Relaxed)
     }
 
     pub(super) fn advise(&self, advice: Option<String>) {

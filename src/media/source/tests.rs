@@ -205,6 +205,19 @@ async fn garbage_a_refusal_and_a_closed_port_are_tried_again_and_survived() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn stream_of_which_nothing_comes_is_mute_until_something_does() {
+    let house = House::new();
+    let server =
+        SimulatedFlvServer::start(|n| Behaviour { silent_after: (n == 0).then_some(0), ..Behaviour::default() });
+    let (input, gauge) = house.announce("a", &server.url());
+    sleep(Duration::from_secs(1)).await;
+    assert!(!input.is_mute(), "it may be late");
+    until("mute", || input.is_mute()).await;
+    until("another request, and its key frame", || gauge.is_ready() && server.requests() == 2).await;
+    until("heard", || !input.is_mute()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn silent_server_is_asked_again() {
     let mut house = House::new();
     let server =

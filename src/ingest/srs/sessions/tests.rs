@@ -246,6 +246,36 @@ fn disconnected_one_that_stays_is_told_again() {
 }
 
 #[test]
+fn stream_that_srs_receives_and_hands_to_nobody_connects_anew() {
+    let mut sessions = sessions();
+    let id = client("a").connection();
+    accepted(&mut sessions, "a", "k", 0.0);
+    sessions.unheard(&id, at(1.0));
+    assert!(done(&mut sessions).is_empty(), "SRS has not said that it receives anything");
+    sessions.snapshot(snapshot(4.0, vec![live("a", "k", 4000)], &[]), false, at(4.0));
+    sessions.unheard(&id, at(4.0));
+    assert_eq!(done(&mut sessions), ["report a 4000"], "words about the stream are no stream");
+    sessions.snapshot(snapshot(7.0, vec![live("a", "k", 1_000_000)], &[]), false, at(7.0));
+    sessions.unheard(&id, at(7.0));
+    sessions.unheard(&id, at(7.0));
+    let told: Vec<_> = done(&mut sessions).into_iter().skip(1).collect();
+    assert_eq!(told, ["trouble a", "kick a and watch"], "once");
+    sessions.unpublish(&client("a"), at(7.1));
+    assert_eq!(done(&mut sessions), ["withdraw a", "unpublish a"]);
+}
+
+#[test]
+fn silent_stream_is_not_taken_for_a_lost_one() {
+    let mut sessions = sessions();
+    accepted(&mut sessions, "a", "k", 0.0);
+    sessions.snapshot(snapshot(4.0, vec![live("a", "k", 1_000_000)], &[]), false, at(4.0));
+    sessions.snapshot(snapshot(9.0, vec![live("a", "k", 1_000_000)], &[]), false, at(9.0));
+    drop(done(&mut sessions));
+    sessions.unheard(&client("a").connection(), at(9.0));
+    assert!(done(&mut sessions).is_empty());
+}
+
+#[test]
 fn busy_stream_after_our_yes_heals_by_the_list() {
     let mut sessions = sessions();
     accepted(&mut sessions, "a", "k", 10.0);
