@@ -94,6 +94,20 @@ pub struct Edit {
     pub enabled: Option<bool>,
 }
 
+impl Edit {
+    /// What it changes, for the audit log: no password, no address.
+    pub fn in_words(&self) -> String {
+        let mut words = Vec::new();
+        words.extend(self.name.as_ref().map(|name| format!("name {name:?}")));
+        words.extend(self.password.as_ref().map(|_| "password".to_owned()));
+        words.extend(self.email.as_ref().map(|_| "email".to_owned()));
+        words.extend(self.timezone.as_ref().map(|_| "time zone".to_owned()));
+        words.extend(self.role.map(|role| format!("role {role:?}").to_lowercase()));
+        words.extend(self.enabled.map(|enabled| if enabled { "enabled" } else { "disabled" }.to_owned()));
+        words.join(", ")
+    }
+}
+
 /// Why an account operation did not happen.
 #[derive(Debug, Error)]
 pub enum AccountError {

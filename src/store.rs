@@ -24,7 +24,7 @@ mod records;
 mod tests;
 mod writer;
 
-pub use self::records::{AccountRecord, DestinationRecord, HistoryRecord, SessionRecord, ViewerRecord};
+pub use self::records::{AccountRecord, AuditRecord, DestinationRecord, HistoryRecord, SessionRecord, ViewerRecord};
 use self::{
     file::{Cell, Disk},
     writer::Inbox,
@@ -35,6 +35,9 @@ pub const FILE_NAME: &str = "motherstream.redb";
 
 /// Turns that history keeps. A turn an hour for a year is 8,760; a row is about 200 bytes, so the file stays below 4 MB.
 pub const HISTORY_ROWS: u64 = 10_000;
+
+/// Rows of the audit log that are kept. A busy night has a few hundred; a row is about 250 bytes.
+pub const AUDIT_ROWS: u64 = 5_000;
 
 /// Why the store can not be opened or written. Each says what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -144,6 +147,8 @@ pub enum Change {
     PutQueue(Vec<u8>),
     /// Appends a turn to the history; the oldest beyond [`HISTORY_ROWS`] go.
     AppendHistory(HistoryRecord),
+    /// Appends a row to the audit log, whose number is given here; the oldest beyond [`AUDIT_ROWS`] go.
+    AppendAudit(AuditRecord),
     /// Adds a destination or replaces the one with its id.
     PutDestination(DestinationRecord),
     /// Removes a destination.
@@ -254,6 +259,14 @@ impl Store {
     /// When the file can not be read.
     pub async fn history(&self, before: Option<TurnId>, limit: usize) -> Result<Vec<HistoryRecord>, StoreError> {
         self.read(move |cell| cell.history(before, limit)).await
+    }
+
+    /// The audit log, the latest first, at most `limit` rows, all below `before` if that is given.
+    ///
+    /// # Errors
+    /// When the file can not be read.
+    pub async fn audit(&self, before: Option<u64>, limit: usize) -> Result<Vec<AuditRecord>, StoreError> {
+        self.read(move |cell| cell.audit(before, limit)).await
     }
 
     /// One web session. An expired one is given as it is: its owner judges.

@@ -36,6 +36,7 @@ use crate::{
 };
 
 mod accounts;
+mod audit;
 mod body;
 mod connections;
 mod describe;
@@ -208,6 +209,7 @@ fn routes() -> Routes {
         .merge(pictures::routes())
         .merge(events::routes())
         .merge(settings::routes())
+        .merge(audit::routes())
         .merge(health::routes())
         .merge(whip::routes())
         .merge(page::routes())

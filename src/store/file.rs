@@ -16,7 +16,10 @@ use redb::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use super::{Change, FILE_NAME, HISTORY_ROWS, HistoryRecord, Loaded, Look, SessionRecord, StoreError, TurnId};
+use super::{
+    AUDIT_ROWS, AuditRecord, Change, FILE_NAME, HISTORY_ROWS, HistoryRecord, Loaded, Look, SessionRecord, StoreError,
+    TurnId,
+};
 
 /// The schema that this program writes.
 pub(super) const SCHEMA: u32 = 1;
@@ -46,6 +49,7 @@ const HISTORY: Documents<u64> = TableDefinition::new("history");
 const DESTINATIONS: Documents<u64> = TableDefinition::new("destinations");
 const VIEWERS: Documents<u64> = TableDefinition::new("viewers");
 const SETTINGS: Documents<&'static str> = TableDefinition::new("settings");
+const AUDIT: Documents<u64> = TableDefinition::new("audit");
 const SESSIONS: Documents<&'static str> = TableDefinition::new("sessions");
 
 /// The row of `META` and of `QUEUE`.
@@ -205,6 +209,22 @@ impl Cell {
             let mut rows = Vec::new();
             for row in table.range(..after)?.rev().take(limit) {
                 rows.push(parse("history", row?.1.value())?);
+            }
+            Ok(rows)
+        })
+    }
+
+    pub(super) fn audit(&self, before: Option<u64>, limit: usize) -> Result<Vec<AuditRecord>, StoreError> {
+        self.read(|transaction| {
+            let Some(table) = open_table(transaction, AUDIT)? else {
+                return Ok(Vec::new());
+            };
+            let mut rows = Vec::new();
+            for row in table.range(..before.unwrap_or(u64::MAX))?.rev().take(limit) {
+                let (number, row) = row?;
+                let mut row: AuditRecord = parse("audit", row.value())?;
+                row.number = number.value();
+                rows.push(row);
             }
             Ok(rows)
         })
@@ -382,6 +402,7 @@ fn apply(transaction: &WriteTransaction, change: &Change) -> Result<(), redb::Er
             Ok(())
         }
         Change::AppendHistory(record) => append_history(transaction, record),
+        Change::AppendAudit(record) => append_audit(transaction, record),
         Change::PutDestination(record) => put(transaction, DESTINATIONS, record.id.0, record),
         Change::DeleteDestination(id) => delete(transaction, DESTINATIONS, id.0),
         Change::PutViewer(record) => put(transaction, VIEWERS, record.id, record),
@@ -399,6 +420,17 @@ fn append_history(transaction: &WriteTransaction, record: &HistoryRecord) -> Res
     let next = table.last()?.map_or(0, |(key, _)| key.value().saturating_add(1));
     table.insert(next, row.as_slice())?;
     while table.len()? > HISTORY_ROWS {
+        table.pop_first()?;
+    }
+    Ok(())
+}
+
+fn append_audit(transaction: &WriteTransaction, record: &AuditRecord) -> Result<(), redb::Error> {
+    let mut table = transaction.open_table(AUDIT)?;
+    let number = table.last()?.map_or(1, |(key, _)| key.value().saturating_add(1));
+    let row = document(&AuditRecord { number, ..record.clone() })?;
+    table.insert(number, row.as_slice())?;
+    while table.len()? > AUDIT_ROWS {
         table.pop_first()?;
     }
     Ok(())

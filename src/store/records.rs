@@ -75,6 +75,35 @@ pub struct HistoryRecord {
     pub extra: Map<String, Value>,
 }
 
+/// Who did what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AuditRecord {
+    /// Counts up; given by the store.
+    #[serde(default)]
+    pub number: u64,
+    /// When, by the wall clock.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// Whose account it was; none for `admin.token`, the box itself, and people without one.
+    #[serde(default)]
+    pub account: Option<AccountId>,
+    /// The name at that time.
+    pub who: String,
+    /// The address it came from.
+    #[serde(default)]
+    pub address: Option<String>,
+    /// What was done, for programs: `queue.skip`.
+    pub action: String,
+    /// To whom or what, in words; may be empty. Never a secret.
+    pub target: String,
+    /// `done`, or `refused: ` and why.
+    pub outcome: String,
+    /// Fields of a newer schema.
+    #[serde(flatten)]
+    #[schema(ignore)]
+    pub extra: Map<String, Value>,
+}
+
 /// A destination made on the page.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DestinationRecord {

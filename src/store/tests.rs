@@ -141,6 +141,32 @@ async fn history_keeps_the_latest_rows_only() {
 }
 
 #[tokio::test]
+async fn audit_log_is_numbered_bounded_and_read_in_pages() {
+    let folder = TempDir::new().unwrap();
+    let (store, _) = Store::open(folder.path()).unwrap();
+    let row = |target: u64| {
+        Change::AppendAudit(AuditRecord {
+            number: 0,
+            at: jiff::Timestamp::UNIX_EPOCH,
+            account: None,
+            who: "Ada".to_owned(),
+            address: None,
+            action: "queue.skip".to_owned(),
+            target: target.to_string(),
+            outcome: "done".to_owned(),
+            extra: Map::new(),
+        })
+    };
+    store.commit((1..=AUDIT_ROWS + 3).map(row).collect(), Durability::Durable).await.unwrap();
+    let all = store.audit(None, usize::MAX).await.unwrap();
+    assert_eq!((all.len() as u64, all[0].number, all.last().unwrap().number), (AUDIT_ROWS, AUDIT_ROWS + 3, 4));
+    let page = store.audit(Some(10), 3).await.unwrap();
+    let told: Vec<_> = page.iter().map(|row| (row.number, row.target.as_str())).collect();
+    assert_eq!(told, [(9, "9"), (8, "8"), (7, "7")]);
+    assert_eq!(store.audit(Some(4), 3).await.unwrap(), []);
+}
+
+#[tokio::test]
 async fn elapsed_time_survives_without_a_commit() {
     let folder = TempDir::new().unwrap();
     let (store, _) = Store::open(folder.path()).unwrap();

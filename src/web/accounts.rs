@@ -10,6 +10,7 @@ use utoipa_axum::routes;
 
 use super::{
     App,
+    audit::By,
     body::{Body, Path, json},
     encoders::{Reached, Way, rtmp_url, ways},
     problem::{Kind, Problem},
@@ -67,27 +68,30 @@ impl Registered {
 ))]
 async fn register(
     State(app): State<Arc<App>>,
-    caller: Caller,
+    by: By,
     Peer(peer): Peer,
     reached: Reached,
     Body(registration): Body<Registration>,
 ) -> Result<Response, Problem> {
-    let made = take_in(&app, &caller, peer, registration).await?;
+    let made = take_in(&app, &by, peer, registration).await?;
     Ok(Registered::answer(&app, &reached, made))
 }
 
-/// A new account, if `caller` may have one now. `peer` is who asks, for the limit.
+/// A new account, if whoever asks may have one now. `peer` is who asks, for the limit.
 pub(crate) async fn take_in(
     app: &App,
-    caller: &Caller,
+    by: &By,
     peer: SocketAddr,
     registration: Registration,
 ) -> Result<(Account, StreamKey), Problem> {
-    if caller.is_admin() {
+    if by.caller.is_admin() {
+        by.did("account.create", registration.name.clone());
         return Ok(app.state.accounts.create(registration).await?);
     }
     app.limits.registration.attempt(peer.ip())?;
-    Ok(app.state.accounts.register(registration).await?)
+    let made = app.state.accounts.register(registration).await?;
+    by.becomes(&made.0).did("account.register", "");
+    Ok(made)
 }
 
 /// What claims the box.
@@ -110,19 +114,27 @@ pub(crate) struct Setup {
 ))]
 async fn set_up(
     State(app): State<Arc<App>>,
+    by: By,
     Peer(peer): Peer,
     reached: Reached,
     Body(setup): Body<Setup>,
 ) -> Result<Response, Problem> {
-    let made = claim(&app, peer, setup).await?;
+    let made = claim(&app, &by, peer, setup).await?;
     Ok(Registered::answer(&app, &reached, made))
 }
 
 /// The first admin, if the code is right. `peer` is who asks, for the limit.
-pub(crate) async fn claim(app: &App, peer: SocketAddr, setup: Setup) -> Result<(Account, StreamKey), Problem> {
+pub(crate) async fn claim(app: &App, by: &By, peer: SocketAddr, setup: Setup) -> Result<(Account, StreamKey), Problem> {
     app.limits.setup.attempt(peer.ip())?;
     let code = secrecy::ExposeSecret::expose_secret(&setup.code);
-    Ok(app.state.accounts.claim(code, setup.name, setup.password).await?)
+    let made = app.state.accounts.claim(code, setup.name, setup.password).await?;
+    by.becomes(&made.0).did("box.claim", "");
+    Ok(made)
+}
+
+/// An account's name, for the audit log.
+fn name_of(app: &App, id: AccountId) -> String {
+    app.state.accounts.get(id).map(|account| account.name).unwrap_or_default()
 }
 
 /// All accounts, by name.
@@ -138,9 +150,17 @@ async fn list(State(app): State<Arc<App>>) -> Json<Vec<Account>> {
     request_body = Edit, responses((status = 200, description = "The account as it is now", body = Account)))]
 async fn edit(
     State(app): State<Arc<App>>,
+    by: By,
     Path(id): Path<AccountId>,
     Body(edit): Body<Edit>,
 ) -> Result<Json<Account>, Problem> {
+    edit_account(&app, &by, id, edit).await.map(Json)
+}
+
+/// Edits an account: who is disabled loses connection, place and sessions; a new password ends the sessions.
+pub(crate) async fn edit_account(app: &Arc<App>, by: &By, id: AccountId, edit: Edit) -> Result<Account, Problem> {
+    by.did("account.edit", format!("{}: {}", name_of(app, id), edit.in_words()));
+    let app = Arc::clone(app);
     to_the_end(async move {
         let ends_sessions = edit.password.is_some() || edit.enabled == Some(false);
         let disables = edit.enabled == Some(false);
@@ -155,7 +175,7 @@ async fn edit(
             app.sessions.end_all(id, None).await?;
         }
         revoked?;
-        Ok(Json(account))
+        Ok(account)
     })
     .await
 }
@@ -163,17 +183,22 @@ async fn edit(
 /// Deletes an account, its connection, its place and its sessions.
 #[utoipa::path(delete, path = "/api/v1/accounts/{id}", tag = "accounts", params(("id" = AccountId, Path)),
     responses((status = 204, description = "Deleted")))]
-async fn delete(State(app): State<Arc<App>>, Path(id): Path<AccountId>) -> Result<StatusCode, Problem> {
-    to_the_end(remove(app, id)).await
+async fn delete(State(app): State<Arc<App>>, by: By, Path(id): Path<AccountId>) -> Result<StatusCode, Problem> {
+    delete_account(&app, &by, id).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Deletes an account and what hangs on it.
-pub(crate) async fn remove(app: Arc<App>, id: AccountId) -> Result<StatusCode, Problem> {
+pub(crate) async fn delete_account(app: &Arc<App>, by: &By, id: AccountId) -> Result<(), Problem> {
+    by.did("account.delete", name_of(app, id));
+    to_the_end(remove(Arc::clone(app), id)).await
+}
+
+async fn remove(app: Arc<App>, id: AccountId) -> Result<(), Problem> {
     app.state.accounts.delete(id).await?;
     let revoked = app.state.director.revoke(id, true, "your account was deleted".to_owned()).await;
     app.sessions.end_all(id, None).await?;
-    revoked?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(revoked?)
 }
 
 /// Operators may ban streamers, and nobody above them.
@@ -189,14 +214,23 @@ fn may_ban(app: &App, caller: &Caller, id: AccountId) -> Result<(), Problem> {
 /// Bans a streamer: disables the account, drops its connection and its place. Operators can do this to streamers only.
 #[utoipa::path(post, path = "/api/v1/accounts/{id}/ban", tag = "accounts", params(("id" = AccountId, Path)),
     responses((status = 200, description = "The account as it is now", body = Account)))]
-async fn ban(State(app): State<Arc<App>>, caller: Caller, Path(id): Path<AccountId>) -> Result<Json<Account>, Problem> {
-    may_ban(&app, &caller, id)?;
+async fn ban(State(app): State<Arc<App>>, by: By, Path(id): Path<AccountId>) -> Result<Json<Account>, Problem> {
+    ban_account(&app, &by, id, true).await.map(Json)
+}
+
+/// Bans an account or takes its ban back.
+pub(crate) async fn ban_account(app: &Arc<App>, by: &By, id: AccountId, on: bool) -> Result<Account, Problem> {
+    by.did(if on { "account.ban" } else { "account.unban" }, name_of(app, id));
+    may_ban(app, &by.caller, id)?;
+    let app = Arc::clone(app);
     to_the_end(async move {
-        let account = app.state.accounts.set_banned(id, true).await?;
-        let revoked = app.state.director.revoke(id, true, "you were banned by an admin".to_owned()).await;
-        app.sessions.end_all(id, None).await?;
-        revoked?;
-        Ok(Json(account))
+        let account = app.state.accounts.set_banned(id, on).await?;
+        if on {
+            let revoked = app.state.director.revoke(id, true, "you were banned by an admin".to_owned()).await;
+            app.sessions.end_all(id, None).await?;
+            revoked?;
+        }
+        Ok(account)
     })
     .await
 }
@@ -204,22 +238,23 @@ async fn ban(State(app): State<Arc<App>>, caller: Caller, Path(id): Path<Account
 /// Takes a ban back. Operators can do this for streamers only.
 #[utoipa::path(post, path = "/api/v1/accounts/{id}/unban", tag = "accounts", params(("id" = AccountId, Path)),
     responses((status = 200, description = "The account as it is now", body = Account)))]
-async fn unban(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    Path(id): Path<AccountId>,
-) -> Result<Json<Account>, Problem> {
-    may_ban(&app, &caller, id)?;
-    Ok(Json(app.state.accounts.set_banned(id, false).await?))
+async fn unban(State(app): State<Arc<App>>, by: By, Path(id): Path<AccountId>) -> Result<Json<Account>, Problem> {
+    ban_account(&app, &by, id, false).await.map(Json)
 }
 
 /// Lifts the account's hold-off.
 #[utoipa::path(post, path = "/api/v1/accounts/{id}/lift-hold-off", tag = "accounts", params(("id" = AccountId, Path)),
     responses((status = 204, description = "Lifted")))]
-async fn lift_hold_off(State(app): State<Arc<App>>, Path(id): Path<AccountId>) -> Result<StatusCode, Problem> {
+async fn lift_hold_off(State(app): State<Arc<App>>, by: By, Path(id): Path<AccountId>) -> Result<StatusCode, Problem> {
+    end_hold_off(&app, &by, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lifts an account's hold-off.
+pub(crate) async fn end_hold_off(app: &App, by: &By, id: AccountId) -> Result<(), Problem> {
+    by.did("account.lift-hold-off", name_of(app, id));
     if app.state.accounts.get(id).is_none() {
         return Err(Problem::new(Kind::NotFound, "no such account"));
     }
-    app.state.director.lift_hold_off(id).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(app.state.director.lift_hold_off(id).await?)
 }

@@ -19,10 +19,11 @@ use utoipa_axum::routes;
 
 use super::{
     App,
+    audit::By,
     body::{Body, Path, json},
     encoders::rtmp_door,
     problem::{Kind, Problem},
-    queue::Switch,
+    queue::{Switch, on_or_off},
     rights::{Right, Routes},
     to_the_end,
 };
@@ -331,7 +332,8 @@ async fn list(State(app): State<Arc<App>>) -> Json<Vec<DestinationView>> {
 /// Adds a destination.
 #[utoipa::path(post, path = "/api/v1/destinations", tag = "destinations", request_body = NewDestination,
     responses((status = 201, description = "Added", body = DestinationView)))]
-async fn add(State(app): State<Arc<App>>, Body(new): Body<NewDestination>) -> Result<Response, Problem> {
+async fn add(State(app): State<Arc<App>>, by: By, Body(new): Body<NewDestination>) -> Result<Response, Problem> {
+    by.did("destination.create", new.name.clone());
     let input = DestinationInput { name: new.name, url: new.url, key: new.key, enabled: new.enabled };
     to_the_end(async move {
         let destination = app.state.destinations.add(input).await?;
@@ -345,9 +347,11 @@ async fn add(State(app): State<Arc<App>>, Body(new): Body<NewDestination>) -> Re
     request_body = EditDestination, responses((status = 200, description = "As it is now", body = DestinationView)))]
 async fn edit(
     State(app): State<Arc<App>>,
+    by: By,
     Path(id): Path<DestinationId>,
     Body(edit): Body<EditDestination>,
 ) -> Result<Json<DestinationView>, Problem> {
+    by.did("destination.edit", name_of(&app, id));
     to_the_end(async move {
         let destination = app.state.destinations.edit(id, edit).await?;
         Ok(Json(put(&app, destination)))
@@ -361,15 +365,22 @@ async fn edit(
     responses((status = 200, description = "As it is now", body = DestinationView)))]
 async fn set_enabled(
     State(app): State<Arc<App>>,
+    by: By,
     Path(id): Path<DestinationId>,
     Body(Switch { on }): Body<Switch>,
 ) -> Result<Json<DestinationView>, Problem> {
+    by.did("destination.switch", format!("{}: {}", name_of(&app, id), on_or_off(on)));
     to_the_end(async move {
         let edit = EditDestination { enabled: Some(on), ..EditDestination::default() };
         let destination = app.state.destinations.edit(id, edit).await?;
         Ok(Json(put(&app, destination)))
     })
     .await
+}
+
+/// A destination's name, for the audit log.
+fn name_of(app: &App, id: DestinationId) -> String {
+    app.state.destinations.all().into_iter().find(|one| one.id == id).map(|one| one.name).unwrap_or_default()
 }
 
 /// Hands a destination that is stored to media.
@@ -382,7 +393,8 @@ fn put(app: &App, destination: Destination) -> DestinationView {
 /// Removes a destination. One of the configuration can not be removed: 409.
 #[utoipa::path(delete, path = "/api/v1/destinations/{id}", tag = "destinations", params(("id" = DestinationId, Path)),
     responses((status = 204, description = "Removed")))]
-async fn remove(State(app): State<Arc<App>>, Path(id): Path<DestinationId>) -> Result<StatusCode, Problem> {
+async fn remove(State(app): State<Arc<App>>, by: By, Path(id): Path<DestinationId>) -> Result<StatusCode, Problem> {
+    by.did("destination.delete", name_of(&app, id));
     to_the_end(async move {
         app.state.destinations.remove(id).await?;
         app.state.media.remove_destination(id);

@@ -11,7 +11,8 @@ use utoipa_axum::routes;
 
 use super::{
     App,
-    accounts::remove,
+    accounts::delete_account,
+    audit::By,
     body::Body,
     encoders::{Reached, Way, rtmp_url, ways},
     problem::{Kind, Problem},
@@ -55,16 +56,18 @@ pub(crate) struct Credentials {
 ))]
 async fn sign_in(
     State(app): State<Arc<App>>,
+    by: By,
     session: Session,
     Peer(peer): Peer,
     Body(credentials): Body<Credentials>,
 ) -> Result<Json<Account>, Problem> {
-    Ok(Json(enter(&app, &session, peer, &credentials).await?))
+    Ok(Json(enter(&app, &by, &session, peer, &credentials).await?))
 }
 
 /// Signs the session in. `peer` is who asks, for the limit.
 pub(crate) async fn enter(
     app: &App,
+    by: &By,
     session: &Session,
     peer: SocketAddr,
     credentials: &Credentials,
@@ -72,6 +75,7 @@ pub(crate) async fn enter(
     app.limits.sign_in.attempt(peer.ip())?;
     let account = app.state.accounts.sign_in(&credentials.name, &credentials.password).await?;
     sessions::sign_in(session, account.id).await?;
+    by.becomes(&account).did_with_own("session.begin");
     Ok(account)
 }
 
@@ -233,8 +237,9 @@ async fn edit_me(
 
 /// Deletes one's own account, its connection, its place and its sessions.
 #[utoipa::path(delete, path = "/api/v1/me", tag = "me", responses((status = 204, description = "Deleted")))]
-async fn delete_me(State(app): State<Arc<App>>, Own(account): Own) -> Result<StatusCode, Problem> {
-    to_the_end(remove(app, account.id)).await
+async fn delete_me(State(app): State<Arc<App>>, by: By, Own(account): Own) -> Result<StatusCode, Problem> {
+    delete_account(&app, &by, account.id).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// A new key and where to use it.

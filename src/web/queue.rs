@@ -9,6 +9,7 @@ use utoipa_axum::routes;
 
 use super::{
     App,
+    audit::By,
     body::{Body, OptionalBody, Path, UrlQuery},
     problem::Problem,
     rights::{Right, Routes},
@@ -93,41 +94,88 @@ struct Skip {
 /// Ends a turn. 409 when the turn that is named is over, so that a second click hits nobody else.
 #[utoipa::path(post, path = "/api/v1/queue/skip", tag = "queue", request_body = Option<Skip>,
     responses((status = 204, description = "Ordered")))]
-async fn skip(State(app): State<Arc<App>>, OptionalBody(skip): OptionalBody<Skip>) -> Result<StatusCode, Problem> {
-    app.state.director.skip(skip.turn).await?;
+async fn skip(
+    State(app): State<Arc<App>>,
+    by: By,
+    OptionalBody(skip): OptionalBody<Skip>,
+) -> Result<StatusCode, Problem> {
+    skip_turn(&app, &by, skip.turn).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Ends the turn that is meant, or whichever runs.
+pub(crate) async fn skip_turn(app: &App, by: &By, turn: Option<TurnId>) -> Result<(), Problem> {
+    let on_air = app.state.director.snapshot().borrow().queue.on_air.as_ref().map(|turn| turn.entry.name.clone());
+    by.did("queue.skip", on_air.unwrap_or_default());
+    Ok(app.state.director.skip(turn).await?)
 }
 
 /// Freezes or frees the rotation.
 #[utoipa::path(post, path = "/api/v1/queue/hold", tag = "queue", request_body = Switch,
     responses((status = 204, description = "Done")))]
-async fn hold(State(app): State<Arc<App>>, Body(Switch { on }): Body<Switch>) -> Result<StatusCode, Problem> {
-    app.state.director.set_hold(on).await?;
+async fn hold(State(app): State<Arc<App>>, by: By, Body(Switch { on }): Body<Switch>) -> Result<StatusCode, Problem> {
+    set_hold(&app, &by, on).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Freezes or frees the rotation.
+pub(crate) async fn set_hold(app: &App, by: &By, on: bool) -> Result<(), Problem> {
+    by.did("queue.hold", on_or_off(on));
+    Ok(app.state.director.set_hold(on).await?)
 }
 
 /// The panic button: shows the slate until it is lifted.
 #[utoipa::path(post, path = "/api/v1/queue/slate", tag = "queue", request_body = Switch,
     responses((status = 204, description = "Done")))]
-async fn slate(State(app): State<Arc<App>>, Body(Switch { on }): Body<Switch>) -> Result<StatusCode, Problem> {
-    app.state.director.set_forced_slate(on).await?;
+async fn slate(State(app): State<Arc<App>>, by: By, Body(Switch { on }): Body<Switch>) -> Result<StatusCode, Problem> {
+    set_slate(&app, &by, on).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// The panic button.
+pub(crate) async fn set_slate(app: &App, by: &By, on: bool) -> Result<(), Problem> {
+    by.did("queue.slate", on_or_off(on));
+    Ok(app.state.director.set_forced_slate(on).await?)
+}
+
+/// A switch's position, for the audit log.
+pub(crate) const fn on_or_off(on: bool) -> &'static str {
+    if on { "on" } else { "off" }
+}
+
+/// Whose an entry is, for the audit log.
+fn whose(app: &App, id: EntryId) -> String {
+    let snapshot = app.state.director.snapshot().borrow().clone();
+    let mut entries = snapshot.queue.on_air.iter().map(|turn| &turn.entry).chain(&snapshot.queue.waiting);
+    entries.find(|entry| entry.id == id).map(|entry| entry.name.clone()).unwrap_or_default()
 }
 
 /// Puts an entry on air now.
 #[utoipa::path(post, path = "/api/v1/queue/entries/{id}/take", tag = "queue", params(("id" = EntryId, Path)),
     responses((status = 204, description = "Ordered")))]
-async fn take(State(app): State<Arc<App>>, Path(id): Path<EntryId>) -> Result<StatusCode, Problem> {
-    app.state.director.put_on_air(id).await?;
+async fn take(State(app): State<Arc<App>>, by: By, Path(id): Path<EntryId>) -> Result<StatusCode, Problem> {
+    put_on_air(&app, &by, id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Puts an entry on air now.
+pub(crate) async fn put_on_air(app: &App, by: &By, id: EntryId) -> Result<(), Problem> {
+    by.did("queue.take", whose(app, id));
+    Ok(app.state.director.put_on_air(id).await?)
 }
 
 /// Removes an entry and holds its streamer off for a while.
 #[utoipa::path(post, path = "/api/v1/queue/entries/{id}/kick", tag = "queue", params(("id" = EntryId, Path)),
     responses((status = 204, description = "Done")))]
-async fn kick(State(app): State<Arc<App>>, Path(id): Path<EntryId>) -> Result<StatusCode, Problem> {
-    app.state.director.kick(id).await?;
+async fn kick(State(app): State<Arc<App>>, by: By, Path(id): Path<EntryId>) -> Result<StatusCode, Problem> {
+    kick_entry(&app, &by, id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Removes an entry and holds its streamer off for a while.
+pub(crate) async fn kick_entry(app: &App, by: &By, id: EntryId) -> Result<(), Problem> {
+    by.did("queue.kick", whose(app, id));
+    Ok(app.state.director.kick(id).await?)
 }
 
 /// Where to move an entry.
@@ -143,11 +191,18 @@ struct Move {
     request_body = Option<Move>, responses((status = 204, description = "Done")))]
 async fn move_entry(
     State(app): State<Arc<App>>,
+    by: By,
     Path(id): Path<EntryId>,
     OptionalBody(to): OptionalBody<Move>,
 ) -> Result<StatusCode, Problem> {
-    app.state.director.move_entry(id, to.before).await?;
+    move_before(&app, &by, id, to.before).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Moves a waiting entry before another, or to the tail.
+pub(crate) async fn move_before(app: &App, by: &By, id: EntryId, before: Option<EntryId>) -> Result<(), Problem> {
+    by.did("queue.move", whose(app, id));
+    Ok(app.state.director.move_entry(id, before).await?)
 }
 
 /// How long turns are.
@@ -178,16 +233,19 @@ async fn turn(State(app): State<Arc<App>>) -> Json<TurnLength> {
 /// Sets how long turns are, the running one included.
 #[utoipa::path(put, path = "/api/v1/turn", tag = "queue", request_body = SetTurn,
     responses((status = 200, description = "The length now", body = TurnLength)))]
-async fn set_turn(State(app): State<Arc<App>>, Body(turn): Body<SetTurn>) -> Result<Json<TurnLength>, Problem> {
-    change_turn(&app, turn.seconds, turn.reset).await
+async fn set_turn(State(app): State<Arc<App>>, by: By, Body(turn): Body<SetTurn>) -> Result<Json<TurnLength>, Problem> {
+    let seconds = change_turn(&app, &by, turn.seconds, turn.reset).await?;
+    Ok(Json(TurnLength { seconds }))
 }
 
-async fn change_turn(app: &App, seconds: i64, reset: bool) -> Result<Json<TurnLength>, Problem> {
+/// Sets how long turns are, and says it again. `reset`: the clock of the running turn starts afresh.
+pub(crate) async fn change_turn(app: &App, by: &By, seconds: i64, reset: bool) -> Result<u64, Problem> {
     let Ok(seconds) = u64::try_from(seconds) else {
         return Err(Problem::invalid("seconds", "a turn lasts 1 second to 24 hours"));
     };
+    by.did("queue.turn", format!("{seconds} s{}", if reset { ", afresh" } else { "" }));
     app.state.director.set_turn(Duration::from_secs(seconds), reset).await?;
-    Ok(Json(TurnLength { seconds }))
+    Ok(seconds)
 }
 
 /// Whether the last streamer must let somebody else go first.
@@ -199,8 +257,18 @@ async fn block(State(app): State<Arc<App>>) -> Json<Switch> {
 /// Sets the block toggle.
 #[utoipa::path(put, path = "/api/v1/block", tag = "queue", request_body = Switch,
     responses((status = 200, description = "The toggle now", body = Switch)))]
-async fn set_block(State(app): State<Arc<App>>, Body(Switch { on }): Body<Switch>) -> Result<Json<Switch>, Problem> {
-    Ok(Json(Switch { on: app.state.director.set_block(Some(on)).await? }))
+async fn set_block(
+    State(app): State<Arc<App>>,
+    by: By,
+    Body(Switch { on }): Body<Switch>,
+) -> Result<Json<Switch>, Problem> {
+    Ok(Json(Switch { on: switch_block(&app, &by, Some(on)).await? }))
+}
+
+/// Sets or toggles (`None`) the block toggle, and says what it is now.
+pub(crate) async fn switch_block(app: &App, by: &By, on: Option<bool>) -> Result<bool, Problem> {
+    by.did("queue.block", on.map_or("the other way", on_or_off));
+    Ok(app.state.director.set_block(on).await?)
 }
 
 #[derive(Deserialize)]
@@ -215,6 +283,7 @@ struct ResetTime {
     responses((status = 200, description = "The length now", body = TurnLength)))]
 async fn update_timer(
     State(app): State<Arc<App>>,
+    by: By,
     Path(seconds): Path<i64>,
     UrlQuery(ResetTime { reset_time }): UrlQuery<ResetTime>,
 ) -> Result<Json<TurnLength>, Problem> {
@@ -224,14 +293,15 @@ async fn update_timer(
         "true" | "1" | "yes" | "on" => true,
         _ => return Err(Problem::invalid("reset_time", "reset_time is true or false")),
     };
-    change_turn(&app, seconds, reset).await
+    let seconds = change_turn(&app, &by, seconds, reset).await?;
+    Ok(Json(TurnLength { seconds }))
 }
 
 /// Switches the block toggle over, at the address that existing OBS docks and scripts call.
 #[utoipa::path(get, path = "/update-block-toggle/", tag = "queue",
     responses((status = 200, description = "The toggle now", body = Switch)))]
-async fn toggle_block(State(app): State<Arc<App>>) -> Result<Json<Switch>, Problem> {
-    Ok(Json(Switch { on: app.state.director.set_block(None).await? }))
+async fn toggle_block(State(app): State<Arc<App>>, by: By) -> Result<Json<Switch>, Problem> {
+    Ok(Json(Switch { on: switch_block(&app, &by, None).await? }))
 }
 
 #[cfg(test)]

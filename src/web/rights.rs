@@ -44,6 +44,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use super::{
     ANSWER_TIME, App,
+    audit::Watched,
     body::LARGEST_BODY,
     describe,
     problem::{Kind, Problem},
@@ -325,7 +326,14 @@ pub(crate) async fn enforce(
     } else {
         let (mut parts, body) = request.into_parts();
         match judge(&app, stated.right, &mut parts).await {
-            Ok(()) => (next.run(Request::from_parts(parts, body)).await, true),
+            Ok(()) => {
+                let watched = Watched::begin(&mut parts, stated, path.as_str());
+                let response = next.run(Request::from_parts(parts, body)).await;
+                if let Some(watched) = watched {
+                    watched.end(&app, &response);
+                }
+                (response, true)
+            }
             Err(problem) => (refuse(problem, stated.face, &parts.method, &parts.uri), false),
         }
     };

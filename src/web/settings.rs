@@ -15,6 +15,7 @@ use utoipa_axum::routes;
 
 use super::{
     App,
+    audit::By,
     body::Body,
     problem::{Kind, Problem},
     rights::{Right, Routes},
@@ -57,8 +58,10 @@ async fn settings(State(app): State<Arc<App>>) -> Json<Vec<SettingView>> {
     responses((status = 200, description = "What changed", body = Changed)))]
 async fn change_settings(
     State(app): State<Arc<App>>,
+    by: By,
     Body(edits): Body<BTreeMap<String, Value>>,
 ) -> Result<Json<Changed>, Problem> {
+    by.did("settings.change", edits.keys().map(String::as_str).collect::<Vec<_>>().join(", "));
     to_the_end(async move { change(&app, edits).await.map(Json) }).await
 }
 

@@ -9,11 +9,12 @@ use utoipa_axum::routes;
 
 use super::{
     App,
+    audit::By,
     body::Body,
     destinations::DestinationView,
     health::{Ready, ready_now},
     problem::Problem,
-    queue::{Switch, hold_offs_at},
+    queue::{Switch, hold_offs_at, on_or_off},
     rights::{Right, Routes},
 };
 use crate::{
@@ -36,9 +37,15 @@ async fn show(State(app): State<Arc<App>>) -> Json<Switch> {
 /// Begins or ends the show. The end closes the platforms' sessions.
 #[utoipa::path(put, path = "/api/v1/show", tag = "show", request_body = Switch,
     responses((status = 200, description = "The show now", body = Switch)))]
-async fn set_show(State(app): State<Arc<App>>, Body(switch): Body<Switch>) -> Result<Json<Switch>, Problem> {
-    app.state.director.set_show(switch.on).await?;
+async fn set_show(State(app): State<Arc<App>>, by: By, Body(switch): Body<Switch>) -> Result<Json<Switch>, Problem> {
+    switch_show(&app, &by, switch.on).await?;
     Ok(Json(switch))
+}
+
+/// Begins or ends the show.
+pub(crate) async fn switch_show(app: &App, by: &By, on: bool) -> Result<(), Problem> {
+    by.did("show", on_or_off(on));
+    Ok(app.state.director.set_show(on).await?)
 }
 
 /// How everything does.

@@ -22,6 +22,7 @@ use utoipa_axum::routes;
 
 use super::{
     App,
+    audit::By,
     body::{Body, Path, UrlQuery, json},
     problem::{Kind, Problem},
     rights::{Right, Routes},
@@ -84,7 +85,8 @@ async fn list(State(app): State<Arc<App>>) -> Json<Vec<Viewer>> {
 /// Makes a viewer token.
 #[utoipa::path(post, path = "/api/v1/viewers", tag = "viewers", request_body = NewViewer,
     responses((status = 201, description = "Made", body = MadeViewer)))]
-async fn make(State(app): State<Arc<App>>, Body(new): Body<NewViewer>) -> Result<Response, Problem> {
+async fn make(State(app): State<Arc<App>>, by: By, Body(new): Body<NewViewer>) -> Result<Response, Problem> {
+    by.did("viewer.create", new.label.clone());
     let (viewer, token) = app.state.accounts.viewers().create(&new.label).await?;
     let token = token.expose_secret().to_owned();
     let path = format!("/program.flv?token={token}");
@@ -94,7 +96,9 @@ async fn make(State(app): State<Arc<App>>, Body(new): Body<NewViewer>) -> Result
 /// Revokes a viewer token and ends its players.
 #[utoipa::path(delete, path = "/api/v1/viewers/{id}", tag = "viewers", params(("id" = u64, Path)),
     responses((status = 204, description = "Revoked")))]
-async fn revoke(State(app): State<Arc<App>>, Path(id): Path<u64>) -> Result<StatusCode, Problem> {
+async fn revoke(State(app): State<Arc<App>>, by: By, Path(id): Path<u64>) -> Result<StatusCode, Problem> {
+    let viewers = app.state.accounts.viewers().list();
+    by.did("viewer.revoke", viewers.into_iter().find(|viewer| viewer.id == id).map(|it| it.label).unwrap_or_default());
     to_the_end(async move {
         app.state.accounts.viewers().revoke(id).await?;
         app.players.end(id);

@@ -87,7 +87,12 @@ impl Sender {
     /// It is done. The browser goes to `to`, where the message stands; htmx shows it where it is, and what changed comes by
     /// itself (`live`).
     pub(crate) fn done(self, app: &Arc<App>, to: &str, flash: &Flash) -> Response {
-        if self.htmx { toast(StatusCode::OK, flash) } else { self.go(app, to, Some(flash)) }
+        if !self.htmx {
+            return self.go(app, to, Some(flash));
+        }
+        let mut response = toast(StatusCode::OK, flash);
+        response.extensions_mut().insert(flash.clone());
+        response
     }
 
     /// The whole page is left for another: after signing in, for example. `to` is a path on this box.
@@ -98,8 +103,12 @@ impl Sender {
         } else {
             (StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response()
         };
-        if let Some(cookie) = flash.and_then(|flash| app.seals.set(flash)) {
-            response.headers_mut().append(header::SET_COOKIE, cookie);
+        if let Some(flash) = flash {
+            // For the audit log, which has no better words than these.
+            response.extensions_mut().insert(flash.clone());
+            if let Some(cookie) = app.seals.set(flash) {
+                response.headers_mut().append(header::SET_COOKIE, cookie);
+            }
         }
         response
     }

@@ -20,11 +20,12 @@ use crate::{
     web::{
         App,
         accounts::{Setup, claim, take_in},
+        audit::By,
         body::UrlQuery,
         me::{Credentials, enter, go_out},
         problem::Problem,
         rights::{Right, Routes, see_other},
-        sessions::{self, Caller, Peer},
+        sessions::{self, Peer},
     },
 };
 
@@ -90,7 +91,7 @@ async fn register_page(page: Page) -> Response {
 async fn register(
     State(app): State<Arc<App>>,
     page: Page,
-    caller: Caller,
+    by: By,
     session: Session,
     Peer(peer): Peer,
     sender: Sender,
@@ -101,7 +102,7 @@ async fn register(
     }
     let name = joining.name.clone();
     let registration = Registration { name: joining.name, password: joining.password, email: None, timezone: None };
-    let account = match take_in(&app, &caller, peer, registration).await {
+    let account = match take_in(&app, &by, peer, registration).await {
         Ok((account, _)) => account,
         Err(problem) => {
             let wrong = Some(to_be_filled_in_again(problem)?);
@@ -163,6 +164,7 @@ async fn login_page(page: Page, UrlQuery(wanted): UrlQuery<Wanted>) -> Response 
 async fn login(
     State(app): State<Arc<App>>,
     page: Page,
+    by: By,
     session: Session,
     Peer(peer): Peer,
     sender: Sender,
@@ -170,7 +172,7 @@ async fn login(
 ) -> Result<Response, Problem> {
     let next = next_page(&entering.next);
     let credentials = Credentials { name: entering.name, password: entering.password };
-    if let Err(problem) = enter(&app, &session, peer, &credentials).await {
+    if let Err(problem) = enter(&app, &by, &session, peer, &credentials).await {
         let wrong = Some(to_be_filled_in_again(problem)?);
         let again = LoginPage { page: &page, name: &credentials.name, next, wrong };
         return Ok(page.show_with(StatusCode::UNPROCESSABLE_ENTITY, &again));
@@ -212,6 +214,7 @@ async fn setup_page(State(app): State<Arc<App>>, mut page: Page) -> Response {
 async fn setup(
     State(app): State<Arc<App>>,
     mut page: Page,
+    by: By,
     session: Session,
     Peer(peer): Peer,
     sender: Sender,
@@ -220,7 +223,7 @@ async fn setup(
     page.bare = !app.state.accounts.is_claimed();
     let (code, name) = (claiming.code.clone(), claiming.name.clone());
     let setup = Setup { code: claiming.code.trim().into(), name: claiming.name, password: claiming.password };
-    match claim(&app, peer, setup).await {
+    match claim(&app, &by, peer, setup).await {
         Ok((account, _)) => {
             sessions::sign_in(&session, account.id).await?;
             let text = format!("The box is yours, {}. This is how to stream to it.", account.name);
