@@ -121,9 +121,10 @@ impl Watch {
 
     /// Makes segments while somebody watches, until the token is cancelled.
     pub(super) async fn run(self, door: ListenerDoor, token: CancellationToken) {
-        // Larger after every restart of the box, so that nothing of an earlier life is taken for something of this one.
+        // Larger after every restart of the box, so that nothing of an earlier life is taken for something of this one. Periods are
+        // different ones only: hls.js copies an array of their number's length at each.
         let seconds = u64::try_from(Timestamp::now().as_second()).unwrap_or_default();
-        let mut next = Numbers { segment: seconds, initialisation: seconds };
+        let mut next = Numbers { segment: seconds, initialisation: seconds % 1000 };
         loop {
             tokio::select! {
                 () = token.cancelled() => return,

@@ -4,7 +4,7 @@
 //! early so that there is something to show. Every cut of the programme begins a new period: an initialisation of its own,
 //! announced as a discontinuity.
 
-use std::{mem, sync::Arc};
+use std::{collections::VecDeque, mem, sync::Arc};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -53,20 +53,68 @@ pub(super) struct Numbers {
 }
 
 /// Makes segments of the programme's tags.
+///
+/// A picture leaves a fixed time before it is shown, sound when it is heard. So a group's sound ends that time after its pictures, and
+/// a segment is finished when the sound that is heard with it has come: players take the two tracks of a segment to begin together.
 pub(super) struct Cutter {
     next: Numbers,
-    video: Option<AvcConfig>,
+    video: Option<Arc<AvcConfig>>,
     sound: Option<Arc<AacConfig>>,
     initialisation: Option<Arc<Initialisation>>,
-    /// The next segment begins a period.
+    /// The next group begins a period.
     cut: bool,
-    /// Nothing has been finished yet.
+    /// Nothing has been ended yet.
     first: bool,
+    delay: MediaTime,
+    groups: VecDeque<Group>,
+}
+
+/// A segment under way.
+struct Group {
+    /// Begins a period.
+    cut: bool,
+    config: Arc<AvcConfig>,
     pictures: Vec<Tag>,
     /// Sound by its configuration: around a cut the two tracks do not change in the same instant.
     sounds: Vec<(Arc<AacConfig>, Vec<Tag>)>,
+    /// How long after it left a key frame is shown.
+    delay: MediaTime,
+    /// When the first picture of the next one leaves.
+    end: Option<MediaTime>,
     bytes: usize,
     samples: usize,
+}
+
+impl Group {
+    fn begin(picture: Tag, config: Arc<AvcConfig>, cut: bool, delay: MediaTime) -> Self {
+        let (bytes, pictures) = (picture.body.len(), vec![picture]);
+        Self { cut, config, pictures, sounds: Vec::new(), delay, end: None, bytes, samples: 1 }
+    }
+
+    fn start(&self) -> MediaTime {
+        self.pictures.first().map_or(MediaTime::ZERO, |picture| picture.time)
+    }
+
+    /// Whether it ends before this picture.
+    fn ends_before(&self, picture: &Tag, first: bool) -> bool {
+        let length = picture.time - self.start();
+        let enough = (picture.keyframe || first) && length >= SHORTEST;
+        enough || length >= LONGEST || self.bytes >= LARGEST || self.samples >= MOST_SAMPLES
+    }
+
+    /// Whether what is heard at `time` is heard with this group or before it.
+    fn is_heard(&self, time: MediaTime) -> bool {
+        self.end.is_none_or(|end| time < end + self.delay)
+    }
+
+    fn add_sound(&mut self, sound: &Arc<AacConfig>, tag: Tag) {
+        self.bytes += tag.body.len();
+        self.samples += 1;
+        match self.sounds.last_mut() {
+            Some((held, tags)) if held == sound => tags.push(tag),
+            _ => self.sounds.push((sound.clone(), vec![tag])),
+        }
+    }
 }
 
 impl Cutter {
@@ -78,10 +126,8 @@ impl Cutter {
             initialisation: None,
             cut: true,
             first: true,
-            pictures: Vec::new(),
-            sounds: Vec::new(),
-            bytes: 0,
-            samples: 0,
+            delay: MediaTime::ZERO,
+            groups: VecDeque::new(),
         }
     }
 
@@ -89,69 +135,76 @@ impl Cutter {
         self.next
     }
 
-    /// Takes the next tag of the programme, and gives the segment that it ends.
+    /// Takes the next tag of the programme, and gives the segment that is finished by it. Two are never finished by one: then the second
+    /// comes with the next tag.
     pub(super) fn push(&mut self, tag: Tag) -> Option<Segment> {
+        let time = tag.time;
         match (tag.kind, tag.header) {
-            (TagKind::Script, _) => None,
+            (TagKind::Script, _) => {}
             (TagKind::Video, true) => {
-                let done = self.finish(tag.time);
-                self.video = AvcConfig::parse(tag.body.slice(tag.body.len().min(5)..)).ok();
+                self.end_group(time);
+                self.video = AvcConfig::parse(tag.body.slice(tag.body.len().min(5)..)).ok().map(Arc::new);
                 self.cut = true;
-                done
             }
             (TagKind::Audio, true) => {
                 self.sound = AacConfig::parse(tag.body.slice(tag.body.len().min(2)..)).ok().map(Arc::new);
-                None
             }
-            (TagKind::Video, false) => {
-                let done = if self.is_due(&tag) { self.finish(tag.time) } else { None };
-                // A period begins with a key frame.
-                if tag.keyframe || !self.cut || !self.pictures.is_empty() {
-                    self.note(&tag);
-                    self.pictures.push(tag);
-                }
-                done
-            }
-            (TagKind::Audio, false) => {
-                if let (Some(sound), false) = (&self.sound, self.pictures.is_empty()) {
-                    if self.sounds.last().is_none_or(|(held, _)| held != sound) {
-                        self.sounds.push((sound.clone(), Vec::new()));
-                    }
-                    self.note(&tag);
-                    if let Some((_, tags)) = self.sounds.last_mut() {
-                        tags.push(tag);
-                    }
-                }
-                None
-            }
+            (TagKind::Video, false) => self.add_picture(tag),
+            (TagKind::Audio, false) => self.add_sound(tag),
+        }
+        let is_done = self.groups.front().is_some_and(|group| !group.is_heard(time));
+        if is_done { self.groups.pop_front().and_then(|group| self.finish(group)) } else { None }
+    }
+
+    fn end_group(&mut self, end: MediaTime) {
+        if let Some(group) = self.groups.back_mut().filter(|group| group.end.is_none()) {
+            group.end = Some(end);
+            self.first = false;
         }
     }
 
-    fn note(&mut self, tag: &Tag) {
-        self.bytes += tag.body.len();
-        self.samples += 1;
+    fn add_picture(&mut self, tag: Tag) {
+        if self.groups.back().is_some_and(|group| group.end.is_none() && group.ends_before(&tag, self.first)) {
+            self.end_group(tag.time);
+        }
+        let Some(config) = &self.video else { return };
+        match self.groups.back_mut().filter(|group| group.end.is_none()) {
+            Some(group) => {
+                group.bytes += tag.body.len();
+                group.samples += 1;
+                group.pictures.push(tag);
+            }
+            // A period begins with a key frame.
+            None if tag.keyframe || !self.cut => {
+                if tag.keyframe {
+                    self.delay = composition(&tag);
+                }
+                let cut = mem::take(&mut self.cut);
+                self.groups.push_back(Group::begin(tag, config.clone(), cut, self.delay));
+            }
+            None => {}
+        }
     }
 
-    /// Whether the segment under way ends before this picture.
-    fn is_due(&self, picture: &Tag) -> bool {
-        let Some(first) = self.pictures.first() else { return false };
-        let length = picture.time - first.time;
-        let enough = (picture.keyframe || self.first) && length >= SHORTEST;
-        enough || length >= LONGEST || self.bytes >= LARGEST || self.samples >= MOST_SAMPLES
+    fn add_sound(&mut self, tag: Tag) {
+        let Some(sound) = &self.sound else { return };
+        // What is heard before the first picture of all is shown is left out.
+        if let Some(group) = self.groups.iter_mut().find(|group| group.is_heard(tag.time))
+            && tag.time >= group.start() + group.delay
+        {
+            group.add_sound(sound, tag);
+        }
     }
 
-    fn finish(&mut self, end: MediaTime) -> Option<Segment> {
-        let pictures = mem::take(&mut self.pictures);
-        let sounds = mem::take(&mut self.sounds);
-        (self.bytes, self.samples) = (0, 0);
-        let (first, video) = (pictures.first()?, self.video.as_ref()?);
+    fn finish(&mut self, group: Group) -> Option<Segment> {
+        let (first, end) = (group.pictures.first()?, group.end?);
         // A track has one configuration in a segment: what little is of another one is left out.
-        let (sound, sounds) = sounds.into_iter().max_by_key(|(_, tags)| tags.len()).unzip();
+        let (sound, sounds) = group.sounds.into_iter().max_by_key(|(_, tags)| tags.len()).unzip();
         let initialisation = match &self.initialisation {
-            Some(held) if !self.cut && (sound.is_none() || held.sound == sound) => held.clone(),
+            Some(held) if !group.cut && (sound.is_none() || held.sound == sound) => held.clone(),
             _ => {
                 let sound = sound.or_else(|| self.sound.clone());
-                let bytes = mp4::initialisation(video, sound.as_deref());
+                let bytes = mp4::initialisation(&group.config, sound.as_deref());
                 let made = Arc::new(Initialisation { number: self.next.initialisation, bytes, sound });
                 self.next.initialisation += 1;
                 self.initialisation.insert(made).clone()
@@ -159,11 +212,11 @@ impl Cutter {
         };
         let number = self.next.segment;
         self.next.segment += 1;
-        (self.cut, self.first) = (false, false);
         // Fragments count in 32 bits, and only order matters.
         let fragment = u32::try_from(number & u64::from(u32::MAX)).unwrap_or_default();
         let sound = initialisation.sound.as_deref().map(|config| sound_run(&sounds.unwrap_or_default(), config));
-        let bytes = mp4::fragment(fragment, &picture_run(&pictures, end, video), &sound.unwrap_or_default());
+        let pictures = picture_run(&group.pictures, end, group.delay, &group.config);
+        let bytes = mp4::fragment(fragment, &pictures, &sound.unwrap_or_default());
         Some(Segment {
             number,
             initialisation,
@@ -175,20 +228,26 @@ impl Cutter {
     }
 }
 
-/// Pictures up to `end`. Their times are FLV's, whole milliseconds, so that presentation time is exactly what a platform is told.
-fn picture_run(tags: &[Tag], end: MediaTime, config: &AvcConfig) -> Run {
-    let ticks = |time: MediaTime| u64::try_from(time.as_millis()).unwrap_or_default() * u64::from(VIDEO_RATE / 1000);
+/// How long after it left a picture is shown: whole milliseconds, in three bytes with their sign.
+fn composition(tag: &Tag) -> MediaTime {
+    match tag.body.as_ref() {
+        &[_, _, a, b, c, ..] => MediaTime::from_millis(i64::from(i32::from_be_bytes([a, b, c, 0]) >> 8)),
+        _ => MediaTime::ZERO,
+    }
+}
+
+/// Pictures that leave before `end`. Their times are FLV's, whole milliseconds, so that presentation time is exactly what a platform is
+/// told. `delay` is made part of the decoding time: players take the two to begin together.
+fn picture_run(tags: &[Tag], end: MediaTime, delay: MediaTime, config: &AvcConfig) -> Run {
+    let ticks =
+        |time: MediaTime| u64::try_from((time + delay).as_millis()).unwrap_or_default() * u64::from(VIDEO_RATE / 1000);
     let ends = tags.iter().skip(1).map(|tag| tag.time).chain([end]);
     let samples = tags.iter().zip(ends).map(|(tag, end)| {
-        let composition = match tag.body.as_ref() {
-            // Three bytes with their sign.
-            &[_, _, a, b, c, ..] => i32::from_be_bytes([a, b, c, 0]) >> 8,
-            _ => 0,
-        };
+        let composition = (composition(tag) - delay).as_millis() * i64::from(VIDEO_RATE / 1000);
         let payload = tag.body.slice(tag.body.len().min(5)..);
         Sample {
             duration: duration(ticks(tag.time), ticks(end)),
-            composition: composition.saturating_mul(90),
+            composition: i32::try_from(composition).unwrap_or_default(),
             sync: tag.keyframe,
             payload: if tag.keyframe { without_parameter_sets(&payload, config) } else { payload },
         }

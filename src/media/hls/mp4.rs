@@ -188,6 +188,7 @@ fn put_track(
             out.put_bytes(0, 8);
             out.put_u32(track);
             out.put_bytes(0, 16);
+            out.put_u16(0); // layer
             out.put_u16(0); // alternate group
             out.put_u16(if track == AUDIO { 0x0100 } else { 0 }); // volume
             out.put_u16(0);
@@ -346,6 +347,12 @@ mod tests {
         assert!(esds.windows(2).any(|bytes| bytes == aac().record));
         assert_eq!(word(child(traks[1].1, &[b"mdia", b"mdhd"]), 12), 48_000);
         assert_eq!(boxes(child(&bytes, &[b"moov", b"mvex"])).len(), 2);
+        // Boxes of a fixed size (14496-12, 8.2.2, 8.3.2, 8.4.2, 8.8.3), without their heads.
+        let size = |path: &[&[u8; 4]]| child(&bytes, path).len();
+        assert_eq!(size(&[b"moov", b"mvhd"]), 100);
+        assert_eq!(size(&[b"moov", b"trak", b"tkhd"]), 84);
+        assert_eq!(size(&[b"moov", b"trak", b"mdia", b"mdhd"]), 24);
+        assert_eq!(size(&[b"moov", b"mvex", b"trex"]), 24);
     }
 
     #[test]

@@ -65,8 +65,8 @@ async fn first_playlist_comes_out_of_the_ring_and_production_ends_when_nobody_as
     let initialisation = map.split(['-', '.']).find_map(|part| part.parse().ok()).unwrap();
     assert!(watch.initialisation(initialisation).is_some() && watch.initialisation(0).is_none());
 
-    let more: Vec<_> = pictures(1520, 3040).collect();
-    listeners.push(&more, &ring(&slate, 3000, 3040));
+    let more: Vec<_> = pictures(1520, 3240).collect();
+    listeners.push(&more, &ring(&slate, 3000, 3240));
     tokio::time::sleep(Duration::from_millis(40)).await;
     let playlist = text(watch.playlist(None).await);
     assert_eq!(number(&playlist, ".m4s"), segment + 2, "{playlist}");
@@ -77,7 +77,7 @@ async fn first_playlist_comes_out_of_the_ring_and_production_ends_when_nobody_as
     });
     tokio::time::sleep(Duration::from_millis(40)).await;
     assert!(!next.is_finished(), "a segment that is about to be finished is waited for");
-    listeners.push(&pictures(3040, 4040).collect::<Vec<_>>(), &ring(&slate, 4000, 4040));
+    listeners.push(&pictures(3240, 4240).collect::<Vec<_>>(), &ring(&slate, 4000, 4240));
     let playlist = text(next.await.unwrap());
     assert_eq!(number(&playlist, ".m4s"), segment + 3, "{playlist}");
     let begin = Instant::now();
@@ -86,7 +86,7 @@ async fn first_playlist_comes_out_of_the_ring_and_production_ends_when_nobody_as
 
     tokio::time::sleep(ALIVE + Duration::from_secs(2)).await;
     assert!(!watch.is_running());
-    listeners.push(&more, &ring(&slate, 3000, 3040));
+    listeners.push(&more, &ring(&slate, 3000, 3240));
     assert!(watch.segment(segment).is_none(), "nothing is kept");
 
     let asked = tokio::spawn({

@@ -45,9 +45,9 @@ macro_rules! binary {
 
 /// Everything that is served. What belongs together is one file: each costs a round trip on a slow network.
 const ASSETS: &[Asset] = &[
-    text!("app.css", "text/css; charset=utf-8", "assets/app.css"),
+    text!("app.css", "text/css; charset=utf-8", "assets/app.css", "assets/player.css"),
     text!("overlay.css", "text/css; charset=utf-8", "assets/overlay.css"),
-    text!("app.js", "text/javascript; charset=utf-8", "assets/app.js"),
+    text!("app.js", "text/javascript; charset=utf-8", "assets/app.js", "assets/player.js"),
     text!(
         "lib.js",
         "text/javascript; charset=utf-8",
@@ -55,6 +55,8 @@ const ASSETS: &[Asset] = &[
         "vendor/htmx-ext-sse/sse.min.js",
         "vendor/idiomorph/idiomorph-ext.min.js"
     ),
+    // Fetched when somebody presses play.
+    text!("hls.js", "text/javascript; charset=utf-8", "vendor/hls.js/hls.light.min.js"),
     text!("icons.svg", "image/svg+xml", "assets/icons.svg"),
     text!("favicon.svg", "image/svg+xml", "assets/favicon.svg"),
     binary!("geist.woff2", "font/woff2", "vendor/geist/geist-latin-wght-normal.woff2"),

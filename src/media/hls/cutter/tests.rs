@@ -131,16 +131,33 @@ fn sound_of_another_configuration_around_a_cut_is_left_out_and_the_period_has_th
     programme.audio_header(STEREO_48);
     programme.run(1000, 25);
     programme.video_header();
-    programme.picture(true);
-    // The old sound's tail.
-    programme.sound();
-    programme.millis += 40;
+    // Sound is heard when it leaves, and pictures are shown 200 ms later: the old sound's tail, and a little too much of it.
+    programme.run(240, 25);
     programme.audio_header(MONO_44);
     programme.run(3000, 25);
     let [_, first, second, ..] = &programme.segments[..] else { unreachable!("there are several") };
     let rate = |segment: &Segment| segment.initialisation.sound.as_ref().map(|sound| sound.sample_rate);
     assert_eq!((rate(first), rate(second)), (Some(48_000), Some(44_100)));
     assert_ne!(first.initialisation.number, second.initialisation.number);
+}
+
+/// Decoding times of the first picture and the first sound in milliseconds.
+fn begins(segment: &Segment) -> (u64, u64) {
+    let places: Vec<_> = segment.bytes.windows(4).enumerate().filter(|(_, bytes)| bytes == b"tfdt").collect();
+    let time =
+        |(at, _): &(usize, &[u8])| u64::from_be_bytes(segment.bytes.get(at + 8..at + 16).unwrap().try_into().unwrap());
+    let [video, audio] = &places[..] else { unreachable!("there are two tracks") };
+    (time(video) / 90, time(audio) / 48)
+}
+
+#[test]
+fn pictures_and_sound_of_a_segment_begin_together_as_they_are_seen_and_heard() {
+    let mut programme = Programme::new();
+    programme.video_header();
+    programme.audio_header(STEREO_48);
+    programme.run(6000, 50);
+    let begins: Vec<_> = programme.segments.iter().map(begins).collect();
+    assert_eq!(begins, [(1200, 1200), (2120, 2120), (3200, 3200)]);
 }
 
 #[test]
