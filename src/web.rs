@@ -128,6 +128,9 @@ pub(crate) struct App {
     /// Held over a whole change of the settings, from its check on.
     pub(crate) settings_turn: Mutex<()>,
     pub(crate) machine: system::Machine,
+    pub(crate) bitrates: destinations::bitrate::Bitrates,
+    /// Held while a destination is tried out: one at a time.
+    pub(crate) trial: Mutex<()>,
     /// How many slates were asked for: the last one counts.
     pub(crate) slates: AtomicU64,
     pub(crate) stop: CancellationToken,
@@ -148,6 +151,8 @@ impl App {
             seals: page::flash::Seals::new(),
             settings_turn: Mutex::default(),
             machine: system::Machine::default(),
+            bitrates: destinations::bitrate::Bitrates::default(),
+            trial: Mutex::default(),
             slates: AtomicU64::new(0),
             stop,
             state,
@@ -168,6 +173,7 @@ pub async fn serve(listener: TcpListener, state: WebState, stop: CancellationTok
     tokio::join!(
         connections::serve(listener, router, stop.clone()),
         page::live::run(Arc::clone(&app)),
+        destinations::bitrate::run(Arc::clone(&app)),
         keep_house(app, stop)
     );
     readiness.set(Latch::Web, false);

@@ -315,6 +315,37 @@ impl Platform {
         }
     }
 
+    /// Its name for programs.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Twitch => "twitch",
+            Self::YouTube => "youtube",
+            Self::Kick => "kick",
+            Self::Facebook => "facebook",
+        }
+    }
+
+    /// Where it shows the stream key, for whoever adds it as a destination.
+    pub const fn key_help(self) -> &'static str {
+        match self {
+            Self::Twitch => {
+                "In the Creator Dashboard (dashboard.twitch.tv) under Settings, Stream: \"Primary stream key\". It begins with live_."
+            }
+            Self::YouTube => {
+                "In YouTube Studio (studio.youtube.com) under Create, Go live, Stream: \"Stream key\". Live streaming has to be \
+                 enabled a day before the first stream."
+            }
+            Self::Kick => {
+                "In the Creator Dashboard (kick.com/dashboard) under Settings, Stream URL & Key. If the address there differs from \
+                 this one, take that one. The key begins with sk_."
+            }
+            Self::Facebook => {
+                "In Live Producer (facebook.com/live/producer) under Streaming software: \"Stream key\". Choose a persistent key, \
+                 or it is good for one stream only. It begins with FB-."
+            }
+        }
+    }
+
     /// Its ingest's address, without the key. Kick gives each channel an address of its own on its page; this one serves all.
     pub const fn url(self) -> &'static str {
         match self {
@@ -341,6 +372,35 @@ impl Platform {
             None
         }
     }
+}
+
+/// Makes those of the configuration and those that were stored fit together: what was stored fits by itself, but the configuration may
+/// have got a destination since. A stored one whose name is taken gets a number behind it, and those for which there is no place are
+/// switched off; each is told with a reason. None is lost, and an admin can put it right.
+pub fn fit_together(
+    configured: Vec<Destination>,
+    stored: Vec<Destination>,
+) -> (Vec<Destination>, Vec<(String, String)>) {
+    let (mut all, mut told) = (configured, Vec::new());
+    for mut destination in stored {
+        let taken = |name: &str| all.iter().any(|other| folded(&other.name) == folded(name));
+        if taken(&destination.name) {
+            let before = destination.name.clone();
+            let kept: String = before.chars().take(MAX_NAME - 4).collect();
+            let free = (2..100).map(|number| format!("{kept} {number}")).find(|name| !taken(name));
+            destination.name = free.unwrap_or(kept);
+            told.push((before, format!("there is another of this name, so it is called \"{}\" now", destination.name)));
+        }
+        if all.len() >= MAX_DESTINATIONS && destination.enabled {
+            destination.enabled = false;
+            told.push((
+                destination.name.clone(),
+                format!("there can be {MAX_DESTINATIONS} at most, so it is switched off; remove one first"),
+            ));
+        }
+        all.push(destination);
+    }
+    (all, told)
 }
 
 /// What a destination does at the moment.
@@ -413,6 +473,33 @@ mod tests {
     fn reason(name: &str, url: &str, key: &str) -> (&'static str, String) {
         let error = validate(name, url, key).unwrap_err();
         (error.field, error.reason)
+    }
+
+    #[test]
+    fn stored_ones_give_way_to_configured_ones_and_none_is_lost() {
+        let one = |id: u64, name: &str, locked| {
+            let name = name.to_owned();
+            Destination {
+                id: DestinationId(id),
+                name,
+                url: "rtmp://h/app".parse().unwrap(),
+                key: "k".into(),
+                enabled: true,
+                locked,
+            }
+        };
+        let configured = vec![one(100, "Twitch", true), one(101, "Twitch 2", true)];
+        let stored: Vec<_> = ["twitch", "B", "C", "D", "E", "F", "G", "H"]
+            .iter()
+            .zip(1..)
+            .map(|(name, id)| one(id, name, false))
+            .collect();
+        let (all, told) = fit_together(configured, stored);
+        let names: Vec<_> = all.iter().map(|one| (one.name.as_str(), one.enabled)).collect();
+        let expected = ["Twitch", "Twitch 2", "twitch 3", "B", "C", "D", "E", "F"].map(|name| (name, true));
+        assert_eq!(names, [&expected[..], &[("G", false), ("H", false)]].concat());
+        assert_eq!(told.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["twitch", "G", "H"]);
+        assert!(fit_together(all.clone(), Vec::new()).1.is_empty());
     }
 
     #[test]

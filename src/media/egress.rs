@@ -53,8 +53,10 @@ mod retry;
 mod session;
 #[cfg(test)]
 mod tests;
+mod trial;
 
 pub use feed::EgressFeed;
+pub use trial::{Trial, Verdict, try_out};
 
 /// How often a session that connects is looked at: the platform's yes is seen this late.
 const CONNECTING_LOOK: Duration = Duration::from_millis(25);

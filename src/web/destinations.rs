@@ -30,13 +30,16 @@ use super::{
 use crate::{
     config::{Config, IngestConfig},
     core::destination::{
-        Destination, DestinationId, DestinationInput, DestinationState, DestinationStatus, InvalidDestination, port_of,
-        redacted,
+        Destination, DestinationId, DestinationInput, DestinationState, DestinationStatus, InvalidDestination,
+        fit_together, port_of, redacted,
     },
     ingest::{Door, IngestState},
     media::MediaStatus,
     store::{Change, DestinationRecord, Durability, Store, StoreError},
 };
+
+pub(crate) mod bitrate;
+pub(crate) mod trial;
 
 /// How long a destination's name may take to be looked up when it is saved. One that is not found is saved nevertheless: the
 /// internet may be away for the moment.
@@ -63,7 +66,7 @@ struct Shared {
 }
 
 impl Destinations {
-    /// The configured destinations and the stored ones, in this order. The caller hands [`Self::all`] to media. `ingest` says where the
+    /// The configured destinations and the stored ones, in this order, made to fit together (which is said in the log). The caller hands [`Self::all`] to media. `ingest` says where the
     /// box's own front door is.
     pub fn new(
         store: Store,
@@ -79,7 +82,10 @@ impl Destinations {
             enabled: record.enabled,
             locked: false,
         });
-        let all = config.locked_destinations().into_iter().chain(stored).collect();
+        let (all, told) = fit_together(config.locked_destinations(), stored.collect());
+        for (destination, problem) in told {
+            tracing::warn!(destination, problem, "stored destination does not fit beside the others");
+        }
         let ingest_config = config.ingest.clone();
         let shared = Shared { store, ingest, ingest_config, all: RwLock::new(all), change: Mutex::new(()) };
         Self { shared: Arc::new(shared) }
@@ -285,6 +291,8 @@ pub(crate) fn routes() -> Routes {
         .api(Right::Admin, routes!(add))
         .api(Right::Admin, routes!(edit, remove))
         .api(Right::Operator, routes!(set_enabled))
+        .merge(bitrate::routes())
+        .merge(trial::routes())
 }
 
 /// A new destination.

@@ -18,7 +18,7 @@ use motherstream::{
         frame::MediaTime,
     },
     media::{
-        egress::{Egress, EgressControl, EgressFeed},
+        egress::{Egress, EgressControl, EgressFeed, Verdict, try_out},
         tag::{Preroll, Tag, TagKind},
     },
 };
@@ -353,4 +353,29 @@ fn server_that_never_answers_is_given_up_and_so_is_a_closed_port() {
     let reason = wait("the closed port", seconds(12), || backing_off(&control).filter(|why| why.contains("refused")));
     assert!(reason.contains("Connection refused"), "{reason}");
     air.stop(control);
+}
+
+/// The platform hears a publish and its end, and gets nothing in between.
+#[test]
+fn trial_says_what_the_platform_answers_and_leaves_nothing_behind() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let give_up = CancellationToken::new();
+    let tried = |url: &str, key: &str| runtime.block_on(try_out(destination(1, url, key), &give_up)).unwrap();
+    let recorder = Recorder::start();
+    let trial = tried(&recorder.url(), "key");
+    assert_eq!(trial.verdict, Verdict::Accepted, "{trial:?}");
+    recorder.refuse(true);
+    let trial = tried(&recorder.url(), "a-secret-key");
+    assert_eq!(trial.verdict, Verdict::Refused, "{trial:?}");
+    assert!(
+        trial.message.contains("NetStream.Publish.BadName") && !trial.message.contains("a-secret-key"),
+        "{trial:?}"
+    );
+    let nginx = Nginx::start();
+    for _ in 0..2 {
+        // A session that was left open would be in the way of the second.
+        let trial = tried(&nginx.url(), "key");
+        assert_eq!(trial.verdict, Verdict::Accepted, "{trial:?}");
+        assert!(trial.elapsed_ms < 4000, "{trial:?}");
+    }
 }

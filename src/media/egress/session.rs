@@ -30,6 +30,8 @@ const CHUNK_SIZE: u32 = 65536;
 const CONNECT_TIMEOUT_SECONDS: u32 = 5;
 /// How long a session's polite end may take: what is queued, then `FCUnpublish` and `deleteStream`.
 const POLITE: Duration = Duration::from_millis(1500);
+/// How long the polite end of a session may take over which nothing was sent.
+const LEAVE: Duration = Duration::from_millis(700);
 /// From the end of the stream to the last command's way into the socket, which nothing announces; it takes a millisecond.
 const LAST_WORDS: Duration = Duration::from_millis(120);
 /// `set_state(Null)` takes 0.1 to 2 ms (measured); a pipeline that takes longer than this is left to its thread.
@@ -219,6 +221,15 @@ impl Session {
             if timeout(POLITE, ended).await.unwrap_or(false) {
                 sleep(LAST_WORDS).await;
             }
+        }
+        self.close().await;
+    }
+
+    /// Ends one over which nothing was sent, so that the platform hears of it rather than finds out. Takes at most 1 s.
+    pub(super) async fn take_leave(mut self) {
+        if self.outlet.appsrc.end_of_stream().is_ok() {
+            let _ = timeout(LEAVE, self.messages.recv()).await;
+            sleep(LAST_WORDS).await;
         }
         self.close().await;
     }

@@ -2,7 +2,7 @@
 
 use tracing_subscriber::layer::SubscriberExt;
 
-use super::*;
+use super::{running::eventually, *};
 use crate::{
     core::queue::TurnId,
     store::{Change, Durability, HistoryRecord},
@@ -101,5 +101,74 @@ async fn history_is_a_table_for_spreadsheets_and_no_formula() {
     assert_eq!(lines[0], "turn,streamer,started,ended,seconds_on_air,reason");
     assert_eq!(lines[1], "1200,\"'=1+\"\"1\"\",x\",2026-05-01T20:00:00Z,2026-05-01T20:01:00Z,60.0,time is up");
     assert!(lines[1200].starts_with("1,Zoë 1,"), "{}", lines[1200]);
+    site.end().await;
+}
+
+#[tokio::test]
+async fn platforms_are_offered_with_address_and_place_of_the_key() {
+    let folder = folder();
+    let site = Site::start(folder.path(), &[]).await;
+    let presets = site.get("/api/v1/destinations/presets", &As::Token).await.is(200).body.clone();
+    let ids: Vec<_> = presets.as_array().unwrap().iter().map(|preset| preset["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["twitch", "youtube", "kick", "facebook", "custom"]);
+    for preset in presets.as_array().unwrap().iter().filter(|preset| preset["complete"] == true) {
+        let input = json!({"name": preset["name"], "url": preset["url"], "key": "live_1_abcdef", "enabled": false});
+        site.post("/api/v1/destinations", &As::Token, input).await.is(201);
+        assert!(preset["key_help"].as_str().unwrap().contains("tream key") || preset["id"] == "kick", "{preset}");
+    }
+    site.end().await;
+}
+
+#[tokio::test]
+async fn destination_is_tried_out_one_at_a_time_and_not_while_it_is_live() {
+    let folder = folder();
+    let site = Site::start(folder.path(), &[]).await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let add = async |name: &str, url: String| {
+        let made = site.post("/api/v1/destinations", &As::Token, json!({"name": name, "url": url, "key": "k"})).await;
+        format!("/api/v1/destinations/{}", made.is(201).body["id"])
+    };
+    let slow = add("slow", format!("rtmp://{}/app", silent.local_addr().unwrap())).await;
+    let dead = add("dead", "rtmp://127.0.0.1:1/app".to_owned()).await;
+    let tried = site.post(&format!("{dead}/test"), &As::Token, json!({})).await;
+    assert_eq!(tried.is(200).body["verdict"], "failed");
+    assert!(tried.body["message"].as_str().unwrap().contains("takes no connections on port 1"), "{tried:?}");
+    let first = tokio::spawn(site.request(Method::POST, &format!("{slow}/test"), &As::Token).send());
+    // Its connection is the sign that it runs.
+    let _connection = silent.accept().await.unwrap();
+    site.post(&format!("{dead}/test"), &As::Token, json!({})).await.is(409);
+    // The show begins: what goes live is no longer tried out.
+    site.put("/api/v1/show", &As::Token, json!({"on": true})).await.is(200);
+    assert_eq!(first.await.unwrap().unwrap().status(), 409);
+    eventually(async || site.get("/api/v1/destinations", &As::Token).await.body[0]["state"] == "connecting").await;
+    site.post(&format!("{slow}/test"), &As::Token, json!({})).await.is(409);
+    site.post("/api/v1/destinations/12345/test", &As::Token, json!({})).await.is(404);
+    let bitrate = site.get(&format!("{slow}/bitrate"), &As::Token).await;
+    assert_eq!(bitrate.is(200).body["step_seconds"], 5);
+    assert!(bitrate.body["kbps"].is_array(), "{bitrate:?}");
+    site.get("/api/v1/destinations/12345/bitrate", &As::Token).await.is(404);
+    site.end().await;
+}
+
+#[tokio::test]
+async fn ninth_destination_and_second_of_a_name_are_refused() {
+    let folder = folder();
+    let site = Site::start(folder.path(), &[]).await;
+    let input = |name: &str| json!({"name": name, "url": "rtmp://127.0.0.1:1/app", "key": "k"});
+    for number in 1..=8 {
+        site.post("/api/v1/destinations", &As::Token, input(&format!("d{number}"))).await.is(201);
+    }
+    site.post("/api/v1/destinations", &As::Token, input("D1")).await.blames(422, "name");
+    site.post("/api/v1/destinations", &As::Token, input("d9")).await.blames(422, "destinations");
+    site.end().await;
+    // The configuration gets two more, one of them with a name that is taken.
+    let more = "[{name = \"d3\", url = \"rtmp://127.0.0.1:2/app\", key = \"k\"}, {name = \"new\", url = \"rtmp://127.0.0.1:2/app\", key = \"k\"}]";
+    let site = Site::start(folder.path(), &[("DESTINATIONS", more)]).await;
+    let all = site.get("/api/v1/destinations", &As::Token).await.is(200).body.clone();
+    let told: Vec<_> =
+        all.as_array().unwrap().iter().map(|one| (one["name"].as_str().unwrap(), one["enabled"] == true)).collect();
+    assert_eq!(told.len(), 10, "{told:?}");
+    assert_eq!(told.iter().filter(|(_, enabled)| *enabled).count(), 8, "{told:?}");
+    assert!(told.contains(&("d3 2", true)) || told.contains(&("d3 2", false)), "{told:?}");
     site.end().await;
 }
