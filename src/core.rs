@@ -7,6 +7,7 @@ pub mod destination;
 pub mod flv;
 pub mod frame;
 pub mod moment;
+pub mod origin;
 pub mod queue;
 pub mod switcher;
 pub mod timeline;

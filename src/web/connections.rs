@@ -23,11 +23,12 @@ use tower::ServiceExt;
 use tracing::{Instrument, debug, debug_span, warn};
 
 use super::sessions::Local;
+use crate::core::origin::Origin;
 
 /// Connections at once. More wait in the listener's backlog, which costs nothing.
 const MOST_CONNECTIONS: usize = 1024;
 
-/// Connections at once from one address: a whole venue may share one behind a router, but nobody can take all places.
+/// Connections at once from one origin: a whole venue may share one behind a router, but nobody can take all places.
 const MOST_FROM_ONE: usize = 640;
 
 /// How long a client may take over the head of a request, and how long an idle connection is kept.
@@ -92,38 +93,39 @@ async fn accept(
     Ok((socket, peer, place))
 }
 
-/// How many connections each address has.
+/// How many connections each origin has.
 #[derive(Clone, Debug, Default)]
 struct Sources {
-    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    open: Arc<Mutex<HashMap<Origin, usize>>>,
 }
 
 /// One connection of an address; given back when dropped.
 #[derive(Debug)]
 struct Source {
     of: Sources,
-    address: IpAddr,
+    origin: Origin,
 }
 
 impl Sources {
     fn enter(&self, address: IpAddr) -> Option<Source> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = open.entry(address).or_default();
+        let origin = Origin::of(address);
+        let count = open.entry(origin).or_default();
         if *count >= MOST_FROM_ONE {
             return None;
         }
         *count += 1;
-        Some(Source { of: self.clone(), address })
+        Some(Source { of: self.clone(), origin })
     }
 }
 
 impl Drop for Source {
     fn drop(&mut self) {
         let mut open = self.of.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = open.get_mut(&self.address) {
+        if let Some(count) = open.get_mut(&self.origin) {
             *count -= 1;
             if *count == 0 {
-                open.remove(&self.address);
+                open.remove(&self.origin);
             }
         }
     }

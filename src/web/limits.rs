@@ -1,10 +1,6 @@
 //! How often one address may try: sign-in, registration, the setup code, publishing by WebRTC. Nobody is ever locked out for what others do.
 
-use std::{
-    net::{IpAddr, Ipv6Addr},
-    num::NonZeroU32,
-    time::Duration,
-};
+use std::{net::IpAddr, num::NonZeroU32, time::Duration};
 
 use governor::{
     DefaultKeyedRateLimiter, Quota, RateLimiter,
@@ -12,6 +8,7 @@ use governor::{
 };
 
 use super::problem::{Kind, Problem};
+use crate::core::origin::Origin;
 
 /// So many addresses at once are remembered; beyond that those that have been quiet are forgotten first.
 const MOST_ADDRESSES: usize = 10_000;
@@ -50,7 +47,7 @@ impl Limits {
 
 /// An allowance per address.
 pub(crate) struct Limit {
-    attempts: DefaultKeyedRateLimiter<Source>,
+    attempts: DefaultKeyedRateLimiter<Origin>,
 }
 
 impl Limit {
@@ -71,7 +68,7 @@ impl Limit {
         if self.attempts.len() > MOST_ADDRESSES {
             self.forget_the_quiet();
         }
-        self.attempts.check_key(&Source::of(address)).map_err(|early| {
+        self.attempts.check_key(&Origin::of(address)).map_err(|early| {
             let wait = early.wait_time_from(DefaultClock::default().now());
             Problem::new(Kind::TooManyAttempts, "too many attempts from your address; wait a little").retry_after(wait)
         })
@@ -80,22 +77,6 @@ impl Limit {
     fn forget_the_quiet(&self) {
         self.attempts.retain_recent();
         self.attempts.shrink_to_fit();
-    }
-}
-
-/// Where an attempt comes from: an IPv4 address, or an IPv6 network of 64 bits, which is what one household is given.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Source(IpAddr);
-
-impl Source {
-    fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(v4) => Self(IpAddr::V4(v4)),
-            IpAddr::V6(v6) => {
-                let [a, b, c, d, ..] = v6.segments();
-                Self(IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0)))
-            }
-        }
     }
 }
 
@@ -118,12 +99,5 @@ mod tests {
         let wait: u64 = refusal.headers()["retry-after"].to_str().unwrap().parse().unwrap();
         assert!((1..=60).contains(&wait), "{wait}");
         assert!(limit.attempt(b).is_ok());
-    }
-
-    #[test]
-    fn an_ipv6_network_counts_as_one_and_a_mapped_address_as_ipv4() {
-        assert_eq!(Source::of("2001:db8:1:2::3".parse().unwrap()), Source::of("2001:db8:1:2:ffff::9".parse().unwrap()));
-        assert_ne!(Source::of("2001:db8:1:2::3".parse().unwrap()), Source::of("2001:db8:1:3::3".parse().unwrap()));
-        assert_eq!(Source::of("::ffff:10.0.0.1".parse().unwrap()), Source::of("10.0.0.1".parse().unwrap()));
     }
 }

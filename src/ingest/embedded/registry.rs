@@ -9,9 +9,9 @@ use std::{
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::core::frame::ConnectionId;
+use crate::core::{frame::ConnectionId, origin::Origin};
 
-/// Visitors of one address that are not publishing. A venue's encoders may all come from one address; those that do not
+/// Visitors of one origin that are not publishing. A venue's encoders may all come from one; those that do not
 /// finish are put out first, so this is no limit on publishers.
 const MAX_VISITORS_PER_ADDRESS: usize = 16;
 
@@ -34,7 +34,7 @@ struct Inner {
 }
 
 struct Visitor {
-    address: IpAddr,
+    origin: Origin,
     stage: Stage,
     out: CancellationToken,
 }
@@ -89,7 +89,8 @@ impl Registry {
         if inner.open >= self.max_connections {
             return None;
         }
-        let same = || inner.visitors.iter().filter(|(_, visitor)| visitor.address == address);
+        let origin = Origin::of(address);
+        let same = || inner.visitors.iter().filter(|(_, visitor)| visitor.origin == origin);
         if same().count() >= MAX_VISITORS_PER_ADDRESS {
             let (number, _) = same()
                 .filter(|(_, visitor)| visitor.stage != Stage::Asking)
@@ -103,7 +104,7 @@ impl Registry {
         inner.last += 1;
         let number = inner.last;
         let out = CancellationToken::new();
-        inner.visitors.insert(number, Visitor { address, stage: Stage::Greeting, out: out.clone() });
+        inner.visitors.insert(number, Visitor { origin, stage: Stage::Greeting, out: out.clone() });
         Some(Visit { registry: Arc::clone(self), number, out })
     }
 
