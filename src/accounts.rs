@@ -327,6 +327,15 @@ impl Accounts {
         list
     }
 
+    /// Whom those who run the night have banned, by name.
+    pub fn banned(&self) -> Vec<(AccountId, String)> {
+        let banned = |record: &&Arc<AccountRecord>| record.banned;
+        let mut banned: Vec<_> =
+            self.state().index.all().filter(banned).map(|record| (record.id, record.name.clone())).collect();
+        banned.sort_by_cached_key(|(_, name)| account::canonical_name(name));
+        banned
+    }
+
     /// The account's stream key, to show to its owner.
     pub fn stream_key(&self, id: AccountId) -> Option<StreamKey> {
         self.state().index.get(id).map(|record| record.stream_key.clone())

@@ -328,6 +328,14 @@ impl Director {
         self.order(Order::SetTurn { length, reset }).await.map(drop)
     }
 
+    /// Sets the length of the turn `turn`, and of no other. Rule 13.
+    ///
+    /// # Errors
+    /// [`OrderError::AlreadyOver`] when that turn is over or ends already, [`OrderError::Invalid`] as [`Self::set_turn`].
+    pub async fn set_this_turn(&self, turn: TurnId, length: Duration) -> Result<(), OrderError> {
+        self.order(Order::SetThisTurn { turn, length }).await.map(drop)
+    }
+
     /// Sets or toggles (`None`) the block toggle and says what it is now. Rule 12.
     ///
     /// # Errors

@@ -184,6 +184,13 @@ pub enum Order {
         /// Whether the clock of the running turn starts afresh.
         reset: bool,
     },
+    /// Set the length of one turn, and of no other. Rule 13.
+    SetThisTurn {
+        /// The turn that is meant.
+        turn: TurnId,
+        /// Its new length: more than zero, at most [`LONGEST_TURN`].
+        length: Duration,
+    },
     /// Set or toggle (`None`) the block toggle. Rule 12.
     SetBlock(Option<bool>),
     /// Follow other settings from here on. What changed of the length of turns and of the block toggle holds even if an admin
@@ -362,6 +369,8 @@ pub struct TurnLook {
     pub id: TurnId,
     /// Whose it is.
     pub entry: EntryLook,
+    /// How long it is.
+    pub length: Duration,
     /// Time of it that is used up.
     pub elapsed: Duration,
     /// Time on air; nothing resets it.
@@ -500,6 +509,7 @@ impl Queue {
         self.on_air.as_ref().map(|turn| TurnLook {
             id: turn.id,
             entry: turn.entry.look(),
+            length: self.length_of(turn),
             elapsed: turn.clock.elapsed(now),
             on_air: turn.on_air.elapsed(now),
             running: turn.clock.runs(),
@@ -540,6 +550,11 @@ impl Queue {
     /// The length of turns.
     pub fn turn_length(&self) -> Duration {
         self.turn_length.unwrap_or(self.settings.turn)
+    }
+
+    /// How long the turn is.
+    fn length_of(&self, turn: &Turn) -> Duration {
+        turn.length.unwrap_or_else(|| self.turn_length())
     }
 
     /// The block toggle.

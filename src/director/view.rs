@@ -29,12 +29,11 @@ pub(super) fn snapshot(
             presence: entry.presence,
         }
     };
-    let length = queue.turn_length();
     let on_air = queue.on_air(now).map(|turn| TurnView {
         id: turn.id,
-        length_seconds: length.as_secs_f64(),
+        length_seconds: turn.length.as_secs_f64(),
         elapsed_seconds: turn.elapsed.as_secs_f64(),
-        remaining_seconds: length.saturating_sub(turn.elapsed).as_secs_f64(),
+        remaining_seconds: turn.length.saturating_sub(turn.elapsed).as_secs_f64(),
         running: turn.running,
         suspended: turn.entry.presence == Presence::Absent,
         stalled: turn.entry.presence == Presence::Present,
@@ -60,7 +59,7 @@ pub(super) fn snapshot(
             block: queue.block(),
             hold: queue.hold(),
             forced_slate: queue.forced_slate(),
-            turn_seconds: whole_seconds(length),
+            turn_seconds: whole_seconds(queue.turn_length()),
             show,
         },
         hold_offs,

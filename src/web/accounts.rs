@@ -230,6 +230,7 @@ pub(crate) async fn ban_account(app: &Arc<App>, by: &By, id: AccountId, on: bool
             app.sessions.end_all(id, None).await?;
             revoked?;
         }
+        app.live.poke();
         Ok(account)
     })
     .await

@@ -256,11 +256,11 @@ pub(crate) struct DestinationView {
     /// What people call it.
     pub(crate) name: String,
     /// The server's address without the key.
-    url: String,
+    pub(crate) url: String,
     /// Whether it takes part in shows.
-    enabled: bool,
+    pub(crate) enabled: bool,
     /// Whether it is set by the configuration and can not be edited here.
-    locked: bool,
+    pub(crate) locked: bool,
     /// What it does, and its figures.
     #[serde(flatten)]
     pub(crate) status: DestinationStatus,

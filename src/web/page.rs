@@ -6,11 +6,13 @@
 //! - [`live`]: parts of pages that change by themselves.
 //! - [`errors`]: errors as people read them.
 //! - [`room`], [`overlay`]: the pages for everybody.
+//! - [`admin`]: the pages of those who run the night, and the box.
 //! - [`people`]: coming in and going out; [`me`]: one's own page.
 //! - [`ui`]: small pieces for templates: icons, times, QR codes.
 
 use super::rights::Routes;
 
+pub(crate) mod admin;
 pub(crate) mod assets;
 pub(crate) mod errors;
 pub(crate) mod flash;
@@ -33,4 +35,5 @@ pub(crate) fn routes() -> Routes {
         .merge(overlay::routes())
         .merge(people::routes())
         .merge(me::routes())
+        .merge(admin::routes())
 }

@@ -222,6 +222,8 @@ struct SetTurn {
     /// Whether the clock of the running turn starts afresh.
     #[serde(default)]
     reset: bool,
+    /// The turn that gets this length, and no other: 409 when it is over. Without it every turn does, the running one included.
+    turn: Option<TurnId>,
 }
 
 /// How long turns are.
@@ -230,12 +232,26 @@ async fn turn(State(app): State<Arc<App>>) -> Json<TurnLength> {
     Json(TurnLength { seconds: app.state.director.snapshot().borrow().queue.turn_seconds })
 }
 
-/// Sets how long turns are, the running one included.
+/// Sets how long turns are, the running one included; or one turn alone.
 #[utoipa::path(put, path = "/api/v1/turn", tag = "queue", request_body = SetTurn,
     responses((status = 200, description = "The length now", body = TurnLength)))]
 async fn set_turn(State(app): State<Arc<App>>, by: By, Body(turn): Body<SetTurn>) -> Result<Json<TurnLength>, Problem> {
-    let seconds = change_turn(&app, &by, turn.seconds, turn.reset).await?;
+    let seconds = match turn.turn {
+        Some(id) => change_this_turn(&app, &by, id, turn.seconds).await?,
+        None => change_turn(&app, &by, turn.seconds, turn.reset).await?,
+    };
     Ok(Json(TurnLength { seconds }))
+}
+
+/// Sets how long the turn that is meant is, and says it again. No other changes.
+pub(crate) async fn change_this_turn(app: &App, by: &By, turn: TurnId, seconds: i64) -> Result<u64, Problem> {
+    let Ok(seconds) = u64::try_from(seconds) else {
+        return Err(Problem::invalid("seconds", "a turn lasts 1 second to 24 hours"));
+    };
+    let on_air = app.state.director.snapshot().borrow().queue.on_air.as_ref().map(|turn| turn.entry.name.clone());
+    by.did("queue.this-turn", format!("{}, {seconds} s", on_air.unwrap_or_default()));
+    app.state.director.set_this_turn(turn, Duration::from_secs(seconds)).await?;
+    Ok(seconds)
 }
 
 /// Sets how long turns are, and says it again. `reset`: the clock of the running turn starts afresh.

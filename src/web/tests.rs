@@ -27,6 +27,7 @@ use crate::{
     media::MediaSettings,
 };
 
+mod admin;
 mod audit;
 mod coming_in;
 mod guards;

@@ -121,6 +121,8 @@ pub(super) struct Turn {
     pub(super) entry: Entry,
     /// What is used up of the turn; a rest begins with the difference.
     pub(super) clock: Stopwatch,
+    /// How long it is, where an admin said so of this turn alone.
+    pub(super) length: Option<Duration>,
     /// Time on air, for the history and for rule 12. Runs and stands with `clock`, and nothing resets it.
     pub(super) on_air: Stopwatch,
     pub(super) began: jiff::Timestamp,

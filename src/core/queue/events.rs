@@ -179,6 +179,8 @@ impl Queue {
             id: TurnId(self.fresh_id()),
             entry,
             clock: Stopwatch::at(length.saturating_sub(rest)),
+            // The rest of a turn that an admin had made longer.
+            length: (rest > length).then_some(rest),
             on_air: Stopwatch::default(),
             began: wall,
             ending: None,

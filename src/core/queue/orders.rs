@@ -46,6 +46,7 @@ impl Queue {
             Order::Kick(entry) => self.kick(entry, now),
             Order::Move { entry, before } => self.move_entry(entry, before),
             Order::SetTurn { length, reset } => self.set_turn(length, reset),
+            Order::SetThisTurn { turn, length } => self.set_this_turn(turn, length),
             Order::SetBlock(on) => {
                 self.block = Some(on.unwrap_or(!self.block()));
                 Ok(())
@@ -150,17 +151,22 @@ impl Queue {
     }
 
     fn set_turn(&mut self, length: Duration, reset: bool) -> Result<(), Denial> {
-        if length.is_zero() || length > LONGEST_TURN {
-            return Err(Denial::Invalid {
-                field: "seconds",
-                reason: "must be more than 0 and at most 86400 (24 hours)",
-            });
-        }
+        bounded(length)?;
         self.turn_length = Some(length);
-        if reset && let Some(turn) = &mut self.on_air {
-            // Whether it runs is judged afterwards.
-            turn.clock = Stopwatch::default();
+        if let Some(turn) = &mut self.on_air {
+            turn.length = None;
+            if reset {
+                // Whether it runs is judged afterwards.
+                turn.clock = Stopwatch::default();
+            }
         }
+        Ok(())
+    }
+
+    fn set_this_turn(&mut self, named: TurnId, length: Duration) -> Result<(), Denial> {
+        bounded(length)?;
+        let turn = self.on_air.as_mut().filter(|turn| turn.id == named && turn.ending.is_none());
+        turn.ok_or(Denial::AlreadyOver)?.length = Some(length);
         Ok(())
     }
 
@@ -173,6 +179,9 @@ impl Queue {
         }
         if settings.turn != self.settings.turn {
             self.turn_length = None;
+            if let Some(turn) = &mut self.on_air {
+                turn.length = None;
+            }
         }
         if settings.block != self.settings.block {
             self.block = None;
@@ -218,4 +227,11 @@ impl Queue {
     fn ends_already(&self, id: EntryId) -> bool {
         self.on_air.as_ref().is_some_and(|turn| turn.entry.id == id && turn.ending.is_some())
     }
+}
+
+fn bounded(length: Duration) -> Result<(), Denial> {
+    if length.is_zero() || length > LONGEST_TURN {
+        return Err(Denial::Invalid { field: "seconds", reason: "must be more than 0 and at most 86400 (24 hours)" });
+    }
+    Ok(())
 }

@@ -6,7 +6,7 @@ use proptest::{collection::vec, prelude::*, sample::Index};
 
 use super::{
     Action, CommandId, EntryId, EntryLook, Event, LONGEST_TURN, Order, Outcome, Presence, Queue, Record, Settings,
-    TakeId, Verdict,
+    TakeId, TurnId, Verdict,
 };
 use crate::core::{account::AccountId, frame::ConnectionId, moment::Moment};
 
@@ -53,6 +53,9 @@ enum Step {
         seconds: u64,
         reset: bool,
     },
+    SetThisTurn {
+        seconds: u64,
+    },
     SetBlock(Option<bool>),
     LiftHoldOff(u64),
     Leave(u64),
@@ -88,6 +91,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => index.clone().prop_map(Step::Kick),
         3 => (index.clone(), prop::option::of(index.clone())).prop_map(|(entry, before)| Step::Move { entry, before }),
         1 => (0..200_u64, any::<bool>()).prop_map(|(seconds, reset)| Step::SetTurn { seconds, reset }),
+        1 => (0..400_u64).prop_map(|seconds| Step::SetThisTurn { seconds }),
         1 => any::<Option<bool>>().prop_map(Step::SetBlock),
         1 => streamer.clone().prop_map(Step::LiftHoldOff),
         1 => streamer.clone().prop_map(Step::Leave),
@@ -226,6 +230,10 @@ impl World {
             }
             Step::SetTurn { seconds, reset } => {
                 self.order(Order::SetTurn { length: Duration::from_secs(seconds), reset });
+            }
+            Step::SetThisTurn { seconds } => {
+                let turn = self.queue.on_air(self.now).map_or(TurnId(0), |turn| turn.id);
+                self.order(Order::SetThisTurn { turn, length: Duration::from_secs(seconds) });
             }
             Step::SetBlock(on) => self.order(Order::SetBlock(on)),
             Step::LiftHoldOff(streamer) => self.order(Order::LiftHoldOff(AccountId(streamer))),

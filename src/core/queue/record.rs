@@ -83,6 +83,9 @@ pub struct TurnRecord {
     pub entry: EntryRecord,
     /// What is used up of it, in milliseconds.
     pub elapsed_ms: u64,
+    /// How long it is, in milliseconds, where an admin said so of this turn alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub length_ms: Option<u64>,
     /// Time on air, in milliseconds.
     pub on_air_ms: u64,
     /// When it began, by the wall clock.
@@ -128,6 +131,7 @@ impl Queue {
                 id: turn.id,
                 entry: entry_record(&turn.entry, now),
                 elapsed_ms: ms(turn.clock.elapsed(now)),
+                length_ms: turn.length.map(ms),
                 on_air_ms: ms(turn.on_air.elapsed(now)),
                 began: turn.began,
                 ending: turn.ending,
@@ -160,6 +164,7 @@ impl Queue {
             id: turn.id,
             entry: entry(turn.entry, now),
             clock: Stopwatch::at(Duration::from_millis(turn.elapsed_ms)),
+            length: turn.length_ms.map(Duration::from_millis),
             on_air: Stopwatch::at(Duration::from_millis(turn.on_air_ms)),
             began: turn.began,
             ending: turn.ending,

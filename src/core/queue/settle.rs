@@ -216,7 +216,7 @@ impl Queue {
             _ => false,
         };
         if becomes_next {
-            let length = self.turn_length();
+            let length = turn.length.unwrap_or_else(|| self.turn_length());
             let rest = length.saturating_sub(turn.clock.elapsed(now));
             entry.rest = Some(rest.max(LEAST_REST.min(length)));
             if let Link::Present { since, .. } = &mut entry.link {
@@ -244,7 +244,7 @@ impl Queue {
     }
 
     fn time_up(&self, now: Moment) -> bool {
-        self.on_air.as_ref().is_some_and(|turn| turn.clock.elapsed(now) >= self.turn_length())
+        self.on_air.as_ref().is_some_and(|turn| turn.clock.elapsed(now) >= self.length_of(turn))
     }
 
     /// When the stall on air is over the limit.
@@ -281,7 +281,8 @@ impl Queue {
         };
         let kept = turn.kept_until.filter(|_| open && successor && !self.hold && turn.entry.is_absent());
         let judged = open && !self.frozen();
-        let time = turn.clock.reaches(self.turn_length()).filter(|_| judged && (successor || !self.settings.overtime));
+        let time =
+            turn.clock.reaches(self.length_of(turn)).filter(|_| judged && (successor || !self.settings.overtime));
         let stall = self.stall_over().filter(|_| judged && successor);
         let released = self
             .last

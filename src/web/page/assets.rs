@@ -47,6 +47,8 @@ macro_rules! binary {
 const ASSETS: &[Asset] = &[
     text!("app.css", "text/css; charset=utf-8", "assets/app.css", "assets/player.css"),
     text!("overlay.css", "text/css; charset=utf-8", "assets/overlay.css"),
+    text!("admin.css", "text/css; charset=utf-8", "assets/admin.css"),
+    text!("admin.js", "text/javascript; charset=utf-8", "assets/admin.js"),
     text!("app.js", "text/javascript; charset=utf-8", "assets/app.js", "assets/player.js"),
     text!(
         "lib.js",

@@ -59,7 +59,6 @@ impl Flash {
     }
 
     /// With a button that posts `fields` to `action`, which takes it back.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the pages to come"))]
     pub(crate) fn undo(mut self, action: impl Into<String>, fields: &[(&str, &str)]) -> Self {
         let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         self.undo = Some(Undo { action: action.into(), fields });

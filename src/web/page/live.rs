@@ -32,13 +32,15 @@ use tokio::{
     sync::{Notify, OwnedSemaphorePermit, watch},
     time::{Instant, sleep, sleep_until},
 };
+use tower_sessions::{Session, session::Id};
 use tracing::warn;
 
-use super::{assets, overlay, room, ui};
+use super::{admin, assets, overlay, room, ui};
 use crate::web::{
     App,
     problem::{Kind, Problem},
     rights::{Right, Routes},
+    sessions::{Caller, in_order},
 };
 
 /// Pages that may listen at once. Each costs a connection and under 30 kB.
@@ -62,43 +64,54 @@ pub(crate) struct Live {
     room: Channel,
     /// What overlays show.
     overlay: Channel,
+    /// What those who run the night see: `/admin`.
+    night: Channel,
     /// Counts changes that no other watch tells of.
     pokes: watch::Sender<u64>,
 }
 
 impl Live {
     pub(crate) fn new() -> Self {
-        Self { room: Channel::new(), overlay: Channel::new(), pokes: watch::Sender::new(0) }
+        Self { room: Channel::new(), overlay: Channel::new(), night: Channel::new(), pokes: watch::Sender::new(0) }
     }
 
     /// Something has changed that pages show and that neither the queue's snapshot nor media's status tells of: an account, a
     /// destination, a setting. Costs nothing while nobody looks.
-    #[expect(dead_code, reason = "for the pages to come")]
     pub(crate) fn poke(&self) {
         self.pokes.send_modify(|pokes| *pokes = pokes.wrapping_add(1));
     }
 }
 
 pub(super) fn routes() -> Routes {
-    Routes::new().live(Right::Anyone, "/live/room", live_room).live(Right::Anyone, "/live/overlay", live_overlay)
+    Routes::new().live(Right::Anyone, "/live/room", live_room).live(Right::Anyone, "/live/overlay", live_overlay).live(
+        Right::Operator,
+        "/live/admin",
+        live_night,
+    )
 }
 
 async fn live_room(State(app): State<Arc<App>>) -> Result<Response, Problem> {
-    app.live.room.listen(&app, |_| true)
+    app.live.room.listen(&app, None, |_| true)
 }
 
 async fn live_overlay(State(app): State<Arc<App>>) -> Result<Response, Problem> {
-    app.live.overlay.listen(&app, |_| true)
+    app.live.overlay.listen(&app, None, |_| true)
+}
+
+async fn live_night(State(app): State<Arc<App>>, caller: Caller, session: Session) -> Result<Response, Problem> {
+    app.live.night.listen_as(&app, caller, &session)
 }
 
 /// Renders what is listened to, until the box stops.
 pub(crate) async fn run(app: Arc<App>) {
     let room = app.live.room.keep(&app, false, room::parts);
     let overlay = app.live.overlay.keep(&app, false, overlay::parts);
+    let night = app.live.night.keep(&app, true, admin::night::parts);
     tokio::select! {
         () = app.stop.cancelled() => {}
         () = room => {}
         () = overlay => {}
+        () = night => {}
     }
 }
 
@@ -145,13 +158,33 @@ impl Channel {
         Self { shown: watch::Sender::new(Arc::new([])), wanted: Notify::new() }
     }
 
-    /// The stream of a new listener. It ends as soon as `may` says no.
-    fn listen(&self, app: &Arc<App>, may: impl Fn(&App) -> bool + Send + 'static) -> Result<Response, Problem> {
+    /// The stream of somebody who runs the night. It ends with the right to, and with the session.
+    fn listen_as(&self, app: &Arc<App>, caller: Caller, session: &Session) -> Result<Response, Problem> {
+        // A browser's cookie may name a session that is long over; only who was recognised by it hangs on it.
+        let session = session.id().filter(|_| matches!(caller, Caller::Account(_)));
+        self.listen(app, session, move |app| match &caller {
+            Caller::Anonymous => false,
+            Caller::Token => true,
+            // Asked anew each time: who ran the night when the stream began may not do so any more.
+            Caller::Account(account) => in_order(app, account.id).is_some_and(|account| account.role.runs_the_night()),
+        })
+    }
+
+    /// The stream of a new listener. It ends as soon as `may` says no, and with the session that is named.
+    fn listen(
+        &self,
+        app: &Arc<App>,
+        session: Option<Id>,
+        may: impl Fn(&App) -> bool + Send + 'static,
+    ) -> Result<Response, Problem> {
         let place = place(app)?;
+        let mut ends = app.sessions.ends();
+        // It may have ended between its recognition and this.
+        ends.mark_changed();
         let mut shown = self.shown.subscribe();
         shown.mark_changed();
         self.wanted.notify_one();
-        let listener = Listener { app: Arc::clone(app), shown, sent: Arc::new([]), may, _place: place };
+        let listener = Listener { app: Arc::clone(app), shown, session, ends, sent: Arc::new([]), may, _place: place };
         Ok(answer(app, listener.events()))
     }
 
@@ -213,6 +246,9 @@ impl Channel {
 struct Listener<M> {
     app: Arc<App>,
     shown: watch::Receiver<Parts>,
+    /// The session that it ends with.
+    session: Option<Id>,
+    ends: watch::Receiver<()>,
     /// What it was sent last.
     sent: Parts,
     may: M,
@@ -229,6 +265,12 @@ impl<M: Fn(&App) -> bool + Send + 'static> Listener<M> {
                 () = sleep_until(next_beat) => {
                     (listener.may)(&listener.app).then_some(())?;
                     Some((beat(&listener.app), (listener, Instant::now() + BEAT)))
+                }
+                Ok(()) = listener.ends.changed(), if listener.session.is_some() => {
+                    if let Some(session) = &listener.session {
+                        listener.app.sessions.stands(session).await.then_some(())?;
+                    }
+                    Some((Bytes::new(), (listener, next_beat)))
                 }
                 changed = listener.shown.changed() => {
                     changed.ok()?;

@@ -77,48 +77,57 @@ struct Health {
 }
 
 impl Health {
-    fn advice(&self) -> Vec<String> {
+    fn advice(&self) -> Vec<Advice> {
         self.health.as_ref().map(advice).unwrap_or_default()
     }
 }
 
+/// What to do about a stream.
+pub(super) struct Advice {
+    /// For those who run the night.
+    pub(super) short: &'static str,
+    /// For its streamer.
+    text: String,
+}
+
 /// What to do about a stream, the most urgent first. Nothing when it is well, or not known yet.
-fn advice(health: &InputStatus) -> Vec<String> {
+pub(super) fn advice(health: &InputStatus) -> Vec<Advice> {
     let mut advice = Vec::new();
     if health.video_kbps <= 0.0 && health.audio_kbps <= 0.0 {
         return advice;
     }
+    let mut say = |short, text: String| advice.push(Advice { short, text });
     if health.video_kbps <= 0.0 {
-        advice.push(
-            "No picture arrives. Choose H.264 as the video encoder, and look whether the scene has a source.".into(),
-        );
+        let text = "No picture arrives. Choose H.264 as the video encoder, and look whether the scene has a source.";
+        say("No picture", text.to_owned());
     }
     if health.audio_kbps <= 0.0 {
-        advice.push("No sound arrives. Choose AAC as the audio encoder, and look whether a source is muted.".into());
+        let text = "No sound arrives. Choose AAC as the audio encoder, and look whether a source is muted.";
+        say("No sound", text.to_owned());
     }
     if let Some(seconds) = health.keyframe_interval_seconds.filter(|seconds| *seconds > 2.6) {
-        advice.push(format!(
+        let text = format!(
             "Key frames come every {seconds:.0} s, and taking over waits for one. Set the keyframe interval to 2 s."
-        ));
+        );
+        say("Key frames too rare", text);
     }
     if health.video_kbps > 7000.0 {
-        advice.push(format!(
+        let text = format!(
             "{:.0} kbit/s is more than the venue's line is made for. Set the video bitrate to 6,000 at most.",
             health.video_kbps
-        ));
+        );
+        say("Bitrate too high", text);
     } else if health.video_kbps > 0.0 && health.video_kbps < 800.0 {
-        advice
-            .push("The video bitrate is low, and the picture will look soft. 2,500 to 6,000 kbit/s look good.".into());
+        let text = "The video bitrate is low, and the picture will look soft. 2,500 to 6,000 kbit/s look good.";
+        say("Low bitrate", text.to_owned());
     }
     if health.frame_rate > 0.0 && health.frame_rate < 20.0 {
-        advice.push(
-            "Few pictures a second arrive. Close what else the computer does, or choose a smaller picture.".into(),
-        );
+        let text = "Few pictures a second arrive. Close what else the computer does, or choose a smaller picture.";
+        say("Few pictures a second", text.to_owned());
     }
     if health.jitter_ms > 150.0 {
-        advice.push(
-            "The line is unsteady. Use a cable instead of Wi-Fi, come closer, or lower the video bitrate.".into(),
-        );
+        let text = "The line is unsteady. Use a cable instead of Wi-Fi, come closer, or lower the video bitrate.";
+        say("Unsteady line", text.to_owned());
     }
     advice
 }
@@ -217,7 +226,7 @@ mod tests {
             (InputStatus { jitter_ms: 400.0, ..well() }, "unsteady"),
         ] {
             let told = advice(&health);
-            assert!(told.len() == 1 && told.iter().all(|text| text.contains(word)), "{told:?} lacks {word}");
+            assert!(told.len() == 1 && told.iter().all(|told| told.text.contains(word)), "{word} is not told");
         }
     }
 }

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     accounts::Registration,
+    core::account::Role,
     web::{
         App,
         accounts::{Setup, claim, take_in},
@@ -31,6 +32,14 @@ use crate::{
 
 /// Where one's own page is.
 const OWN_PAGE: &str = "/me";
+
+/// Where the night is run.
+const NIGHT: &str = "/admin";
+
+/// The page that is whose: of those who run the night, and of those who stream.
+fn home(role: Role) -> &'static str {
+    if role.runs_the_night() { NIGHT } else { OWN_PAGE }
+}
 
 pub(super) fn routes() -> Routes {
     Routes::new()
@@ -145,20 +154,19 @@ struct Entering {
     next: String,
 }
 
-/// One's own page unless a page of this box was asked for.
-fn next_page(next: &str) -> &str {
+/// Where somebody with this role comes to: home, unless a page of this box was asked for.
+fn next_page(next: &str, role: Role) -> &str {
     match local(next) {
-        "/" => OWN_PAGE,
+        "/" => home(role),
         next => next,
     }
 }
 
 async fn login_page(page: Page, UrlQuery(wanted): UrlQuery<Wanted>) -> Response {
-    let next = next_page(&wanted.next);
-    if page.who.is_some() {
-        return see_other(next);
+    if let Some(who) = &page.who {
+        return see_other(next_page(&wanted.next, who.role));
     }
-    page.show(&LoginPage { page: &page, name: "", next, wrong: None })
+    page.show(&LoginPage { page: &page, name: "", next: local(&wanted.next), wrong: None })
 }
 
 async fn login(
@@ -170,14 +178,15 @@ async fn login(
     sender: Sender,
     Form(entering): Form<Entering>,
 ) -> Result<Response, Problem> {
-    let next = next_page(&entering.next);
     let credentials = Credentials { name: entering.name, password: entering.password };
-    if let Err(problem) = enter(&app, &by, &session, peer, &credentials).await {
-        let wrong = Some(to_be_filled_in_again(problem)?);
-        let again = LoginPage { page: &page, name: &credentials.name, next, wrong };
-        return Ok(page.show_with(StatusCode::UNPROCESSABLE_ENTITY, &again));
+    match enter(&app, &by, &session, peer, &credentials).await {
+        Ok(account) => Ok(sender.go(&app, next_page(&entering.next, account.role), None)),
+        Err(problem) => {
+            let wrong = Some(to_be_filled_in_again(problem)?);
+            let again = LoginPage { page: &page, name: &credentials.name, next: local(&entering.next), wrong };
+            Ok(page.show_with(StatusCode::UNPROCESSABLE_ENTITY, &again))
+        }
     }
-    Ok(sender.go(&app, next, None))
 }
 
 async fn logout(State(app): State<Arc<App>>, session: Session, sender: Sender) -> Result<Response, Problem> {
@@ -244,7 +253,10 @@ mod tests {
     #[test]
     fn whoever_signs_in_comes_to_a_page_of_this_box() {
         for (asked, to) in [("", "/me"), ("/", "/me"), ("/admin?x=1", "/admin?x=1"), ("//evil.example", "/me")] {
-            assert_eq!(next_page(asked), to, "{asked}");
+            assert_eq!(next_page(asked, Role::Streamer), to, "{asked}");
+        }
+        for role in [Role::Operator, Role::Admin] {
+            assert_eq!((next_page("", role), next_page("/me", role)), ("/admin", "/me"));
         }
     }
 }

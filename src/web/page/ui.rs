@@ -86,6 +86,15 @@ pub(crate) fn clock(seconds: f64) -> String {
     if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
 }
 
+/// Kilobits per second as people read them, in steps that do not flicker.
+pub(crate) fn rate(kbps: f64) -> String {
+    if kbps >= 1000.0 {
+        format!("{:.1} Mbit/s", kbps / 1000.0)
+    } else {
+        format!("{:.0} kbit/s", (kbps / 10.0).round() * 10.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +105,13 @@ mod tests {
             [(0.0, "0:00"), (-3.0, "0:00"), (0.2, "0:01"), (65.0, "1:05"), (3599.5, "1:00:00"), (36_610.0, "10:10:10")]
         {
             assert_eq!(clock(seconds), text);
+        }
+    }
+
+    #[test]
+    fn rate_is_in_the_unit_that_fits() {
+        for (kbps, text) in [(0.0, "0 kbit/s"), (163.4, "160 kbit/s"), (4096.0, "4.1 Mbit/s")] {
+            assert_eq!(rate(kbps), text);
         }
     }
 

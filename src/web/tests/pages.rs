@@ -194,20 +194,24 @@ async fn theme_is_remembered_and_leads_back_to_this_box_only() {
 }
 
 /// Listens to a live stream.
-struct Ear {
+pub(super) struct Ear {
     response: reqwest::Response,
     heard: String,
 }
 
 impl Ear {
     async fn at(site: &Site, path: &str) -> Self {
-        let response = site.request(Method::GET, path, &As::Nobody).send().await.unwrap();
+        Self::as_who(site, path, &As::Nobody).await
+    }
+
+    pub(super) async fn as_who(site: &Site, path: &str, who: &As) -> Self {
+        let response = site.request(Method::GET, path, who).send().await.unwrap();
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         Self { response, heard: String::new() }
     }
 
     /// The next event of this name, with its data.
-    async fn hears(&mut self, name: &str) -> String {
+    pub(super) async fn hears(&mut self, name: &str) -> String {
         let head = format!("event: {name}\n");
         loop {
             if let Some((event, rest)) = self.heard.split_once("\n\n") {
@@ -222,6 +226,17 @@ impl Ear {
             let chunk = chunk.await.unwrap_or_else(|_| panic!("{name} is not heard")).unwrap().unwrap();
             self.heard.push_str(std::str::from_utf8(&chunk).unwrap());
         }
+    }
+
+    /// That the stream ends, and what was said until then.
+    pub(super) async fn until_the_end(mut self) -> String {
+        let end = tokio::time::timeout(Duration::from_secs(5), async {
+            while let Ok(Some(chunk)) = self.response.chunk().await {
+                self.heard.push_str(std::str::from_utf8(&chunk).unwrap());
+            }
+        });
+        assert!(end.await.is_ok(), "the stream goes on");
+        self.heard
     }
 
     /// That no event comes for a while.

@@ -126,6 +126,52 @@ fn a_new_length_counts_for_the_running_turn_and_for_later_ones() {
     assert_eq!(stage.remaining(), seconds(60));
 }
 
+/// Rule 13: of one turn alone.
+#[test]
+fn a_turn_with_a_length_of_its_own_changes_no_other() {
+    let mut stage = Stage::new();
+    stage.goes_on_air("a1");
+    stage.arrive("b1");
+    stage.after(seconds(TURN - 60));
+    let turn = stage.turn();
+    stage.ordered(Order::SetThisTurn { turn, length: seconds(TURN + 240) });
+    assert_eq!((stage.remaining(), stage.queue.turn_length()), (seconds(300), seconds(TURN)));
+    // It outlives the box, and being displaced.
+    stage.restart(&["a1", "b1"]);
+    stage.ready("a1");
+    stage.taken();
+    stage.ready("b1");
+    assert_eq!(stage.remaining(), seconds(300));
+    stage.after(seconds(300));
+    assert_eq!(stage.pending(), "b1");
+    stage.taken();
+    assert_eq!(stage.remaining(), seconds(TURN));
+    let denial = stage.denied(Order::SetThisTurn { turn, length: seconds(900) });
+    assert_eq!(denial, Denial::AlreadyOver);
+    let turn = stage.turn();
+    let denial = stage.denied(Order::SetThisTurn { turn, length: seconds(0) });
+    assert!(matches!(denial, Denial::Invalid { field: "seconds", .. }));
+    // A new length of all turns is this one's too.
+    stage.ordered(Order::SetThisTurn { turn, length: seconds(900) });
+    stage.ordered(Order::SetTurn { length: seconds(700), reset: false });
+    assert_eq!(stage.remaining(), seconds(700));
+}
+
+/// Rules 13 and 14.
+#[test]
+fn a_turn_that_was_made_longer_keeps_its_rest_when_it_is_displaced() {
+    let mut stage = Stage::new();
+    stage.goes_on_air("a1");
+    stage.arrive("b1");
+    stage.ordered(Order::SetThisTurn { turn: stage.turn(), length: seconds(TURN + 600) });
+    stage.after(seconds(60));
+    stage.ordered(Order::PutOnAir(stage.entry("B")));
+    stage.taken();
+    stage.ordered(Order::Skip { turn: None });
+    stage.taken();
+    assert_eq!((stage.on_air().as_str(), stage.remaining()), ("A", seconds(TURN + 540)));
+}
+
 #[test]
 fn new_settings_hold_from_then_on_even_over_an_admins_own() {
     let mut stage = Stage::new();

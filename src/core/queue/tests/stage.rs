@@ -228,7 +228,8 @@ impl Stage {
 
     #[track_caller]
     pub(crate) fn remaining(&self) -> Duration {
-        self.queue.turn_length().saturating_sub(self.elapsed())
+        let length = self.queue.on_air(self.now).map_or_else(|| self.queue.turn_length(), |turn| turn.length);
+        length.saturating_sub(self.elapsed())
     }
 
     #[track_caller]
