@@ -13,16 +13,21 @@ use subtle::ConstantTimeEq;
 use thiserror::Error;
 use utoipa::ToSchema;
 
-pub use self::viewers::{Viewer, Viewers};
-use self::{index::Index, passwords::Passwords};
+use self::{index::Index, invitations::fingerprint, passwords::Passwords};
+pub use self::{
+    invitations::{Invitation, NewInvitation},
+    viewers::{Viewer, Viewers},
+};
 use crate::{
     config::{Config, Registration as Policy},
     core::account::{self, AccountId, Role, StreamKey},
-    store::{AccountRecord, Change, Durability, Loaded, Store, StoreError},
+    store::{AccountRecord, Change, Durability, InvitationRecord, Loaded, ResetRecord, Store, StoreError},
 };
 
 mod index;
+mod invitations;
 mod passwords;
+mod resets;
 #[cfg(test)]
 mod tests;
 mod viewers;
@@ -73,6 +78,9 @@ pub struct Registration {
     pub email: Option<String>,
     /// Optional IANA name.
     pub timezone: Option<String>,
+    /// The code of an invitation, where `accounts.registration` asks for one.
+    #[schema(value_type = Option<String>)]
+    pub invitation: Option<SecretString>,
 }
 
 /// An edit; what is absent stays.
@@ -125,6 +133,9 @@ pub enum AccountError {
     /// The policy does not let this person register.
     #[error("registration is not open: {0}")]
     RegistrationClosed(&'static str),
+    /// Registration is by invitation, and none was shown.
+    #[error("registration is by invitation: ask those who run this box for one")]
+    InvitationNeeded,
     /// Name and password do not match. Says not which.
     #[error("name or password is wrong")]
     WrongCredentials,
@@ -140,6 +151,9 @@ pub enum AccountError {
     /// No such account.
     #[error("no such account")]
     NotFound,
+    /// A link that sets a password was used, replaced, is too old, or never was.
+    #[error("this link was used already, is older than a day, or never was one; ask an admin for a new one")]
+    LinkOver,
     /// The last admin can not be removed, disabled or demoted.
     #[error("the last admin can not be removed, disabled or demoted")]
     LastAdmin,
@@ -185,6 +199,24 @@ struct State {
     index: Index,
     next: u64,
     setup_code: Option<SecretString>,
+    invitations: Vec<InvitationRecord>,
+    resets: Vec<ResetRecord>,
+}
+
+/// As what somebody is taken in, and what lets them in.
+struct Admission {
+    role: Role,
+    awaiting_approval: bool,
+    /// The setup code, folded.
+    claim: Option<String>,
+    /// The fingerprint of an invitation's code.
+    invitation: Option<String>,
+}
+
+impl Admission {
+    const fn streamer() -> Self {
+        Self { role: Role::Streamer, awaiting_approval: false, claim: None, invitation: None }
+    }
 }
 
 impl Accounts {
@@ -213,7 +245,13 @@ impl Accounts {
             policy: Mutex::new(config.accounts.registration),
             admin_token: config.admin.token.as_ref().map(|token| Sha256::digest(token.expose_secret()).into()),
             passwords: Passwords::new(),
-            state: RwLock::new(State { index, next, setup_code }),
+            state: RwLock::new(State {
+                index,
+                next,
+                setup_code,
+                invitations: loaded.invitations.clone(),
+                resets: loaded.resets.clone(),
+            }),
             changes: tokio::sync::Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -239,17 +277,19 @@ impl Accounts {
     /// # Errors
     /// A field that is wrong, a name that is taken, a policy that forbids it, or a store that can not write.
     pub async fn register(&self, registration: Registration) -> Result<(Account, StreamKey), AccountError> {
-        let awaiting_approval = match self.policy() {
-            Policy::Open => false,
-            Policy::Approval => true,
-            Policy::Invite => {
-                return Err(AccountError::RegistrationClosed("ask those who run this box to make an account for you"));
-            }
+        let invitation = registration.invitation.as_ref().map(fingerprint);
+        let admission = match self.policy() {
+            // An invitation that is not needed is not used up.
+            Policy::Open => Admission::streamer(),
+            // Whoever was invited is approved.
+            Policy::Approval if invitation.is_none() => Admission { awaiting_approval: true, ..Admission::streamer() },
+            Policy::Invite if invitation.is_none() => return Err(AccountError::InvitationNeeded),
+            Policy::Approval | Policy::Invite => Admission { invitation, ..Admission::streamer() },
             Policy::Closed => {
                 return Err(AccountError::RegistrationClosed("this box takes no new streamers at present"));
             }
         };
-        self.add(registration, Role::Streamer, awaiting_approval, None).await
+        self.add(registration, admission).await
     }
 
     /// Makes a streamer's account by an admin's order, whatever the policy says: enabled, and waiting for no approval.
@@ -257,7 +297,7 @@ impl Accounts {
     /// # Errors
     /// A field that is wrong, a name that is taken, or a store that can not write.
     pub async fn create(&self, registration: Registration) -> Result<(Account, StreamKey), AccountError> {
-        self.add(registration, Role::Streamer, false, None).await
+        self.add(registration, Admission::streamer()).await
     }
 
     /// Makes the first admin, once. Rate limits and delays are the web's.
@@ -273,8 +313,8 @@ impl Accounts {
         let code = account::folded(code).ok_or(AccountError::WrongSetupCode)?;
         // Now, so that a wrong code costs no hash; and once more when it is this claim's turn.
         self.state().check_claim(&code)?;
-        let registration = Registration { name, password, email: None, timezone: None };
-        self.add(registration, Role::Admin, false, Some(code)).await
+        let registration = Registration { name, password, email: None, timezone: None, invitation: None };
+        self.add(registration, Admission { role: Role::Admin, claim: Some(code), ..Admission::streamer() }).await
     }
 
     /// Whether there is an admin, or `admin.token` is configured.
@@ -380,9 +420,9 @@ impl Accounts {
                 Some(self.inner.passwords.hash(password).await?)
             }
         };
-        self.change(id, move |index, record| {
+        self.change(id, move |state, record| {
             if let Some(name) = name {
-                if index.by_name(&name).is_some_and(|other| other.id != id) {
+                if state.index.by_name(&name).is_some_and(|other| other.id != id) {
                     return Err(AccountError::NameTaken);
                 }
                 record.name = name;
@@ -426,8 +466,11 @@ impl Accounts {
             if runs_the_box(&record) && !accounts.state().other_admin(id) {
                 return Err(AccountError::LastAdmin);
             }
-            accounts.commit(vec![Change::DeleteAccount(id)]).await?;
-            accounts.write(|state| state.index.remove(id));
+            accounts.commit(vec![Change::DeleteAccount(id), Change::DeleteReset(id)]).await?;
+            accounts.write(|state| {
+                state.index.remove(id);
+                state.resets.retain(|reset| reset.account != id);
+            });
             Ok(())
         })
         .await
@@ -436,29 +479,29 @@ impl Accounts {
     async fn add(
         &self,
         registration: Registration,
-        role: Role,
-        awaiting_approval: bool,
-        claim: Option<String>,
+        admission: Admission,
     ) -> Result<(Account, StreamKey), AccountError> {
-        let Registration { name, password, email, timezone } = registration;
+        let Registration { name, password, email, timezone, invitation: _ } = registration;
+        let Admission { role, awaiting_approval, claim, invitation } = admission;
         let name = valid_name(&name)?;
         let email = email.map(|email| valid_email(&email)).transpose()?.flatten();
         let timezone = timezone.map(|timezone| valid_timezone(&timezone)).transpose()?.flatten();
         passwords::check(&password)?;
         // Now, so that a name that is taken costs no hash; and once more when it is this registration's turn.
         self.state().check_new(&name)?;
+        self.state().use_of(invitation.as_deref())?;
         let password_hash = self.inner.passwords.hash(password).await?;
 
         let accounts = self.clone();
         to_the_end(async move {
             let _turn = accounts.inner.changes.lock().await;
-            let id = {
+            let (id, used) = {
                 let state = accounts.state();
                 if let Some(code) = &claim {
                     state.check_claim(code)?;
                 }
                 state.check_new(&name)?;
-                AccountId(state.next)
+                (AccountId(state.next), state.use_of(invitation.as_deref())?)
             };
             let stream_key = StreamKey::from_random(rand::random());
             let record = AccountRecord {
@@ -481,6 +524,7 @@ impl Accounts {
             if claim.is_some() {
                 changes.push(Change::DeleteSetting(SETUP_CODE.to_owned()));
             }
+            changes.extend(used.clone().map(Change::PutInvitation));
             accounts.commit(changes).await?;
             let account = view(&record);
             accounts.write(|state| {
@@ -488,6 +532,10 @@ impl Accounts {
                 state.next = next;
                 if claim.is_some() {
                     state.setup_code = None;
+                }
+                if let Some(used) = used {
+                    state.invitations.retain(|other| other.id != used.id);
+                    state.invitations.push(used);
                 }
             });
             Ok((account, stream_key))
@@ -499,24 +547,31 @@ impl Accounts {
     async fn change(
         &self,
         id: AccountId,
-        rule: impl FnOnce(&Index, &mut AccountRecord) -> Result<(), AccountError> + Send + 'static,
+        rule: impl FnOnce(&State, &mut AccountRecord) -> Result<(), AccountError> + Send + 'static,
     ) -> Result<Account, AccountError> {
         let accounts = self.clone();
         to_the_end(async move {
             let _turn = accounts.inner.changes.lock().await;
-            let record = {
+            let (record, new_password) = {
                 let state = accounts.state();
                 let old = state.index.get(id).ok_or(AccountError::NotFound)?;
                 let mut record = AccountRecord::clone(old);
-                rule(&state.index, &mut record)?;
+                rule(&state, &mut record)?;
                 if runs_the_box(old) && !runs_the_box(&record) && !state.other_admin(id) {
                     return Err(AccountError::LastAdmin);
                 }
-                record
+                let new_password = record.password_hash.expose_secret() != old.password_hash.expose_secret();
+                (record, new_password)
             };
-            accounts.commit(vec![Change::PutAccount(record.clone())]).await?;
+            let mut changes = vec![Change::PutAccount(record.clone())];
+            // A link that was made for another password than this must not undo it.
+            changes.extend(new_password.then_some(Change::DeleteReset(id)));
+            accounts.commit(changes).await?;
             let account = view(&record);
-            accounts.write(|state| state.index.put(record));
+            accounts.write(|state| {
+                state.index.put(record);
+                state.resets.retain(|reset| !new_password || reset.account != id);
+            });
             Ok(account)
         })
         .await

@@ -24,7 +24,10 @@ mod records;
 mod tests;
 mod writer;
 
-pub use self::records::{AccountRecord, AuditRecord, DestinationRecord, HistoryRecord, SessionRecord, ViewerRecord};
+pub use self::records::{
+    AccountRecord, AuditRecord, DestinationRecord, HistoryRecord, InvitationRecord, ResetRecord, SessionRecord,
+    ViewerRecord,
+};
 use self::{
     file::{Cell, Disk},
     writer::Inbox,
@@ -157,6 +160,14 @@ pub enum Change {
     PutViewer(ViewerRecord),
     /// Revokes a viewer token.
     DeleteViewer(u64),
+    /// Adds an invitation or replaces the one with its id.
+    PutInvitation(InvitationRecord),
+    /// Revokes an invitation.
+    DeleteInvitation(u64),
+    /// Adds a reset link or replaces the account's.
+    PutReset(ResetRecord),
+    /// Ends an account's reset link.
+    DeleteReset(AccountId),
     /// Sets a named value.
     PutSetting(String, serde_json::Value),
     /// Removes a named value.
@@ -178,6 +189,10 @@ pub struct Loaded {
     pub destinations: Vec<DestinationRecord>,
     /// Viewer tokens, by id.
     pub viewers: Vec<ViewerRecord>,
+    /// Invitations, by id.
+    pub invitations: Vec<InvitationRecord>,
+    /// Reset links, by account.
+    pub resets: Vec<ResetRecord>,
     /// Named values.
     pub settings: BTreeMap<String, serde_json::Value>,
     /// Time on air of the turn that ran last, newer than the committed queue unless power was cut.

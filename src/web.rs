@@ -46,6 +46,7 @@ mod events;
 mod health;
 mod history;
 mod hosts;
+mod invitations;
 mod limits;
 mod log;
 mod me;
@@ -216,6 +217,7 @@ fn routes() -> Routes {
         .merge(events::routes())
         .merge(settings::routes())
         .merge(audit::routes())
+        .merge(invitations::routes())
         .merge(health::routes())
         .merge(whip::routes())
         .merge(page::routes())

@@ -70,6 +70,14 @@ pub fn setup_code(bytes: [u8; CODE_SYMBOLS]) -> SecretString {
     SecretString::from(symbols(&bytes))
 }
 
+/// The code of an invitation that these random bytes make: 16 symbols of five bits each are 80 bits, in groups of four, for those
+/// who type it.
+pub fn invitation_code(bytes: [u8; 16]) -> SecretString {
+    let symbols: Vec<char> = symbols(&bytes).chars().collect();
+    let groups: Vec<String> = symbols.chunks(4).map(|group| group.iter().collect()).collect();
+    SecretString::from(groups.join("-"))
+}
+
 /// A key or code as it was meant, however it was typed: capitals, dashes, spaces, and letters taken for digits. None for what
 /// is too long to be one.
 pub fn folded(typed: &str) -> Option<String> {

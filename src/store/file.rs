@@ -49,6 +49,8 @@ const HISTORY: Documents<u64> = TableDefinition::new("history");
 const DESTINATIONS: Documents<u64> = TableDefinition::new("destinations");
 const VIEWERS: Documents<u64> = TableDefinition::new("viewers");
 const SETTINGS: Documents<&'static str> = TableDefinition::new("settings");
+const INVITATIONS: Documents<u64> = TableDefinition::new("invitations");
+const RESETS: Documents<u64> = TableDefinition::new("resets");
 const AUDIT: Documents<u64> = TableDefinition::new("audit");
 const SESSIONS: Documents<&'static str> = TableDefinition::new("sessions");
 
@@ -261,6 +263,8 @@ impl Cell {
                 queue,
                 destinations: all(transaction, DESTINATIONS, "destinations")?,
                 viewers: all(transaction, VIEWERS, "viewers")?,
+                invitations: all(transaction, INVITATIONS, "invitations")?,
+                resets: all(transaction, RESETS, "resets")?,
                 settings,
                 elapsed: None,
             })
@@ -407,6 +411,10 @@ fn apply(transaction: &WriteTransaction, change: &Change) -> Result<(), redb::Er
         Change::DeleteDestination(id) => delete(transaction, DESTINATIONS, id.0),
         Change::PutViewer(record) => put(transaction, VIEWERS, record.id, record),
         Change::DeleteViewer(id) => delete(transaction, VIEWERS, *id),
+        Change::PutInvitation(record) => put(transaction, INVITATIONS, record.id, record),
+        Change::DeleteInvitation(id) => delete(transaction, INVITATIONS, *id),
+        Change::PutReset(record) => put(transaction, RESETS, record.account.0, record),
+        Change::DeleteReset(id) => delete(transaction, RESETS, id.0),
         Change::PutSetting(key, value) => put(transaction, SETTINGS, key.as_str(), value),
         Change::DeleteSetting(key) => delete(transaction, SETTINGS, key.as_str()),
         Change::PutSession(record) => put(transaction, SESSIONS, record.id.as_str(), record),

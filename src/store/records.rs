@@ -139,6 +139,42 @@ pub struct ViewerRecord {
     pub extra: Map<String, Value>,
 }
 
+/// An invitation without its code.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct InvitationRecord {
+    /// Its id.
+    pub id: u64,
+    /// Whom it is for, in an admin's words.
+    pub label: String,
+    /// SHA-256 of the code in hexadecimal: the code has 80 random bits, so that no slow hash is needed.
+    pub sha256: String,
+    /// How many may register with it.
+    pub uses: u32,
+    /// How many have.
+    pub used: u32,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it ends.
+    pub expires: Timestamp,
+    /// Fields of a newer schema.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// A link that sets a new password once. One per account.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ResetRecord {
+    /// Whose password it sets.
+    pub account: AccountId,
+    /// SHA-256 of the code in hexadecimal: the code has 130 random bits.
+    pub sha256: String,
+    /// When it ends.
+    pub expires: Timestamp,
+    /// Fields of a newer schema.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
 /// A web session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SessionRecord {

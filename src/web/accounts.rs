@@ -133,7 +133,7 @@ pub(crate) async fn claim(app: &App, by: &By, peer: SocketAddr, setup: Setup) ->
 }
 
 /// An account's name, for the audit log.
-fn name_of(app: &App, id: AccountId) -> String {
+pub(crate) fn name_of(app: &App, id: AccountId) -> String {
     app.state.accounts.get(id).map(|account| account.name).unwrap_or_default()
 }
 

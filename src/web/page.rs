@@ -7,7 +7,7 @@
 //! - [`errors`]: errors as people read them.
 //! - [`room`], [`overlay`]: the pages for everybody.
 //! - [`admin`]: the pages of those who run the night, and the box.
-//! - [`people`]: coming in and going out; [`me`]: one's own page.
+//! - [`people`]: coming in and going out; [`reset`]: a forgotten password; [`me`]: one's own page.
 //! - [`ui`]: small pieces for templates: icons, times, QR codes.
 
 use super::rights::Routes;
@@ -22,6 +22,7 @@ pub(crate) mod live;
 mod me;
 mod overlay;
 mod people;
+mod reset;
 pub(crate) mod room;
 pub(crate) mod ui;
 
@@ -34,6 +35,7 @@ pub(crate) fn routes() -> Routes {
         .merge(room::routes())
         .merge(overlay::routes())
         .merge(people::routes())
+        .merge(reset::routes())
         .merge(me::routes())
         .merge(admin::routes())
 }

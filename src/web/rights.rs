@@ -65,7 +65,7 @@ pub(crate) enum Right {
     Stranger,
     /// Anybody, once the box has an owner.
     Anyone,
-    /// Whoever brings what the handler asks for: a viewer token, the code of an invitation.
+    /// Whoever brings what the handler asks for: a viewer token, the code of a reset link.
     Ticket,
     /// Whoever brings a stream key as a bearer token, which the handler judges.
     Encoder,

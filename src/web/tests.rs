@@ -32,6 +32,7 @@ mod audit;
 mod coming_in;
 mod guards;
 mod house;
+mod invitations;
 mod pages;
 mod people;
 mod rights;

@@ -120,7 +120,7 @@ impl Page {
 
     /// Whether newcomers can register by themselves.
     pub(crate) fn registration_is_open(app: &App) -> bool {
-        matches!(app.state.config.accounts.registration, Registration::Open | Registration::Approval)
+        matches!(app.state.accounts.policy(), Registration::Open | Registration::Approval)
     }
 
     /// Whether the navigation is at `path` or below it.

@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::{extract::State, http::StatusCode, response::Response};
+use axum::{
+    extract::State,
+    http::{HeaderValue, StatusCode, header},
+    response::Response,
+};
 use secrecy::SecretString;
 use serde::Deserialize;
 use tower_sessions::Session;
@@ -17,6 +21,7 @@ use super::{
 };
 use crate::{
     accounts::Registration,
+    config::Registration as Policy,
     core::account::Role,
     web::{
         App,
@@ -53,20 +58,20 @@ pub(super) fn routes() -> Routes {
 }
 
 /// What is wrong with what was filled in.
-struct Wrong {
+pub(super) struct Wrong {
     /// The field's name; empty when it is none in particular.
     field: String,
-    text: String,
+    pub(super) text: String,
 }
 
 impl Wrong {
-    fn is(&self, field: &str) -> bool {
+    pub(super) fn is(&self, field: &str) -> bool {
         self.field == field
     }
 }
 
 /// A problem that whoever filled the form in can do something about, for the form to be shown again; the others stay errors.
-fn to_be_filled_in_again(problem: Problem) -> Result<Wrong, Problem> {
+pub(super) fn to_be_filled_in_again(problem: Problem) -> Result<Wrong, Problem> {
     match problem.status() {
         StatusCode::UNPROCESSABLE_ENTITY | StatusCode::CONFLICT | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             Ok(Wrong { field: problem.blamed().to_owned(), text: problem.sentence() })
@@ -80,7 +85,30 @@ fn to_be_filled_in_again(problem: Problem) -> Result<Wrong, Problem> {
 struct RegisterPage<'a> {
     page: &'a Page,
     name: &'a str,
+    policy: Policy,
+    /// The code of an invitation, as it was shown.
+    invitation: &'a str,
+    /// It came with the link, and needs no field of its own.
+    invited: bool,
     wrong: Option<Wrong>,
+}
+
+impl RegisterPage<'_> {
+    fn is_closed(&self) -> bool {
+        self.policy == Policy::Closed
+    }
+
+    /// Whether the code has to be typed.
+    fn asks_for_invitation(&self) -> bool {
+        self.policy == Policy::Invite && !self.invited
+    }
+}
+
+/// What a link to the form brings.
+#[derive(Default, Deserialize)]
+struct Invited {
+    #[serde(default)]
+    invitation: String,
 }
 
 /// What the form of `/register` sends.
@@ -88,13 +116,31 @@ struct RegisterPage<'a> {
 struct Joining {
     name: String,
     password: SecretString,
+    #[serde(default)]
+    invitation: String,
 }
 
-async fn register_page(page: Page) -> Response {
+async fn register_page(State(app): State<Arc<App>>, page: Page, UrlQuery(invited): UrlQuery<Invited>) -> Response {
     if page.who.is_some() {
         return see_other(OWN_PAGE);
     }
-    page.show(&RegisterPage { page: &page, name: "", wrong: None })
+    let invitation = invited.invitation.trim();
+    let form = RegisterPage {
+        page: &page,
+        name: "",
+        policy: app.state.accounts.policy(),
+        invitation,
+        invited: !invitation.is_empty(),
+        wrong: None,
+    };
+    without_address(page.show(&form))
+}
+
+/// An answer whose address holds a code: no page that it loads or leads to is told that address. (With `no-referrer` the browser would
+/// send the form with `Origin: null`, which is refused.)
+pub(super) fn without_address(mut response: Response) -> Response {
+    response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("strict-origin"));
+    response
 }
 
 async fn register(
@@ -110,12 +156,27 @@ async fn register(
         return Ok(see_other(OWN_PAGE));
     }
     let name = joining.name.clone();
-    let registration = Registration { name: joining.name, password: joining.password, email: None, timezone: None };
+    let code = joining.invitation.trim().to_owned();
+    let registration = Registration {
+        name: joining.name,
+        password: joining.password,
+        email: None,
+        timezone: None,
+        invitation: (!code.is_empty()).then(|| code.clone().into()),
+    };
     let account = match take_in(&app, &by, peer, registration).await {
         Ok((account, _)) => account,
         Err(problem) => {
-            let wrong = Some(to_be_filled_in_again(problem)?);
-            let again = RegisterPage { page: &page, name: &name, wrong };
+            let wrong = to_be_filled_in_again(problem)?;
+            let again = RegisterPage {
+                page: &page,
+                name: &name,
+                policy: app.state.accounts.policy(),
+                invitation: &code,
+                // One that does not do can be typed anew.
+                invited: !code.is_empty() && !wrong.is("invitation"),
+                wrong: Some(wrong),
+            };
             return Ok(page.show_with(StatusCode::UNPROCESSABLE_ENTITY, &again));
         }
     };

@@ -6,12 +6,12 @@ use super::{
     *,
 };
 
-fn cookies(headers: &HeaderMap) -> String {
+pub(super) fn cookies(headers: &HeaderMap) -> String {
     let set = headers.get_all("set-cookie").into_iter().map(|cookie| cookie.to_str().unwrap());
     set.filter_map(|cookie| cookie.split(';').next()).collect::<Vec<_>>().join("; ")
 }
 
-fn location(headers: &HeaderMap) -> &str {
+pub(super) fn location(headers: &HeaderMap) -> &str {
     headers["location"].to_str().unwrap()
 }
 

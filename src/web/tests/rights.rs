@@ -66,8 +66,13 @@ impl Desk {
         let account = if let Some(account) = accounts.list().into_iter().find(|account| account.name == name) {
             account
         } else {
-            let registration =
-                crate::accounts::Registration { name, password: PASSWORD.into(), email: None, timezone: None };
+            let registration = crate::accounts::Registration {
+                name,
+                password: PASSWORD.into(),
+                email: None,
+                timezone: None,
+                invitation: None,
+            };
             accounts.create(registration).await.unwrap().0
         };
         let role = match who {
