@@ -33,10 +33,10 @@ pub struct SettingView {
     /// `section.key`.
     pub key: &'static str,
     /// What is wanted; null when it is unset. Secrets are redacted, and of destinations the names are told.
-    #[schema(value_type = Object)]
+    #[schema(value_type = serde_json::Value)]
     pub value: Json,
     /// What it is when nobody sets it.
-    #[schema(value_type = Object)]
+    #[schema(value_type = serde_json::Value)]
     pub default: Json,
     /// What its number counts.
     pub unit: Option<&'static str>,

@@ -65,6 +65,7 @@ impl Registered {
 /// Registers a streamer. Admins may do so whatever `accounts.registration` says.
 #[utoipa::path(post, path = "/api/v1/accounts", tag = "accounts", request_body = Registration, responses(
     (status = 201, description = "Registered", body = Registered),
+    (status = 409, description = "The name is taken"),
 ))]
 async fn register(
     State(app): State<Arc<App>>,
@@ -111,6 +112,7 @@ pub(crate) struct Setup {
 /// Makes the first admin, once.
 #[utoipa::path(post, path = "/api/v1/setup", tag = "accounts", request_body = Setup, responses(
     (status = 201, description = "The box has an owner", body = Registered),
+    (status = 409, description = "The box has an owner already"),
 ))]
 async fn set_up(
     State(app): State<Arc<App>>,
@@ -147,7 +149,8 @@ async fn list(State(app): State<Arc<App>>) -> Json<Vec<Account>> {
 
 /// Edits an account. Disabling it drops its connection and its place; a new password ends its sessions.
 #[utoipa::path(patch, path = "/api/v1/accounts/{id}", tag = "accounts", params(("id" = AccountId, Path)),
-    request_body = Edit, responses((status = 200, description = "The account as it is now", body = Account)))]
+    request_body = Edit, responses((status = 200, description = "The account as it is now", body = Account),
+        (status = 409, description = "The name is taken, or it is the last admin")))]
 async fn edit(
     State(app): State<Arc<App>>,
     by: By,
@@ -182,7 +185,8 @@ pub(crate) async fn edit_account(app: &Arc<App>, by: &By, id: AccountId, edit: E
 
 /// Deletes an account, its connection, its place and its sessions.
 #[utoipa::path(delete, path = "/api/v1/accounts/{id}", tag = "accounts", params(("id" = AccountId, Path)),
-    responses((status = 204, description = "Deleted")))]
+    responses((status = 204, description = "Deleted"),
+        (status = 409, description = "It is the last admin")))]
 async fn delete(State(app): State<Arc<App>>, by: By, Path(id): Path<AccountId>) -> Result<StatusCode, Problem> {
     delete_account(&app, &by, id).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -213,7 +217,8 @@ fn may_ban(app: &App, caller: &Caller, id: AccountId) -> Result<(), Problem> {
 
 /// Bans a streamer: disables the account, drops its connection and its place. Operators can do this to streamers only.
 #[utoipa::path(post, path = "/api/v1/accounts/{id}/ban", tag = "accounts", params(("id" = AccountId, Path)),
-    responses((status = 200, description = "The account as it is now", body = Account)))]
+    responses((status = 200, description = "The account as it is now", body = Account),
+        (status = 409, description = "It is the last admin")))]
 async fn ban(State(app): State<Arc<App>>, by: By, Path(id): Path<AccountId>) -> Result<Json<Account>, Problem> {
     ban_account(&app, &by, id, true).await.map(Json)
 }
@@ -245,7 +250,8 @@ async fn unban(State(app): State<Arc<App>>, by: By, Path(id): Path<AccountId>) -
 
 /// Lifts the account's hold-off.
 #[utoipa::path(post, path = "/api/v1/accounts/{id}/lift-hold-off", tag = "accounts", params(("id" = AccountId, Path)),
-    responses((status = 204, description = "Lifted")))]
+    responses((status = 204, description = "Lifted"),
+        (status = 409, description = "Not now")))]
 async fn lift_hold_off(State(app): State<Arc<App>>, by: By, Path(id): Path<AccountId>) -> Result<StatusCode, Problem> {
     end_hold_off(&app, &by, id).await?;
     Ok(StatusCode::NO_CONTENT)

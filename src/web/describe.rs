@@ -3,13 +3,16 @@
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
-        ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, ResponseBuilder, SecurityRequirement,
-        path::{Operation, PathItem},
+        ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, ResponseBuilder, SecurityRequirement,
+        path::{Operation, Parameter, ParameterIn, PathItem},
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
 
 use super::problem::Problem;
+
+/// The kind of every error's answer.
+const PROBLEM: &str = "application/problem+json";
 
 /// What it begins with.
 pub(crate) fn base() -> OpenApi {
@@ -31,17 +34,50 @@ pub(crate) fn guard(operation: &mut Operation, schemes: &[&str]) {
     }
 }
 
+/// The refusals that an operation has for its form alone: whoever calls, and whatever it carries. What else it may refuse, it says
+/// itself. (A failure of the box, 500, is nobody's contract.)
+fn refusals(operation: &Operation) -> Vec<(&'static str, &'static str)> {
+    let mut refusals = vec![
+        ("401", "Nobody is signed in, or the token is wrong"),
+        ("403", "Not for this caller, not from another site's page, not before the box has an owner"),
+        ("421", "The request is for another host"),
+        ("429", "Too many wrong tokens or tries from this address"),
+        ("503", "The box can not do it now; try again in a moment"),
+    ];
+    let parameters = operation.parameters.as_deref().unwrap_or_default();
+    let in_path =
+        |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(it) if it.parameter_in == ParameterIn::Path);
+    if parameters.iter().any(in_path) {
+        refusals.push(("404", "There is no such thing"));
+    }
+    if !parameters.is_empty() || operation.request_body.is_some() {
+        refusals.push(("400", "The request can not be understood"));
+    }
+    if operation.request_body.is_some() {
+        refusals.push(("408", "The body did not arrive in time"));
+        refusals.push(("413", "The body is too large"));
+        refusals.push(("415", "The body is of another kind"));
+        refusals.push(("422", "A value does not fit"));
+    }
+    refusals
+}
+
 /// Adds what holds for every call: errors are problems; and how a caller shows who it is.
 pub(crate) fn finish(mut description: OpenApi) -> OpenApi {
-    let problem = ResponseBuilder::new()
-        .description("What went wrong")
-        .content(
-            "application/problem+json",
-            ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build(),
-        )
-        .build();
+    let problem = || ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
     for operation in operations(&mut description) {
-        operation.responses.responses.insert("default".to_owned(), problem.clone().into());
+        for (status, meaning) in refusals(operation) {
+            let refusal = || ResponseBuilder::new().description(meaning).build().into();
+            operation.responses.responses.entry(status.to_owned()).or_insert_with(refusal);
+        }
+        for (status, response) in &mut operation.responses.responses {
+            if let RefOr::T(response) = response
+                && status.starts_with(['4', '5'])
+                && response.content.is_empty()
+            {
+                response.content.insert(PROBLEM.to_owned(), RefOr::T(problem()));
+            }
+        }
     }
     let components = description.components.get_or_insert_default();
     components.schemas.insert(Problem::name().into_owned(), Problem::schema());

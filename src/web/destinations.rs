@@ -339,7 +339,8 @@ async fn list(State(app): State<Arc<App>>) -> Json<Vec<DestinationView>> {
 
 /// Adds a destination.
 #[utoipa::path(post, path = "/api/v1/destinations", tag = "destinations", request_body = NewDestination,
-    responses((status = 201, description = "Added", body = DestinationView)))]
+    responses((status = 201, description = "Added", body = DestinationView),
+        (status = 409, description = "It does not fit beside the others")))]
 async fn add(State(app): State<Arc<App>>, by: By, Body(new): Body<NewDestination>) -> Result<Response, Problem> {
     by.did("destination.create", new.name.clone());
     let input = DestinationInput { name: new.name, url: new.url, key: new.key, enabled: new.enabled };
@@ -352,7 +353,8 @@ async fn add(State(app): State<Arc<App>>, by: By, Body(new): Body<NewDestination
 
 /// Edits a destination. One of the configuration can not be edited: 409.
 #[utoipa::path(patch, path = "/api/v1/destinations/{id}", tag = "destinations", params(("id" = DestinationId, Path)),
-    request_body = EditDestination, responses((status = 200, description = "As it is now", body = DestinationView)))]
+    request_body = EditDestination, responses((status = 200, description = "As it is now", body = DestinationView),
+        (status = 409, description = "It is set by the configuration, or does not fit beside the others")))]
 async fn edit(
     State(app): State<Arc<App>>,
     by: By,
@@ -370,7 +372,8 @@ async fn edit(
 /// Lets a destination take part in shows, or not. One of the configuration can not be switched: 409.
 #[utoipa::path(put, path = "/api/v1/destinations/{id}/enabled", tag = "destinations",
     params(("id" = DestinationId, Path)), request_body = Switch,
-    responses((status = 200, description = "As it is now", body = DestinationView)))]
+    responses((status = 200, description = "As it is now", body = DestinationView),
+        (status = 409, description = "It does not fit beside the others")))]
 async fn set_enabled(
     State(app): State<Arc<App>>,
     by: By,
@@ -400,7 +403,8 @@ fn put(app: &App, destination: Destination) -> DestinationView {
 
 /// Removes a destination. One of the configuration can not be removed: 409.
 #[utoipa::path(delete, path = "/api/v1/destinations/{id}", tag = "destinations", params(("id" = DestinationId, Path)),
-    responses((status = 204, description = "Removed")))]
+    responses((status = 204, description = "Removed"),
+        (status = 409, description = "It is set by the configuration")))]
 async fn remove(State(app): State<Arc<App>>, by: By, Path(id): Path<DestinationId>) -> Result<StatusCode, Problem> {
     by.did("destination.delete", name_of(&app, id));
     to_the_end(async move {

@@ -86,7 +86,8 @@ impl LogQuery {
         ("search" = Option<String>, Query, description = "Only events whose text holds this"),
         ("before" = Option<u64>, Query, description = "Only events before the one with this number"),
         ("limit" = Option<usize>, Query, description = "How many at most: 200 without it, 1000 at most")),
-    responses((status = 200, description = "Events", body = Vec<RecentEvent>)))]
+    responses((status = 200, description = "Events", body = Vec<RecentEvent>),
+        (status = 422, description = "A value does not fit")))]
 async fn log(
     State(app): State<Arc<App>>,
     UrlQuery(query): UrlQuery<LogQuery>,
@@ -100,7 +101,8 @@ async fn log(
         ("search" = Option<String>, Query, description = "Only events whose text holds this"),
         ("before" = Option<u64>, Query, description = "Only events before the one with this number"),
         ("limit" = Option<usize>, Query, description = "How many at most: 1000 without it")),
-    responses((status = 200, description = "A line for each event", body = String, content_type = "text/plain")))]
+    responses((status = 200, description = "A line for each event", body = String, content_type = "text/plain"),
+        (status = 422, description = "A value does not fit")))]
 async fn download(State(app): State<Arc<App>>, UrlQuery(query): UrlQuery<LogQuery>) -> Result<Response, Problem> {
     let mut text = String::new();
     for RecentEvent { time, level, target, text: said, .. } in latest(&app, query, MOST).await?.iter().rev() {

@@ -199,6 +199,7 @@ struct OwnEdit {
 /// Edits one's own account. A new password ends all its other sessions.
 #[utoipa::path(patch, path = "/api/v1/me", tag = "me", request_body = OwnEdit, responses(
     (status = 200, description = "The account as it is now", body = Account),
+    (status = 409, description = "The name is taken"),
 ))]
 async fn edit_me(
     State(app): State<Arc<App>>,
@@ -236,7 +237,8 @@ async fn edit_me(
 }
 
 /// Deletes one's own account, its connection, its place and its sessions.
-#[utoipa::path(delete, path = "/api/v1/me", tag = "me", responses((status = 204, description = "Deleted")))]
+#[utoipa::path(delete, path = "/api/v1/me", tag = "me", responses((status = 204, description = "Deleted"),
+        (status = 409, description = "It is the last admin")))]
 async fn delete_me(State(app): State<Arc<App>>, by: By, Own(account): Own) -> Result<StatusCode, Problem> {
     delete_account(&app, &by, account.id).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -278,7 +280,9 @@ pub(crate) async fn fresh_key(app: Arc<App>, account: AccountId) -> Result<Strea
 }
 
 /// Leaves the queue: the place goes and the connection is dropped.
-#[utoipa::path(delete, path = "/api/v1/me/entry", tag = "me", responses((status = 204, description = "Left")))]
+#[utoipa::path(delete, path = "/api/v1/me/entry", tag = "me", responses((status = 204, description = "Left"),
+        (status = 404, description = "Not in the queue"),
+        (status = 409, description = "Not now")))]
 async fn leave(State(app): State<Arc<App>>, Own(account): Own) -> Result<StatusCode, Problem> {
     app.state.director.leave(account.id).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -93,7 +93,9 @@ struct Skip {
 
 /// Ends a turn. 409 when the turn that is named is over, so that a second click hits nobody else.
 #[utoipa::path(post, path = "/api/v1/queue/skip", tag = "queue", request_body = Option<Skip>,
-    responses((status = 204, description = "Ordered")))]
+    responses((status = 204, description = "Ordered"),
+        (status = 404, description = "There is no turn"),
+        (status = 409, description = "That turn is over")))]
 async fn skip(
     State(app): State<Arc<App>>,
     by: By,
@@ -112,7 +114,8 @@ pub(crate) async fn skip_turn(app: &App, by: &By, turn: Option<TurnId>) -> Resul
 
 /// Freezes or frees the rotation.
 #[utoipa::path(post, path = "/api/v1/queue/hold", tag = "queue", request_body = Switch,
-    responses((status = 204, description = "Done")))]
+    responses((status = 204, description = "Done"),
+        (status = 409, description = "Not now")))]
 async fn hold(State(app): State<Arc<App>>, by: By, Body(Switch { on }): Body<Switch>) -> Result<StatusCode, Problem> {
     set_hold(&app, &by, on).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -126,7 +129,8 @@ pub(crate) async fn set_hold(app: &App, by: &By, on: bool) -> Result<(), Problem
 
 /// The panic button: shows the slate until it is lifted.
 #[utoipa::path(post, path = "/api/v1/queue/slate", tag = "queue", request_body = Switch,
-    responses((status = 204, description = "Done")))]
+    responses((status = 204, description = "Done"),
+        (status = 409, description = "Not now")))]
 async fn slate(State(app): State<Arc<App>>, by: By, Body(Switch { on }): Body<Switch>) -> Result<StatusCode, Problem> {
     set_slate(&app, &by, on).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -152,7 +156,8 @@ fn whose(app: &App, id: EntryId) -> String {
 
 /// Puts an entry on air now.
 #[utoipa::path(post, path = "/api/v1/queue/entries/{id}/take", tag = "queue", params(("id" = EntryId, Path)),
-    responses((status = 204, description = "Ordered")))]
+    responses((status = 204, description = "Ordered"),
+        (status = 409, description = "It can not be taken now")))]
 async fn take(State(app): State<Arc<App>>, by: By, Path(id): Path<EntryId>) -> Result<StatusCode, Problem> {
     put_on_air(&app, &by, id).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -166,7 +171,8 @@ pub(crate) async fn put_on_air(app: &App, by: &By, id: EntryId) -> Result<(), Pr
 
 /// Removes an entry and holds its streamer off for a while.
 #[utoipa::path(post, path = "/api/v1/queue/entries/{id}/kick", tag = "queue", params(("id" = EntryId, Path)),
-    responses((status = 204, description = "Done")))]
+    responses((status = 204, description = "Done"),
+        (status = 409, description = "Not now")))]
 async fn kick(State(app): State<Arc<App>>, by: By, Path(id): Path<EntryId>) -> Result<StatusCode, Problem> {
     kick_entry(&app, &by, id).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -188,7 +194,8 @@ struct Move {
 
 /// Moves a waiting entry.
 #[utoipa::path(post, path = "/api/v1/queue/entries/{id}/move", tag = "queue", params(("id" = EntryId, Path)),
-    request_body = Option<Move>, responses((status = 204, description = "Done")))]
+    request_body = Option<Move>, responses((status = 204, description = "Done"),
+        (status = 409, description = "Only who waits can be moved")))]
 async fn move_entry(
     State(app): State<Arc<App>>,
     by: By,
@@ -234,7 +241,8 @@ async fn turn(State(app): State<Arc<App>>) -> Json<TurnLength> {
 
 /// Sets how long turns are, the running one included; or one turn alone.
 #[utoipa::path(put, path = "/api/v1/turn", tag = "queue", request_body = SetTurn,
-    responses((status = 200, description = "The length now", body = TurnLength)))]
+    responses((status = 200, description = "The length now", body = TurnLength),
+        (status = 409, description = "That turn is over")))]
 async fn set_turn(State(app): State<Arc<App>>, by: By, Body(turn): Body<SetTurn>) -> Result<Json<TurnLength>, Problem> {
     let seconds = match turn.turn {
         Some(id) => change_this_turn(&app, &by, id, turn.seconds).await?,
@@ -296,7 +304,8 @@ struct ResetTime {
 /// Sets how long turns are, at the address that existing OBS docks and scripts call.
 #[utoipa::path(get, path = "/update-timer/{seconds}", tag = "queue",
     params(("seconds" = u64, Path), ("reset_time" = Option<bool>, Query)),
-    responses((status = 200, description = "The length now", body = TurnLength)))]
+    responses((status = 200, description = "The length now", body = TurnLength),
+        (status = 422, description = "A value does not fit")))]
 async fn update_timer(
     State(app): State<Arc<App>>,
     by: By,

@@ -55,7 +55,8 @@ async fn settings(State(app): State<Arc<App>>) -> Json<Vec<SettingView>> {
 /// without the page. Checked as at the start of the box; kept in its data folder.
 #[utoipa::path(patch, path = "/api/v1/settings", tag = "settings",
     request_body(content = Object, description = "`section.key` and value"),
-    responses((status = 200, description = "What changed", body = Changed)))]
+    responses((status = 200, description = "What changed", body = Changed),
+        (status = 409, description = "A key is set where the page can not change it")))]
 async fn change_settings(
     State(app): State<Arc<App>>,
     by: By,

@@ -153,7 +153,8 @@ fn away(detail: &str) -> Problem {
 /// answer has them all.
 #[utoipa::path(post, path = "/whip", tag = "ingest",
     request_body(content = String, content_type = "application/sdp", description = "The offer"),
-    responses((status = 201, description = "The answer", body = String, content_type = "application/sdp")))]
+    responses((status = 201, description = "The answer", body = String, content_type = "application/sdp"),
+        (status = 404, description = "There is no WebRTC here")))]
 async fn publish(
     State(app): State<Arc<App>>,
     Encoder { account, key, from }: Encoder,

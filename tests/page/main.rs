@@ -16,4 +16,5 @@
 mod support;
 
 mod browser;
+mod contract;
 mod crowd;

@@ -1,0 +1,9 @@
+"""What schemathesis does not know by itself."""
+
+import schemathesis
+
+
+@schemathesis.serializer("application/sdp")
+def offer(_context, value):
+    """A WebRTC offer is text."""
+    return value if isinstance(value, bytes) else str(value).encode(errors="replace")
