@@ -73,6 +73,10 @@ pub struct WebConfig {
     pub public_host: Option<String>,
     /// Whether the room may watch the programme on the page; else operators and admins only.
     pub open_preview: bool,
+    /// Whoever is not seen for so many hours has to sign in again.
+    pub session_idle_hours: u32,
+    /// So many days after signing in, everybody has to sign in again.
+    pub session_max_days: u32,
 }
 
 /// An address, or `off`.

@@ -141,7 +141,7 @@ impl App {
     fn new(state: WebState, stop: CancellationToken) -> Arc<Self> {
         Arc::new(Self {
             hosts: Hosts::of_this_machine(),
-            sessions: Sessions::new(state.store.clone()),
+            sessions: Sessions::new(state.store.clone(), &state.config.web),
             limits: Limits::new(),
             http: HttpMetrics::default(),
             listeners: Arc::new(Semaphore::new(events::MOST_LISTENERS)),

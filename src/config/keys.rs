@@ -95,6 +95,8 @@ pub const KEYS: &[Key] = &[
     ),
     key("web.public_host", Default::NoText, "a name or an address, such as \"stream.example.org\""),
     key("web.open_preview", Default::Flag(false), "true or false"),
+    key("web.session_idle_hours", Default::Number(720), "a whole number of hours"),
+    key("web.session_max_days", Default::Number(90), "a whole number of days"),
     key("admin.token", Default::NoSecret, "a text in quotes, 16 characters or more"),
     key("accounts.registration", Default::Text("open"), "\"open\", \"invite\", \"approval\" or \"closed\""),
     key("ingest.kind", Default::Text("auto"), "\"auto\", \"srs\" or \"embedded\""),
@@ -152,7 +154,13 @@ impl Key {
 
     /// What its number counts, if it is one that counts something.
     pub fn unit(&self) -> Option<&'static str> {
-        let units = [("_seconds", "seconds"), ("_minutes", "minutes"), ("_ms", "milliseconds")];
+        let units = [
+            ("_ms", "milliseconds"),
+            ("_seconds", "seconds"),
+            ("_minutes", "minutes"),
+            ("_hours", "hours"),
+            ("_days", "days"),
+        ];
         units.iter().find(|(ending, _)| self.path.ends_with(ending)).map(|(_, unit)| *unit)
     }
 

@@ -40,6 +40,8 @@ pub(super) fn validate(config: &Config) -> Vec<(String, String)> {
     within("ingest.max_publishers", ingest.max_publishers as u64, 1..=1000);
     within("ingest.handshake_seconds", ingest.handshake_seconds, 1..=60);
     within("ingest.silence_seconds", ingest.silence_seconds, 1..=DAY);
+    within("web.session_idle_hours", config.web.session_idle_hours.into(), 1..=366 * 24);
+    within("web.session_max_days", config.web.session_max_days.into(), 1..=366);
     within("program.latency_ms", program.latency_ms, 300..=10_000);
     within("program.idle_end_minutes", program.idle_end_minutes, 0..=DAY / 60);
 

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use axum::{Json, extract::State, http::StatusCode};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use tower_sessions::Session;
+use tower_sessions::{Session, session::Id};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
@@ -34,6 +34,7 @@ pub(crate) fn routes() -> Routes {
     Routes::new()
         .api(Right::Anyone, routes!(sign_in))
         .api(Right::SignedIn, routes!(sign_out))
+        .api(Right::SignedIn, routes!(sign_out_everywhere))
         .api(Right::SignedIn, routes!(me, edit_me, delete_me))
         .api(Right::SignedIn, routes!(new_key))
         .api(Right::SignedIn, routes!(leave))
@@ -89,6 +90,26 @@ async fn sign_out(_: Own, session: Session) -> Result<StatusCode, Problem> {
 /// Ends the session.
 pub(crate) async fn go_out(session: &Session) -> Result<(), Problem> {
     session.flush().await.map_err(|error| Problem::new(Kind::NotStored, error.to_string()))
+}
+
+/// Signs out everywhere: ends all sessions of the account, this one included.
+#[utoipa::path(delete, path = "/api/v1/sessions", tag = "session",
+    responses((status = 204, description = "Signed out everywhere")))]
+async fn sign_out_everywhere(
+    State(app): State<Arc<App>>,
+    by: By,
+    Own(account): Own,
+    session: Session,
+) -> Result<StatusCode, Problem> {
+    go_out_everywhere(&app, &by, &account, &session).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Ends all sessions of the account, and this one.
+pub(crate) async fn go_out_everywhere(app: &App, by: &By, account: &Account, session: &Session) -> Result<(), Problem> {
+    by.did_with_own("session.end-all");
+    app.sessions.end_all(account.id, None).await?;
+    go_out(session).await
 }
 
 /// One's own account.
@@ -179,21 +200,21 @@ pub(crate) fn told(app: &App, account: Account, reached: &Reached) -> Me {
 }
 
 /// An edit of one's own account; what is absent stays.
-#[derive(Deserialize, ToSchema)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct OwnEdit {
+pub(crate) struct OwnEdit {
     /// A new name.
-    name: Option<String>,
+    pub(crate) name: Option<String>,
     /// A new address; empty removes it.
-    email: Option<String>,
+    pub(crate) email: Option<String>,
     /// A new time zone; empty removes it.
-    timezone: Option<String>,
+    pub(crate) timezone: Option<String>,
     /// A new password; needs the current one too.
     #[schema(value_type = Option<String>)]
-    password: Option<SecretString>,
+    pub(crate) password: Option<SecretString>,
     /// The password until now: a browser left open is not enough to take an account over.
     #[schema(value_type = Option<String>)]
-    current_password: Option<SecretString>,
+    pub(crate) current_password: Option<SecretString>,
 }
 
 /// Edits one's own account. A new password ends all its other sessions.
@@ -203,21 +224,30 @@ struct OwnEdit {
 ))]
 async fn edit_me(
     State(app): State<Arc<App>>,
+    by: By,
     Own(account): Own,
     session: Session,
     Peer(peer): Peer,
     Body(edit): Body<OwnEdit>,
 ) -> Result<Json<Account>, Problem> {
+    edit_own(&app, &by, &account, session.id(), peer, edit).await.map(Json)
+}
+
+/// Edits one's own account. A new password ends all its sessions but `session`. `peer` is who asks, for the limit.
+pub(crate) async fn edit_own(
+    app: &Arc<App>,
+    by: &By,
+    account: &Account,
+    session: Option<Id>,
+    peer: SocketAddr,
+    edit: OwnEdit,
+) -> Result<Account, Problem> {
     let changes_password = edit.password.is_some();
     if changes_password {
         let Some(current) = edit.current_password else {
             return Err(Problem::invalid("current_password", "to change the password, give the current one too"));
         };
-        app.limits.sign_in.attempt(peer.ip())?;
-        app.state.accounts.sign_in(&account.name, &current).await.map_err(|error| match error {
-            AccountError::WrongCredentials => Problem::invalid("current_password", "this is not the current password"),
-            error => error.into(),
-        })?;
+        is_owner(app, account, peer, &current).await?;
     }
     let edit = Edit {
         name: edit.name,
@@ -226,14 +256,33 @@ async fn edit_me(
         password: edit.password,
         ..Edit::default()
     };
+    by.did_with_own(if changes_password { "me.password" } else { "me.edit" });
+    let (app, id) = (Arc::clone(app), account.id);
     to_the_end(async move {
-        let account = app.state.accounts.edit(account.id, edit).await?;
+        let account = app.state.accounts.edit(id, edit).await?;
         if changes_password {
-            app.sessions.end_all(account.id, session.id()).await?;
+            app.sessions.end_all(id, session).await?;
         }
-        Ok(Json(account))
+        Ok(account)
     })
     .await
+}
+
+/// Whether whoever sits there knows the account's password: a browser left open is not enough for everything.
+pub(crate) async fn is_owner(
+    app: &App,
+    account: &Account,
+    peer: SocketAddr,
+    password: &SecretString,
+) -> Result<(), Problem> {
+    app.limits.sign_in.attempt(peer.ip())?;
+    match app.state.accounts.sign_in(&account.name, password).await {
+        Ok(_) => Ok(()),
+        Err(AccountError::WrongCredentials) => {
+            Err(Problem::invalid("current_password", "this is not the current password"))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Deletes one's own account, its connection, its place and its sessions.

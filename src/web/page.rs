@@ -7,7 +7,7 @@
 //! - [`errors`]: errors as people read them.
 //! - [`room`], [`overlay`]: the pages for everybody.
 //! - [`admin`]: the pages of those who run the night, and the box.
-//! - [`people`]: coming in and going out; [`reset`]: a forgotten password; [`me`]: one's own page.
+//! - [`people`]: coming in and going out; [`reset`]: a forgotten password; [`me`]: one's own page, [`own`]: one's own account.
 //! - [`ui`]: small pieces for templates: icons, times, QR codes.
 
 use super::rights::Routes;
@@ -21,6 +21,7 @@ pub(crate) mod layout;
 pub(crate) mod live;
 mod me;
 mod overlay;
+mod own;
 mod people;
 mod reset;
 pub(crate) mod room;
@@ -37,5 +38,6 @@ pub(crate) fn routes() -> Routes {
         .merge(people::routes())
         .merge(reset::routes())
         .merge(me::routes())
+        .merge(own::routes())
         .merge(admin::routes())
 }

@@ -31,14 +31,17 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Router,
+    body::Body,
     extract::{DefaultBodyLimit, FromRequestParts, MatchedPath, Request, State},
     handler::Handler,
-    http::{HeaderValue, Method, StatusCode, Uri, header},
+    http::{HeaderValue, Method, StatusCode, Uri, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
     routing::{MethodFilter, on},
 };
+use futures_util::StreamExt;
 use tower_http::{limit::RequestBodyLimitLayer, timeout::TimeoutLayer};
+use tower_sessions::{Session, session::Id};
 use utoipa::openapi::{OpenApi, path::PathItem};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
@@ -328,7 +331,9 @@ pub(crate) async fn enforce(
         match judge(&app, stated.right, &mut parts).await {
             Ok(()) => {
                 let watched = Watched::begin(&mut parts, stated, path.as_str());
+                let session = signed_in_by(&parts);
                 let response = next.run(Request::from_parts(parts, body)).await;
+                let response = ends_with(&app, session, response);
                 if let Some(watched) = watched {
                     watched.end(&app, &response);
                 }
@@ -341,8 +346,26 @@ pub(crate) async fn enforce(
     response
 }
 
+/// The session by which the guard knew who calls.
+fn signed_in_by(parts: &Parts) -> Option<Id> {
+    let known = matches!(parts.extensions.get::<Caller>(), Some(Caller::Account(_)));
+    parts.extensions.get::<Session>().filter(|_| known).and_then(Session::id)
+}
+
+/// What a page listens to has no end of its own: it ends with the session that opened it.
+fn ends_with(app: &App, session: Option<Id>, response: Response) -> Response {
+    let endless = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream");
+    match session.filter(|_| endless) {
+        Some(session) => {
+            let over = app.sessions.clone().over(session);
+            response.map(|body| Body::from_stream(body.into_data_stream().take_until(Box::pin(over))))
+        }
+        None => response,
+    }
+}
+
 /// Whether a request may pass. Leaves the [`Caller`] in its extensions where it had to be asked for.
-async fn judge(app: &Arc<App>, right: Right, parts: &mut axum::http::request::Parts) -> Result<(), Problem> {
+async fn judge(app: &Arc<App>, right: Right, parts: &mut Parts) -> Result<(), Problem> {
     match right {
         Right::Stranger | Right::Anyone | Right::Ticket | Right::Encoder => return Ok(()),
         Right::LocalOrAdmin => {

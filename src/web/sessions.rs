@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderMap, header, request::Parts},
 };
 use data_encoding::HEXLOWER;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tower_sessions::{
@@ -27,23 +27,29 @@ use super::{
 };
 use crate::{
     accounts::Account,
+    config::WebConfig,
     core::account::{AccountId, Role},
     store::{Change, Durability, SessionRecord, Store, StoreError},
 };
 
-/// A session that is not used for so long ends.
-const INACTIVITY: Duration = Duration::days(30);
+/// The end of a session is put off at most this often, in seconds: each time is a write to an SD card.
+const LONGEST_UNTOUCHED: i64 = 24 * 3600;
 
-/// The end of a session is put off at most this often: each time is a write to an SD card.
-const TOUCH_SECONDS: i64 = 24 * 3600;
+/// A session that can not be looked up is looked for again after so long.
+const LATER: SignedDuration = SignedDuration::from_mins(1);
 
 const ACCOUNT: &str = "account";
+const BEGAN: &str = "began";
 const SEEN: &str = "seen";
 
 /// The sessions in the store, under the SHA-256 of their ids: whoever reads the file can not use them.
 #[derive(Clone)]
 pub(crate) struct Sessions {
     store: Store,
+    /// A session that is not used for so long ends.
+    idle: Duration,
+    /// And so long after its beginning it ends in any case.
+    longest: SignedDuration,
     /// Changes whenever sessions end: whoever hangs on one looks whether it was that one.
     ended: watch::Sender<()>,
 }
@@ -55,8 +61,18 @@ impl fmt::Debug for Sessions {
 }
 
 impl Sessions {
-    pub(crate) fn new(store: Store) -> Self {
-        Self { store, ended: watch::channel(()).0 }
+    pub(crate) fn new(store: Store, config: &WebConfig) -> Self {
+        Self {
+            store,
+            idle: Duration::hours(config.session_idle_hours.into()),
+            longest: SignedDuration::from_hours(24 * i64::from(config.session_max_days)),
+            ended: watch::channel(()).0,
+        }
+    }
+
+    /// The end of a session that is used is put off when it was not for so long, in seconds.
+    fn untouched_seconds(&self) -> i64 {
+        (self.idle.whole_seconds() / 8).min(LONGEST_UNTOUCHED)
     }
 
     /// Changes whenever sessions end.
@@ -64,9 +80,33 @@ impl Sessions {
         self.ended.subscribe()
     }
 
+    /// How long the session still stands; none if it does not. One that can not be looked up stands for a while.
+    async fn left(&self, id: &Id) -> Option<SignedDuration> {
+        match self.store.session(&stored_id(id)).await {
+            Ok(None) => None,
+            Ok(Some(record)) => {
+                Some(record.expires.duration_since(Timestamp::now())).filter(SignedDuration::is_positive)
+            }
+            Err(_) => Some(LATER),
+        }
+    }
+
     /// Whether the session stands. One that can not be looked up does.
     pub(crate) async fn stands(&self, id: &Id) -> bool {
-        !matches!(self.store.session(&stored_id(id)).await, Ok(None))
+        self.left(id).await.is_some()
+    }
+
+    /// Waits until the session is over: signed out, ended by others, or expired.
+    pub(crate) async fn over(self, id: Id) {
+        let mut ends = self.ends();
+        while let Some(left) = self.left(&id).await {
+            // An hour at most: the wall clock steps.
+            let wait = std::time::Duration::try_from(left).unwrap_or_default().min(std::time::Duration::from_hours(1));
+            tokio::select! {
+                _ = ends.changed() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
     }
 
     /// The layer that finds a request's session by its cookie. No `Secure`: on the venue's network there is only plain HTTP.
@@ -76,7 +116,7 @@ impl Sessions {
             .with_http_only(true)
             .with_same_site(SameSite::Lax)
             .with_secure(false)
-            .with_expiry(Expiry::OnInactivity(INACTIVITY))
+            .with_expiry(Expiry::OnInactivity(self.idle))
     }
 
     /// Ends the account's sessions, but for the one that asks for it.
@@ -119,6 +159,10 @@ fn owner(record: &SessionRecord) -> Option<AccountId> {
     record.data.get(ACCOUNT).and_then(serde_json::Value::as_u64).map(AccountId)
 }
 
+fn began(data: &serde_json::Value) -> Option<Timestamp> {
+    data.get(BEGAN).and_then(serde_json::Value::as_i64).and_then(|second| Timestamp::from_second(second).ok())
+}
+
 #[async_trait]
 impl SessionStore for Sessions {
     async fn create(&self, record: &mut Record) -> session_store::Result<()> {
@@ -139,6 +183,10 @@ impl SessionStore for Sessions {
             return Ok(None);
         };
         if stored.expires <= Timestamp::now() {
+            return Ok(None);
+        }
+        // Of a program that did not know when: whoever it is signs in once more.
+        if began(&stored.data).is_none() {
             return Ok(None);
         }
         let data: HashMap<_, _> =
@@ -166,9 +214,10 @@ impl Sessions {
             .map_err(|error| session_store::Error::Encode(error.to_string()))?;
         let data =
             serde_json::to_value(&record.data).map_err(|error| session_store::Error::Encode(error.to_string()))?;
+        let longest = began(&data).and_then(|began| began.checked_add(self.longest).ok());
         let change = Change::PutSession(SessionRecord {
             id: stored_id(&record.id),
-            expires,
+            expires: longest.map_or(expires, |longest| longest.min(expires)),
             data,
             extra: serde_json::Map::new(),
         });
@@ -191,7 +240,9 @@ pub(crate) async fn sign_in(session: &Session, account: AccountId) -> Result<(),
         session.cycle_id().await?;
         session.clear().await;
         session.insert(ACCOUNT, account).await?;
-        session.insert(SEEN, Timestamp::now().as_second()).await
+        let now = Timestamp::now().as_second();
+        session.insert(BEGAN, now).await?;
+        session.insert(SEEN, now).await
     }
     .await
     .map_err(|error| Problem::new(Kind::NotStored, error.to_string()))
@@ -268,7 +319,7 @@ async fn recognise(parts: &mut Parts, app: &Arc<App>) -> Result<Caller, Problem>
     let now = Timestamp::now().as_second();
     let seen = session.get::<i64>(SEEN).await.map_err(stored)?.unwrap_or_default();
     // The box's clock steps, also back.
-    if (now - seen).abs() > TOUCH_SECONDS {
+    if (now - seen).abs() > app.sessions.untouched_seconds() {
         session.insert(SEEN, now).await.map_err(stored)?;
     }
     Ok(Caller::Account(account))

@@ -38,6 +38,7 @@ mod people;
 mod rights;
 mod running;
 mod settings;
+mod signed_in;
 mod streams;
 mod webrtc;
 

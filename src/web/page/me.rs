@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::{extract::State, response::Response};
+use axum::{extract::State, http::StatusCode, response::Response};
 
 use super::{
     assets,
@@ -11,6 +11,7 @@ use super::{
     form::Sender,
     layout::Page,
     live::{self, Rendered},
+    people::Wrong,
     ui,
 };
 use crate::{
@@ -43,6 +44,18 @@ struct MePage<'a> {
     me: &'a Me,
     place: String,
     health: String,
+    /// The form that has to be filled in again, if one has.
+    asked: &'a str,
+    /// What is wrong in it.
+    wrong: Option<Wrong>,
+}
+
+impl MePage<'_> {
+    /// What is wrong in `form`, to be said beside `field`.
+    fn wrong_in(&self, form: &str, field: &str) -> Option<&str> {
+        let wrong = self.wrong.as_ref().filter(|wrong| self.asked == form && wrong.is(field))?;
+        Some(wrong.text.as_str())
+    }
 }
 
 /// The place, what stands in its way, and what to do.
@@ -161,13 +174,26 @@ fn sentence(reason: &str) -> String {
 }
 
 async fn me(State(app): State<Arc<App>>, page: Page, Own(account): Own, reached: Reached) -> Result<Response, Problem> {
+    show(&app, page, account, &reached, StatusCode::OK, ("", None))
+}
+
+/// The page. `asked`: the form that has to be filled in again, and what is wrong in it.
+pub(super) fn show(
+    app: &App,
+    page: Page,
+    account: Account,
+    reached: &Reached,
+    status: StatusCode,
+    (asked, wrong): (&str, Option<Wrong>),
+) -> Result<Response, Problem> {
     let page = page.with_secrets();
     let snapshot = app.state.director.snapshot().borrow().clone();
-    let parts = rendered(&app, &snapshot, account.id, Some(app.state.clock.now()));
+    let parts = rendered(app, &snapshot, account.id, Some(app.state.clock.now()));
     let mut parts = parts.map_err(|error| Problem::new(Kind::Internal, error.to_string()))?.into_iter();
     let mut next = || parts.next().map(|(_, html)| html).unwrap_or_default();
-    let me = told(&app, account, &reached);
-    Ok(page.show(&MePage { page: &page, me: &me, place: next(), health: next() }))
+    let me = told(app, account, reached);
+    let shown = MePage { page: &page, me: &me, place: next(), health: next(), asked, wrong };
+    Ok(page.show_with(status, &shown))
 }
 
 async fn live_me(State(app): State<Arc<App>>, Own(Account { id, .. }): Own) -> Result<Response, Problem> {

@@ -82,7 +82,7 @@ impl Desk {
         };
         let edit = Edit { role: Some(role), enabled: Some(who != Who::Disabled), ..Edit::default() };
         accounts.edit(account.id, edit).await.unwrap();
-        let store = Arc::new(Sessions::new(self.state.store.clone()));
+        let store = Arc::new(Sessions::new(self.state.store.clone(), &self.state.config.web));
         let session = tower_sessions::Session::new(None, store, None);
         sessions::sign_in(&session, account.id).await.unwrap();
         session.save().await.unwrap();
