@@ -320,14 +320,14 @@ const fn yes() -> bool {
 #[serde(deny_unknown_fields)]
 pub(crate) struct EditDestination {
     /// A new name.
-    name: Option<String>,
+    pub(crate) name: Option<String>,
     /// A new address.
-    url: Option<String>,
+    pub(crate) url: Option<String>,
     /// A new key.
     #[schema(value_type = Option<String>)]
-    key: Option<SecretString>,
+    pub(crate) key: Option<SecretString>,
     /// Whether it takes part in shows.
-    enabled: Option<bool>,
+    pub(crate) enabled: Option<bool>,
 }
 
 /// All destinations with what they do.
@@ -342,11 +342,21 @@ async fn list(State(app): State<Arc<App>>) -> Json<Vec<DestinationView>> {
     responses((status = 201, description = "Added", body = DestinationView),
         (status = 409, description = "It does not fit beside the others")))]
 async fn add(State(app): State<Arc<App>>, by: By, Body(new): Body<NewDestination>) -> Result<Response, Problem> {
-    by.did("destination.create", new.name.clone());
     let input = DestinationInput { name: new.name, url: new.url, key: new.key, enabled: new.enabled };
+    Ok(json(StatusCode::CREATED, new_destination(&app, &by, input).await?))
+}
+
+/// Adds a destination and hands it to media.
+pub(crate) async fn new_destination(
+    app: &Arc<App>,
+    by: &By,
+    input: DestinationInput,
+) -> Result<DestinationView, Problem> {
+    by.did("destination.create", input.name.clone());
+    let app = Arc::clone(app);
     to_the_end(async move {
         let destination = app.state.destinations.add(input).await?;
-        Ok(json(StatusCode::CREATED, put(&app, destination)))
+        Ok(put(&app, destination))
     })
     .await
 }
@@ -361,10 +371,25 @@ async fn edit(
     Path(id): Path<DestinationId>,
     Body(edit): Body<EditDestination>,
 ) -> Result<Json<DestinationView>, Problem> {
-    by.did("destination.edit", name_of(&app, id));
+    change_destination(&app, &by, id, edit).await.map(Json)
+}
+
+/// Edits a destination and hands it to media.
+pub(crate) async fn change_destination(
+    app: &Arc<App>,
+    by: &By,
+    id: DestinationId,
+    edit: EditDestination,
+) -> Result<DestinationView, Problem> {
+    by.did("destination.edit", name_of(app, id));
+    save(app, id, edit).await
+}
+
+async fn save(app: &Arc<App>, id: DestinationId, edit: EditDestination) -> Result<DestinationView, Problem> {
+    let app = Arc::clone(app);
     to_the_end(async move {
         let destination = app.state.destinations.edit(id, edit).await?;
-        Ok(Json(put(&app, destination)))
+        Ok(put(&app, destination))
     })
     .await
 }
@@ -380,13 +405,18 @@ async fn set_enabled(
     Path(id): Path<DestinationId>,
     Body(Switch { on }): Body<Switch>,
 ) -> Result<Json<DestinationView>, Problem> {
-    by.did("destination.switch", format!("{}: {}", name_of(&app, id), on_or_off(on)));
-    to_the_end(async move {
-        let edit = EditDestination { enabled: Some(on), ..EditDestination::default() };
-        let destination = app.state.destinations.edit(id, edit).await?;
-        Ok(Json(put(&app, destination)))
-    })
-    .await
+    switch_destination(&app, &by, id, on).await.map(Json)
+}
+
+/// Lets a destination take part in shows, or not.
+pub(crate) async fn switch_destination(
+    app: &Arc<App>,
+    by: &By,
+    id: DestinationId,
+    on: bool,
+) -> Result<DestinationView, Problem> {
+    by.did("destination.switch", format!("{}: {}", name_of(app, id), on_or_off(on)));
+    save(app, id, EditDestination { enabled: Some(on), ..EditDestination::default() }).await
 }
 
 /// A destination's name, for the audit log.
@@ -398,6 +428,7 @@ fn name_of(app: &App, id: DestinationId) -> String {
 fn put(app: &App, destination: Destination) -> DestinationView {
     let view = DestinationView::new(&destination, &app.state.media.status().borrow());
     app.state.media.put_destination(destination);
+    app.live.poke();
     view
 }
 
@@ -406,11 +437,19 @@ fn put(app: &App, destination: Destination) -> DestinationView {
     responses((status = 204, description = "Removed"),
         (status = 409, description = "It is set by the configuration")))]
 async fn remove(State(app): State<Arc<App>>, by: By, Path(id): Path<DestinationId>) -> Result<StatusCode, Problem> {
-    by.did("destination.delete", name_of(&app, id));
+    delete_destination(&app, &by, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Removes a destination, from media too.
+pub(crate) async fn delete_destination(app: &Arc<App>, by: &By, id: DestinationId) -> Result<(), Problem> {
+    by.did("destination.delete", name_of(app, id));
+    let app = Arc::clone(app);
     to_the_end(async move {
         app.state.destinations.remove(id).await?;
         app.state.media.remove_destination(id);
-        Ok(StatusCode::NO_CONTENT)
+        app.live.poke();
+        Ok(())
     })
     .await
 }

@@ -30,6 +30,7 @@ use crate::{
 mod admin;
 mod audit;
 mod coming_in;
+mod desk;
 mod guards;
 mod house;
 mod invitations;

@@ -6,10 +6,19 @@ use axum::extract::FromRequestParts;
 
 use crate::web::{App, problem::Problem, rights::Routes, sessions::Caller};
 
+mod accounts;
+pub(crate) mod destinations;
+mod invitations;
 pub(crate) mod night;
+mod past;
 
 pub(super) fn routes() -> Routes {
-    Routes::new().merge(night::routes())
+    Routes::new()
+        .merge(night::routes())
+        .merge(destinations::routes())
+        .merge(accounts::routes())
+        .merge(invitations::routes())
+        .merge(past::routes())
 }
 
 /// The bar with the pages: the field `desk` of their templates.
@@ -26,7 +35,13 @@ pub(super) struct Tab {
 }
 
 /// All pages; `true` for those that only admins see.
-const TABS: &[(bool, &str, &str)] = &[(false, "/admin", "Night")];
+const TABS: &[(bool, &str, &str)] = &[
+    (false, "/admin", "Night"),
+    (false, "/admin/destinations", "Destinations"),
+    (true, "/admin/people", "People"),
+    (false, "/admin/history", "History"),
+    (true, "/admin/audit", "Audit"),
+];
 
 impl Desk {
     /// The pages that are open to who looks.

@@ -36,11 +36,14 @@ use tower_sessions::{Session, session::Id};
 use tracing::warn;
 
 use super::{admin, assets, overlay, room, ui};
-use crate::web::{
-    App,
-    problem::{Kind, Problem},
-    rights::{Right, Routes},
-    sessions::{Caller, in_order},
+use crate::{
+    core::account::Role,
+    web::{
+        App,
+        problem::{Kind, Problem},
+        rights::{Right, Routes},
+        sessions::{Caller, in_order},
+    },
 };
 
 /// Pages that may listen at once. Each costs a connection and under 30 kB.
@@ -66,13 +69,21 @@ pub(crate) struct Live {
     overlay: Channel,
     /// What those who run the night see: `/admin`.
     night: Channel,
+    /// What operators see of destinations, and what admins do: `/admin/destinations`.
+    destinations: [Channel; 2],
     /// Counts changes that no other watch tells of.
     pokes: watch::Sender<u64>,
 }
 
 impl Live {
     pub(crate) fn new() -> Self {
-        Self { room: Channel::new(), overlay: Channel::new(), night: Channel::new(), pokes: watch::Sender::new(0) }
+        Self {
+            room: Channel::new(),
+            overlay: Channel::new(),
+            night: Channel::new(),
+            destinations: [Channel::new(), Channel::new()],
+            pokes: watch::Sender::new(0),
+        }
     }
 
     /// Something has changed that pages show and that neither the queue's snapshot nor media's status tells of: an account, a
@@ -83,11 +94,11 @@ impl Live {
 }
 
 pub(super) fn routes() -> Routes {
-    Routes::new().live(Right::Anyone, "/live/room", live_room).live(Right::Anyone, "/live/overlay", live_overlay).live(
-        Right::Operator,
-        "/live/admin",
-        live_night,
-    )
+    Routes::new()
+        .live(Right::Anyone, "/live/room", live_room)
+        .live(Right::Anyone, "/live/overlay", live_overlay)
+        .live(Right::Operator, "/live/admin", live_night)
+        .live(Right::Operator, "/live/admin/destinations", live_destinations)
 }
 
 async fn live_room(State(app): State<Arc<App>>) -> Result<Response, Problem> {
@@ -99,7 +110,16 @@ async fn live_overlay(State(app): State<Arc<App>>) -> Result<Response, Problem> 
 }
 
 async fn live_night(State(app): State<Arc<App>>, caller: Caller, session: Session) -> Result<Response, Problem> {
-    app.live.night.listen_as(&app, caller, &session)
+    app.live.night.listen_as(&app, caller, Role::Operator, &session)
+}
+
+async fn live_destinations(State(app): State<Arc<App>>, caller: Caller, session: Session) -> Result<Response, Problem> {
+    let [operators, admins] = &app.live.destinations;
+    if caller.is_admin() {
+        admins.listen_as(&app, caller, Role::Admin, &session)
+    } else {
+        operators.listen_as(&app, caller, Role::Operator, &session)
+    }
 }
 
 /// Renders what is listened to, until the box stops.
@@ -107,11 +127,16 @@ pub(crate) async fn run(app: Arc<App>) {
     let room = app.live.room.keep(&app, false, room::parts);
     let overlay = app.live.overlay.keep(&app, false, overlay::parts);
     let night = app.live.night.keep(&app, true, admin::night::parts);
+    let [operators, admins] = &app.live.destinations;
+    let operators = operators.keep(&app, true, admin::destinations::parts_for_operators);
+    let admins = admins.keep(&app, true, admin::destinations::parts_for_admins);
     tokio::select! {
         () = app.stop.cancelled() => {}
         () = room => {}
         () = overlay => {}
         () = night => {}
+        () = operators => {}
+        () = admins => {}
     }
 }
 
@@ -158,15 +183,15 @@ impl Channel {
         Self { shown: watch::Sender::new(Arc::new([])), wanted: Notify::new() }
     }
 
-    /// The stream of somebody who runs the night. It ends with the right to, and with the session.
-    fn listen_as(&self, app: &Arc<App>, caller: Caller, session: &Session) -> Result<Response, Problem> {
+    /// The stream of somebody with this role, or one above. It ends with the role, and with the session.
+    fn listen_as(&self, app: &Arc<App>, caller: Caller, role: Role, session: &Session) -> Result<Response, Problem> {
         // A browser's cookie may name a session that is long over; only who was recognised by it hangs on it.
         let session = session.id().filter(|_| matches!(caller, Caller::Account(_)));
         self.listen(app, session, move |app| match &caller {
             Caller::Anonymous => false,
             Caller::Token => true,
-            // Asked anew each time: who ran the night when the stream began may not do so any more.
-            Caller::Account(account) => in_order(app, account.id).is_some_and(|account| account.role.runs_the_night()),
+            // Asked anew each time: who had the role when the stream began may have lost it.
+            Caller::Account(account) => in_order(app, account.id).is_some_and(|account| account.role >= role),
         })
     }
 

@@ -60,7 +60,7 @@ pub(super) fn routes() -> Routes {
 /// What is wrong with what was filled in.
 pub(super) struct Wrong {
     /// The field's name; empty when it is none in particular.
-    field: String,
+    pub(super) field: String,
     pub(super) text: String,
 }
 

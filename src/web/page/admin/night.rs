@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-mod orders;
+pub(super) mod orders;
 
 /// So many who wait are measured because somebody looks at all of them: each is pulled from the media server for it.
 const MOST_LOOKED_AT: usize = 8;

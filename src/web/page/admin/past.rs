@@ -1,0 +1,199 @@
+//! `/admin/history` and `/admin/audit`: what was on, and who did what.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{extract::State, response::Response};
+use jiff::{Timestamp, tz::TimeZone};
+use serde::Deserialize;
+
+use super::Desk;
+use crate::{
+    core::queue::TurnId,
+    store::{AuditRecord, HistoryRecord},
+    web::{
+        App, audit,
+        body::UrlQuery,
+        page::{assets, layout::Page, ui},
+        problem::Problem,
+        rights::{Right, Routes},
+    },
+};
+
+/// Rows of one page.
+const ROWS: usize = 50;
+
+pub(super) fn routes() -> Routes {
+    Routes::new().page(Right::Operator, "/admin/history", history).page(Right::Admin, "/admin/audit", log)
+}
+
+/// The venue's time zone: how times of day are told.
+pub(super) fn zone(app: &App) -> TimeZone {
+    let name = app.state.settings.now().venue.timezone.clone();
+    name.and_then(|name| TimeZone::get(&name).ok()).unwrap_or_else(TimeZone::system)
+}
+
+/// A moment of the wall clock, as people of the venue say it.
+pub(super) fn wall(at: Timestamp, zone: &TimeZone) -> String {
+    at.to_zoned(zone.clone()).strftime("%a %-d %b %Y, %H:%M").to_string()
+}
+
+/// Before which row.
+#[derive(Deserialize)]
+struct Before {
+    before: Option<u64>,
+}
+
+/// A turn that is over.
+struct Turn {
+    name: String,
+    began: String,
+    ended: String,
+    on_air: String,
+    why: &'static str,
+}
+
+impl Turn {
+    fn of(record: &HistoryRecord, zone: &TimeZone) -> Self {
+        let same_day = |at: Timestamp| at.to_zoned(zone.clone()).date();
+        let ended = if same_day(record.started) == same_day(record.ended) {
+            record.ended.to_zoned(zone.clone()).strftime("%H:%M").to_string()
+        } else {
+            wall(record.ended, zone)
+        };
+        Self {
+            name: record.name.clone(),
+            began: wall(record.started, zone),
+            ended,
+            on_air: ui::clock(record.seconds_on_air),
+            why: why(&record.reason),
+        }
+    }
+}
+
+/// Why a turn ended, for people.
+fn why(reason: &str) -> &'static str {
+    match reason {
+        "time" => "Time was up",
+        "skip" => "Skipped",
+        "kick" => "Kicked",
+        "revoked" => "Account closed",
+        "stall" => "Stream stalled",
+        "left" => "Left",
+        "lost" => "Connection lost",
+        "displaced" => "Somebody else was put on air",
+        _ => "Ended",
+    }
+}
+
+#[derive(Template)]
+#[template(path = "admin/history.html")]
+struct History<'a> {
+    page: &'a Page,
+    desk: Desk,
+    turns: Vec<Turn>,
+    /// Where the next page begins.
+    older: Option<u64>,
+    /// Whether this is not the first page.
+    later: bool,
+}
+
+async fn history(
+    State(app): State<Arc<App>>,
+    page: Page,
+    desk: Desk,
+    UrlQuery(from): UrlQuery<Before>,
+) -> Result<Response, Problem> {
+    let records = app.state.store.history(from.before.map(TurnId), ROWS).await?;
+    let zone = zone(&app);
+    let older = records.last().map(|record| record.turn.0).filter(|_| records.len() == ROWS);
+    let turns = records.iter().map(|record| Turn::of(record, &zone)).collect();
+    Ok(page.show(&History { page: &page, desk, turns, older, later: from.before.is_some() }))
+}
+
+/// A row of the audit log.
+struct Row {
+    when: String,
+    who: String,
+    what: String,
+    target: String,
+    refused: Option<String>,
+    address: Option<String>,
+}
+
+impl Row {
+    fn of(record: AuditRecord, zone: &TimeZone) -> Self {
+        let refused = record.outcome.strip_prefix("refused: ").map(str::to_owned);
+        Self {
+            when: wall(record.at, zone),
+            who: record.who,
+            what: action(&record.action),
+            target: record.target,
+            refused,
+            address: record.address,
+        }
+    }
+}
+
+/// What was done, for people: what is not known yet is told as programs know it.
+fn action(name: &str) -> String {
+    let words = match name {
+        "queue.skip" => "Skipped",
+        "queue.hold" => "Hold",
+        "queue.slate" => "Slate",
+        "queue.take" => "Put on air",
+        "queue.kick" => "Kicked",
+        "queue.move" => "Moved",
+        "queue.turn" => "Length of turns",
+        "queue.this-turn" => "Length of a turn",
+        "queue.block" => "Others first",
+        "show" => "Show",
+        "account.create" => "New account",
+        "account.register" => "Registered",
+        "account.edit" => "Account changed",
+        "account.delete" => "Account deleted",
+        "account.ban" => "Banned",
+        "account.unban" => "Ban lifted",
+        "account.lift-hold-off" => "Let in",
+        "account.new-key" => "New stream key",
+        "destination.create" => "Destination added",
+        "destination.edit" => "Destination changed",
+        "destination.switch" => "Destination",
+        "destination.delete" => "Destination deleted",
+        "destination.test" => "Destination tested",
+        "box.claim" => "Claimed the box",
+        "session.begin" => "Signed in",
+        "settings.change" => "Settings",
+        "account.reset-link" => "Password link made",
+        "account.reset-password" => "Password reset",
+        "invitation.create" => "Invitation made",
+        "invitation.revoke" => "Invitation revoked",
+        "viewer.create" => "Viewer token made",
+        "viewer.revoke" => "Viewer token revoked",
+        other => return other.to_owned(),
+    };
+    words.to_owned()
+}
+
+#[derive(Template)]
+#[template(path = "admin/audit.html")]
+struct Log<'a> {
+    page: &'a Page,
+    desk: Desk,
+    rows: Vec<Row>,
+    older: Option<u64>,
+    later: bool,
+}
+
+async fn log(
+    State(app): State<Arc<App>>,
+    page: Page,
+    desk: Desk,
+    UrlQuery(from): UrlQuery<Before>,
+) -> Result<Response, Problem> {
+    let records = audit::read(&app, &audit::Page { limit: Some(ROWS), before: from.before }).await?;
+    let zone = zone(&app);
+    let older = records.last().map(|record| record.number).filter(|_| records.len() == ROWS);
+    let rows = records.into_iter().map(|record| Row::of(record, &zone)).collect();
+    Ok(page.show(&Log { page: &page, desk, rows, older, later: from.before.is_some() }))
+}
