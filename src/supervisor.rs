@@ -111,7 +111,7 @@ pub fn start(loaded: LoadedConfig) -> Result<(), SupervisorError> {
 pub async fn run(loaded: LoadedConfig, recent: RecentEvents) -> Result<(), SupervisorError> {
     let mut signals = Signals::new()?;
     for problem in &loaded.ignored {
-        tracing::warn!(setting = problem.field, "a setting of the page is not known to this program and ignored");
+        tracing::warn!(setting = problem.field, reason = problem.reason, "a setting of the page is ignored");
     }
     let config = Arc::new(loaded.config.clone());
     let running = Running::start(config, Settings::new(loaded), Clock::start(), recent).await?;

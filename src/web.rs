@@ -59,6 +59,7 @@ mod rights;
 mod sessions;
 mod settings;
 mod show;
+mod slate;
 mod system;
 #[cfg(test)]
 mod tests;
@@ -210,6 +211,7 @@ fn routes() -> Routes {
         .merge(show::routes())
         .merge(history::routes())
         .merge(system::routes())
+        .merge(slate::routes())
         .merge(log::routes())
         .merge(destinations::routes())
         .merge(viewers::routes())

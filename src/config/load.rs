@@ -93,6 +93,7 @@ impl Sources {
             if let Some(layer) = &mut settings {
                 // The box writes this file itself. After a rollback it may hold keys of the newer program: no reason not to start.
                 unknown_keys(layer, &mut ignored);
+                lost_picture(layer, &mut ignored);
                 for problem in &ignored {
                     remove(&mut layer.dict, &problem.field);
                 }
@@ -372,6 +373,16 @@ fn apply_rtmp_port(
     let mut dict = Dict::new();
     insert(&mut dict, KEY, Value::from(address.to_string()));
     layers.push(Layer { name: SOURCE.to_owned(), dict });
+}
+
+/// A picture that was uploaded and is gone from the data folder is no reason not to start: the built-in one stands in.
+fn lost_picture(layer: &Layer, problems: &mut Vec<Problem>) {
+    let Some(Value::Dict(_, program)) = layer.dict.get("program") else { return };
+    if let Some(path) = program.get("slate").and_then(Value::as_str)
+        && !Path::new(path).exists()
+    {
+        problems.push(Problem::new(&layer.name, "program.slate", format!("{path} is gone")));
+    }
 }
 
 fn unknown_keys(layer: &Layer, problems: &mut Vec<Problem>) {

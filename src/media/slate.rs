@@ -70,5 +70,34 @@ pub fn render(settings: SlateSettings<'_>) -> Result<SlateLoop, SlateError> {
     Ok(SlateLoop { video, pictures, picture_duration, audio, sounds })
 }
 
+/// What a picture file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PictureKind {
+    /// PNG.
+    Png,
+    /// JPEG.
+    Jpeg,
+}
+
+/// Whether a picture can be the slate's, by decoding it within the limits that hold there: 6000 pixels a side, 160 MB of memory.
+///
+/// # Errors
+/// What is wrong with it, in words for whoever chose it.
+pub fn check(file: &[u8]) -> Result<PictureKind, String> {
+    picture::check(file)
+}
+
+/// The slate as a still picture, a JPEG of 1280 x 720 pixels. Takes a fraction of a second of work.
+///
+/// # Errors
+/// As [`render`]; of a bad file of the venue's own the built-in picture is given, as it is on the programme.
+pub fn still(settings: SlateSettings<'_>) -> Result<Vec<u8>, SlateError> {
+    let drawing = match settings.picture.map(picture::own) {
+        Some(Ok(drawing)) => drawing,
+        Some(Err(_)) | None => picture::built_in(settings.venue)?,
+    };
+    picture::jpeg(&drawing)
+}
+
 #[cfg(test)]
 mod tests;

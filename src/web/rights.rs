@@ -208,7 +208,6 @@ impl Routes {
     }
 
     /// A described call that takes a body of up to `largest` bytes. How long that may take is the handler's to say.
-    #[expect(dead_code, reason = "for the calls to come that take a file")]
     pub(crate) fn upload(mut self, right: Right, largest: usize, routes: UtoipaMethodRouter<Arc<App>>) -> Self {
         let (schemas, paths, methods) = self.describe(right, routes);
         let limits = (RequestBodyLimitLayer::new(largest), DefaultBodyLimit::max(largest));
@@ -224,6 +223,20 @@ impl Routes {
     /// What a page's form is sent to (POST).
     pub(crate) fn form<H: Handler<T, Arc<App>>, T: 'static>(self, right: Right, path: &str, handler: H) -> Self {
         self.undescribed(Method::POST, MethodFilter::POST, path, Stated { right, face: Face::Page }, handler)
+    }
+
+    /// What a page's form with a file is sent to (POST), up to `largest` bytes. How long that may take is the handler's to say.
+    pub(crate) fn form_upload<H: Handler<T, Arc<App>>, T: 'static>(
+        mut self,
+        right: Right,
+        largest: usize,
+        path: &str,
+        handler: H,
+    ) -> Self {
+        self.table.state(Method::POST, path, Stated { right, face: Face::Page });
+        let limits = (RequestBodyLimitLayer::new(largest), DefaultBodyLimit::max(largest));
+        self.uploads = self.uploads.route(path, on(MethodFilter::POST, handler).route_layer(limits));
+        self
     }
 
     /// What a page loads (GET): a style, a picture, a segment.

@@ -2,7 +2,10 @@
 
 use std::{fs, io::Cursor, path::Path, sync::Arc};
 
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits, imageops::FilterType};
+use image::{
+    DynamicImage, ExtendedColorType, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits,
+    codecs::jpeg::JpegEncoder, imageops::FilterType,
+};
 use resvg::{
     tiny_skia::{Pixmap, Transform},
     usvg::{
@@ -11,7 +14,7 @@ use resvg::{
     },
 };
 
-use super::{COLUMNS, HEIGHT, ROWS, SlateError, WIDTH, encode::level};
+use super::{COLUMNS, HEIGHT, PictureKind, ROWS, SlateError, WIDTH, encode::level};
 
 /// The picture, but for the name.
 const TEMPLATE: &str = include_str!("slate.svg");
@@ -108,6 +111,28 @@ pub(super) fn own(file: &Path) -> Result<Drawing, SlateError> {
     image::imageops::overlay(&mut canvas, &picture.to_rgba8(), left.into(), top.into());
     let pixels = canvas.pixels().map(|&image::Rgba([red, green, blue, _])| [red, green, blue]).collect();
     Ok(Drawing { pixels, accent: None })
+}
+
+/// See [`super::check`].
+pub(super) fn check(file: &[u8]) -> Result<PictureKind, String> {
+    let kind = match image::guess_format(file) {
+        Ok(ImageFormat::Png) => PictureKind::Png,
+        Ok(ImageFormat::Jpeg) => PictureKind::Jpeg,
+        _ => return Err("it is neither a PNG nor a JPEG".to_owned()),
+    };
+    decode(file).map(|_| kind).map_err(|error| match error {
+        ImageError::Limits(_) => format!("it is too large; {MAX_SIDE} pixels a side are enough for anything"),
+        error => format!("it is damaged ({error})"),
+    })
+}
+
+/// As a picture file.
+pub(super) fn jpeg(drawing: &Drawing) -> Result<Vec<u8>, SlateError> {
+    let mut file = Vec::new();
+    JpegEncoder::new_with_quality(&mut file, 88)
+        .encode(drawing.pixels.as_flattened(), COLUMNS.into(), ROWS.into(), ExtendedColorType::Rgb8)
+        .map_err(|error| SlateError::Encode(error.to_string()))?;
+    Ok(file)
 }
 
 fn decode(bytes: &[u8]) -> image::ImageResult<DynamicImage> {

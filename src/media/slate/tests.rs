@@ -233,3 +233,36 @@ fn pictures_to_look_at() {
         image::RgbImage::from_raw(1280, 720, flat).unwrap().save(folder.join(format!("{number}.png"))).unwrap();
     }
 }
+
+fn png(width: u32, height: u32) -> Vec<u8> {
+    let mut file = std::io::Cursor::new(Vec::new());
+    let picture = image::RgbImage::from_pixel(width, height, image::Rgb([200, 30, 60]));
+    picture.write_to(&mut file, image::ImageFormat::Png).unwrap();
+    file.into_inner()
+}
+
+#[test]
+fn picture_is_checked_by_decoding_it() {
+    assert_eq!(check(&png(64, 36)), Ok(PictureKind::Png));
+    assert!(check(&png(6001, 1)).unwrap_err().contains("6000 pixels"));
+    let whole = png(640, 360);
+    assert!(check(&whole[..whole.len() / 2]).unwrap_err().contains("damaged"));
+    for other in [&b""[..], b"GIF89a", b"<svg xmlns='http://www.w3.org/2000/svg'/>"] {
+        assert!(check(other).unwrap_err().contains("neither"));
+    }
+}
+
+#[test]
+fn still_picture_is_what_the_slate_shows() {
+    let decoded = |file: Vec<u8>| image::load_from_memory(&file).unwrap().to_rgb8();
+    let built_in = decoded(still(settings("Blue Room")).unwrap());
+    assert_eq!(built_in.dimensions(), (1280, 720));
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("own.png");
+    fs::write(&file, png(64, 36)).unwrap();
+    let own = decoded(still(SlateSettings { picture: Some(&file), ..settings("Blue Room") }).unwrap());
+    assert!(own.get_pixel(640, 360).0[0] > 180, "{:?}", own.get_pixel(640, 360));
+    let gone =
+        still(SlateSettings { picture: Some(&folder.path().join("gone.png")), ..settings("Blue Room") }).unwrap();
+    assert_eq!(decoded(gone), built_in);
+}

@@ -172,3 +172,77 @@ async fn ninth_destination_and_second_of_a_name_are_refused() {
     assert!(told.contains(&("d3 2", true)) || told.contains(&("d3 2", false)), "{told:?}");
     site.end().await;
 }
+
+fn picture(colour: [u8; 3]) -> Vec<u8> {
+    let mut file = std::io::Cursor::new(Vec::new());
+    image::RgbImage::from_pixel(320, 180, image::Rgb(colour)).write_to(&mut file, image::ImageFormat::Png).unwrap();
+    file.into_inner()
+}
+
+fn pictures(folder: &TempDir) -> usize {
+    let names = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with("slate-")).count()
+}
+
+#[tokio::test]
+async fn venues_picture_is_shown_kept_and_taken_away() {
+    let folder = folder();
+    let site = Site::start(folder.path(), &[]).await;
+    let look = async |site: &Site| {
+        let file = site.request(Method::GET, "/api/v1/slate", &As::Token).send().await.unwrap().bytes().await.unwrap();
+        image::load_from_memory(&file).unwrap().to_rgb8().get_pixel(640, 360).0
+    };
+    let put = |file: Vec<u8>| answer(site.request(Method::PUT, "/api/v1/slate", &As::Token).body(file));
+    let built_in = look(&site).await;
+    let changed = put(picture([220, 10, 10])).await;
+    assert_eq!(changed.is(200).body["settings"][0]["key"], "program.slate");
+    assert!(look(&site).await[0] > 200);
+    put(picture([10, 220, 10])).await.is(200);
+    assert_eq!(pictures(&folder), 1, "old pictures are removed");
+    for wrong in [b"what is this".to_vec(), picture([1, 2, 3])[..60].to_vec()] {
+        put(wrong).await.blames(422, "picture");
+    }
+    put(vec![0; 8 * 1024 * 1024 + 1]).await.is(413);
+    assert!(look(&site).await[1] > 200, "what was refused changed nothing");
+    let tag = site.get("/api/v1/slate", &As::Token).await.headers["etag"].clone();
+    let again = answer(site.request(Method::GET, "/api/v1/slate", &As::Token).header("if-none-match", tag)).await;
+    assert_eq!(again.status, 304);
+    site.end().await;
+    let site = Site::start(folder.path(), &[]).await;
+    assert!(look(&site).await[1] > 200, "it outlives a restart");
+    site.delete("/api/v1/slate", &As::Token).await.is(200);
+    assert_eq!((look(&site).await, pictures(&folder)), (built_in, 0));
+    site.end().await;
+}
+
+#[tokio::test]
+async fn pages_form_uploads_a_picture_too() {
+    let folder = folder();
+    let site = Site::start(folder.path(), &[]).await;
+    let (_, admin) = site.admin("Ada").await;
+    let upload = async |file: &[u8]| {
+        let part = |head: &str| format!("--b\r\ncontent-disposition: form-data; {head}\r\n\r\n").into_bytes();
+        let back = part("name=\"back\"");
+        let body = [
+            &back[..],
+            b"/admin/settings#slate\r\n",
+            &part("name=\"picture\"; filename=\"a.png\""),
+            file,
+            b"\r\n--b--\r\n",
+        ];
+        let As::Cookie(cookie) = &admin else { unreachable!() };
+        let request =
+            Site::without_redirects().post(format!("http://{}/admin/slate-picture", site.address)).header("cookie", cookie);
+        answer(request.header("content-type", "multipart/form-data; boundary=b").body(body.concat())).await
+    };
+    let answered = upload(&picture([10, 10, 220])).await;
+    assert_eq!(
+        (answered.status, answered.headers["location"].to_str().unwrap()),
+        (303, "/admin/settings#slate"),
+        "{answered:?}"
+    );
+    assert_eq!(pictures(&folder), 1);
+    assert_eq!(upload(b"").await.status, 422);
+    assert_eq!(upload(&vec![0; 9 * 1024 * 1024]).await.status, 413);
+    site.end().await;
+}
