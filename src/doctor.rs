@@ -14,6 +14,7 @@ use crate::{
     config::{Config, Sources},
     media::{house, pictures, slate, source},
     store::{self, Look, StoreError},
+    web::fingerprint,
 };
 
 mod ingest;
@@ -108,6 +109,7 @@ pub fn examine(sources: &Sources) -> Vec<Finding> {
             let running = matches!(store, Err(StoreError::InUse { .. }));
             findings.push(stored(&config.data_dir, store));
             findings.push(port("web.listen", config.web.listen, running));
+            findings.extend(https(&config, running));
             findings.extend(ingest::examine(&config, running));
             findings.push(open_files(&config));
             findings
@@ -268,6 +270,22 @@ fn port(key: &str, address: SocketAddr, running: bool) -> Finding {
     }
 }
 
+/// The page over HTTPS: a port that is taken is a pity and no more, because there is plain HTTP.
+fn https(config: &Config, running: bool) -> Vec<Finding> {
+    let Some(address) = config.web.https_listen else {
+        return vec![note("the page is on plain HTTP only", "set web.https_listen if the network is shared")];
+    };
+    let mut found = port("web.https_listen", address, running);
+    if found.grade == Grade::Bad {
+        found.grade = Grade::Note;
+    }
+    let certificate = fingerprint(&config.data_dir).map_or_else(
+        || good("no certificate for HTTPS yet; the first start makes it"),
+        |fingerprint| good(format!("the certificate for HTTPS has the SHA-256 {fingerprint}")),
+    );
+    vec![found, certificate]
+}
+
 fn open_files(config: &Config) -> Finding {
     let wanted = (config.ingest.max_publishers as u64).saturating_add(OTHER_FILES);
     let limit = rustix::process::getrlimit(Resource::Nofile).current;
@@ -306,6 +324,7 @@ mod tests {
         let mut environment = vec![
             ("MOTHERSTREAM_DATA_DIR".to_owned(), folder.path().join("data").display().to_string()),
             ("MOTHERSTREAM_WEB__LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
+            ("MOTHERSTREAM_WEB__HTTPS_LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
             ("MOTHERSTREAM_INGEST__RTMP_LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
         ];
         // Whatever is installed on the machine that runs these tests.

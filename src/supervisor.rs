@@ -28,7 +28,7 @@ use crate::{
     media::{Media, MediaError, MediaEvents, MediaSettings},
     store::{Loaded, Store, StoreError},
     telemetry::{self, RecentEvents},
-    web::{self, Destinations, Latch, Readiness, WebState},
+    web::{self, Destinations, Https, Latch, Readiness, WebState},
 };
 
 /// A clean stop takes at most so long.
@@ -169,6 +169,8 @@ impl Running {
         let page = listen("the page", config.web.listen, "web.listen").await?;
         let page_port = page.local_addr().map_or(config.web.listen.port(), |address| address.port());
 
+        let https = open_https(&config).await;
+
         let (ingest_events, ingest_receiver) = mpsc::channel(INGEST_EVENTS);
         let ingest = start_ingest(&config, clock, media.sinks(), ingest_events, doors.child_token(), &tracker).await?;
         tracker.spawn(follow_ingest(ingest.clone(), readiness.clone(), doors.child_token()));
@@ -201,8 +203,10 @@ impl Running {
             ingest: ingest.clone(),
             recent,
         };
-        let web = tracker.spawn(web::serve(page, state, doors.child_token()).instrument(tracing::info_span!("web")));
-        greet(&config, &accounts, page_port, &ingest);
+        let secure = https.as_ref().map(|https| (https.port, https.fingerprint.clone()));
+        let serving = web::serve(page, https, state, doors.child_token());
+        let web = tracker.spawn(serving.instrument(tracing::info_span!("web")));
+        greet(&config, &accounts, page_port, secure, &ingest);
         stage(clock, "ready");
         Ok(Self { clock, store, ingest, media, director: task, web, tracker, doors, director_token })
     }
@@ -358,12 +362,28 @@ async fn listen(what: &'static str, address: SocketAddr, key: &'static str) -> R
     TcpListener::bind(address).await.map_err(|error| SupervisorError::Listen { what, address, key, error })
 }
 
+/// The page's second door. Without it the box does all the same, so what is in its way is said and no more.
+async fn open_https(config: &Config) -> Option<Https> {
+    match Https::open(config).await {
+        Ok(https) => {
+            if let Some(Https { port, fingerprint, .. }) = &https {
+                tracing::info!(port, fingerprint, "https certificate");
+            }
+            https
+        }
+        Err(error) => {
+            tracing::warn!(%error, setting = "web.https_listen", "the page is on plain http only");
+            None
+        }
+    }
+}
+
 fn stage(clock: Clock, stage: &'static str) {
     tracing::info!(stage, elapsed_ms = clock.now().since_start().as_millis(), "started");
 }
 
 /// Tells whoever started it where to go. Standard output, not the log: this is for people, and the setup code belongs in no log.
-fn greet(config: &Config, accounts: &Accounts, page_port: u16, ingest: &Ingest) {
+fn greet(config: &Config, accounts: &Accounts, page_port: u16, secure: Option<(u16, String)>, ingest: &Ingest) {
     let host = web::public_host(config);
     let port = |port: u16, usual: u16| if port == usual { String::new() } else { format!(":{port}") };
     let rtmp = match web::rtmp_door(&ingest.state().borrow(), &config.ingest) {
@@ -374,6 +394,10 @@ fn greet(config: &Config, accounts: &Accounts, page_port: u16, ingest: &Ingest) 
     println!("  Motherstream is running.");
     println!();
     println!("  Page          http://{host}{}/", port(page_port, 80));
+    if let Some((secure, fingerprint)) = secure {
+        println!("  Over HTTPS    https://{host}{}/", port(secure, 443));
+        println!("                the certificate's SHA-256 is {fingerprint}");
+    }
     println!("  Encoders      {rtmp}   (stream key: from the page)");
     if let Some(code) = accounts.setup_code() {
         println!("  Setup code    {}   (makes you the admin, once)", code.expose_secret());

@@ -63,6 +63,7 @@ mod slate;
 mod system;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod viewers;
 mod whip;
 
@@ -70,6 +71,7 @@ pub use destinations::Destinations;
 pub use encoders::rtmp_door;
 pub use health::{Latch, Readiness, Ready};
 pub use hosts::public_host;
+pub use tls::{Https, HttpsError, fingerprint};
 
 use self::{
     hosts::Hosts,
@@ -135,11 +137,39 @@ pub(crate) struct App {
     pub(crate) trial: Mutex<()>,
     /// How many slates were asked for: the last one counts.
     pub(crate) slates: AtomicU64,
+    /// By which ports and with which certificate the page is reached.
+    pub(crate) doors: Doors,
     pub(crate) stop: CancellationToken,
 }
 
+/// By which ports and with which certificate the page is reached.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Doors {
+    /// That of plain HTTP.
+    pub(crate) plain: u16,
+    /// That of HTTPS, and the SHA-256 of its certificate.
+    pub(crate) https: Option<(u16, String)>,
+}
+
+impl Doors {
+    /// A host as it is reached by plain HTTP.
+    pub(crate) fn plain_host(&self, host: &str) -> String {
+        with_port(hosts::without_port(host), self.plain, 80)
+    }
+
+    /// The address of a page by HTTPS, if there is any.
+    pub(crate) fn https_url(&self, host: &str, path: &str) -> Option<String> {
+        let (port, _) = self.https.as_ref()?;
+        Some(format!("https://{}{path}", with_port(hosts::without_port(host), *port, 443)))
+    }
+}
+
+fn with_port(host: &str, port: u16, usual: u16) -> String {
+    if port == usual { host.to_owned() } else { format!("{host}:{port}") }
+}
+
 impl App {
-    fn new(state: WebState, stop: CancellationToken) -> Arc<Self> {
+    fn new(state: WebState, doors: Doors, stop: CancellationToken) -> Arc<Self> {
         Arc::new(Self {
             hosts: Hosts::of_this_machine(),
             sessions: Sessions::new(state.store.clone(), &state.config.web),
@@ -156,27 +186,44 @@ impl App {
             bitrates: destinations::bitrate::Bitrates::default(),
             trial: Mutex::default(),
             slates: AtomicU64::new(0),
+            doors,
             stop,
             state,
         })
     }
 }
 
-/// Serves until `stop`; then ends the streams, finishes the answers under way, and returns within 2 s.
+/// Serves until `stop`, on plain HTTP and where there is one on HTTPS too; then ends the streams, finishes the answers under way, and returns within 2 s.
 ///
 /// # Errors
 ///
 /// None at present: a listener that fails is tried again, because the box must not end for it.
-pub async fn serve(listener: TcpListener, state: WebState, stop: CancellationToken) -> std::io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    https: Option<Https>,
+    state: WebState,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
     let readiness = state.readiness.clone();
-    let app = App::new(state, stop.clone());
-    let router = router(&app);
+    let doors = Doors {
+        plain: listener.local_addr()?.port(),
+        https: https.as_ref().map(|https| (https.port, https.fingerprint.clone())),
+    };
+    let app = App::new(state, doors, stop.clone());
+    let limits = connections::Limits::default();
+    let plain = connections::serve(listener, None, router(&app, false), limits.clone(), stop.clone());
+    let encrypted = async {
+        if let Some(Https { listener, acceptor, .. }) = https {
+            connections::serve(listener, Some(acceptor), router(&app, true), limits, stop.clone()).await;
+        }
+    };
     readiness.set(Latch::Web, true);
     tokio::join!(
-        connections::serve(listener, router, stop.clone()),
+        plain,
+        encrypted,
         page::live::run(Arc::clone(&app)),
         destinations::bitrate::run(Arc::clone(&app)),
-        keep_house(app, stop)
+        keep_house(Arc::clone(&app), stop.clone())
     );
     readiness.set(Latch::Web, false);
     Ok(())
@@ -225,7 +272,8 @@ fn routes() -> Routes {
         .merge(page::routes())
 }
 
-fn router(app: &Arc<App>) -> Router {
+/// All of it, for plain HTTP or for HTTPS: they differ in their sessions' cookies.
+fn router(app: &Arc<App>, encrypted: bool) -> Router {
     let description: Arc<OnceLock<OpenApi>> = Arc::default();
     let described = Arc::clone(&description);
     let (router, document, table) =
@@ -235,7 +283,7 @@ fn router(app: &Arc<App>) -> Router {
     router
         .fallback(async || Problem::new(Kind::NotFound, NOTHING_HERE))
         .layer(from_fn_with_state((Arc::clone(app), Arc::new(table)), rights::enforce))
-        .layer(app.sessions.layer())
+        .layer(app.sessions.layer(encrypted))
         .layer(from_fn(hosts::only_our_pages))
         .layer(from_fn_with_state(Arc::clone(app), hosts::only_our_hosts))
         .layer(CatchPanicLayer::new())

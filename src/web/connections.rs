@@ -15,9 +15,12 @@ use hyper_util::{
 };
 use rustix::net::sockopt::{set_tcp_nodelay, set_tcp_user_timeout};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
+    time::timeout,
 };
+use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 use tracing::{Instrument, debug, debug_span, warn};
@@ -41,11 +44,32 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 /// How long answers under way may take once the box stops; the whole box has 5 s.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Accepts and serves until `stop`.
-pub(crate) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
+/// In the extensions of every request that came over TLS.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Encrypted;
+
+/// How many connections there are, of all listeners together.
+#[derive(Clone, Debug)]
+pub(crate) struct Limits {
+    places: Arc<Semaphore>,
+    sources: Sources,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { places: Arc::new(Semaphore::new(MOST_CONNECTIONS)), sources: Sources::default() }
+    }
+}
+
+/// Accepts and serves until `stop`; over TLS where there is an acceptor.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    Limits { places, sources }: Limits,
+    stop: CancellationToken,
+) {
     let tasks = TaskTracker::new();
-    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    let sources = Sources::default();
     // Cancelled once the grace is over: whoever is still there is dropped.
     let end = CancellationToken::new();
     let _end_with_this = end.clone().drop_guard();
@@ -67,10 +91,10 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
         let Some(source) = sources.enter(peer.ip()) else {
             continue;
         };
-        let (router, stop, end) = (router.clone(), stop.clone(), end.clone());
+        let (router, tls, stop, end) = (router.clone(), tls.clone(), stop.clone(), end.clone());
         let task = async move {
             tokio::select! {
-                () = connection(socket, peer, router, stop) => {}
+                () = connection(socket, peer, tls, router, stop) => {}
                 () = end.cancelled() => {}
             }
             drop((place, source));
@@ -79,7 +103,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
     }
     drop(listener);
     tasks.close();
-    if tokio::time::timeout(GRACE, tasks.wait()).await.is_err() {
+    if timeout(GRACE, tasks.wait()).await.is_err() {
         debug!("web connections cut off at the stop");
     }
 }
@@ -131,25 +155,54 @@ impl Drop for Source {
     }
 }
 
-async fn connection(socket: TcpStream, peer: SocketAddr, router: Router, stop: CancellationToken) {
+async fn connection(
+    socket: TcpStream,
+    peer: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    stop: CancellationToken,
+) {
     let patience = u32::try_from(UNACKNOWLEDGED.as_millis()).unwrap_or(u32::MAX);
     // Neither failing harms: answers come later, or a dead peer is noticed later.
     let _ = set_tcp_nodelay(&socket, true);
     let _ = set_tcp_user_timeout(&socket, patience);
     let local = socket.local_addr().ok().map(Local);
-    let service = router.map_request(move |request: Request<Incoming>| {
+    let encrypted = tls.is_some().then_some(Encrypted);
+    let router = router.map_request(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(ConnectInfo(peer));
+        let extensions = request.extensions_mut();
+        extensions.insert(ConnectInfo(peer));
         if let Some(local) = local {
-            request.extensions_mut().insert(local);
+            extensions.insert(local);
+        }
+        if let Some(encrypted) = encrypted {
+            extensions.insert(encrypted);
         }
         request
     });
+    let service = TowerToHyperService::new(router);
+    match tls {
+        None => talk(socket, service, stop).await,
+        Some(tls) => match timeout(HEAD_TIME, tls.accept(socket)).await {
+            Ok(Ok(socket)) => talk(socket, service, stop).await,
+            // Browsers hang up on a certificate that nobody has told them to trust: no more than a remark.
+            Ok(Err(error)) => debug!(%error, "no TLS with a web connection"),
+            Err(_) => debug!("a web connection did not finish its TLS handshake"),
+        },
+    }
+}
+
+/// Serves the requests of one connection.
+async fn talk<S>(socket: impl AsyncRead + AsyncWrite + Unpin, service: S, stop: CancellationToken)
+where
+    S: hyper::service::HttpService<Incoming, ResBody = Body>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
         .max_buf_size(64 * 1024)
-        .serve_connection(TokioIo::new(socket), TowerToHyperService::new(service));
+        .serve_connection(TokioIo::new(socket), service);
     let mut served = std::pin::pin!(served);
     let ended = tokio::select! {
         ended = &mut served => ended,
@@ -169,7 +222,7 @@ mod tests {
     use axum::routing::get;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
-        time::{Instant, timeout},
+        time::Instant,
     };
 
     use super::*;
@@ -178,7 +231,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        (address, stop.clone(), tokio::spawn(serve(listener, router, stop)))
+        (address, stop.clone(), tokio::spawn(serve(listener, None, router, Limits::default(), stop)))
     }
 
     #[tokio::test(start_paused = true)]
@@ -193,6 +246,27 @@ mod tests {
             assert!(ended.is_ok(), "{begun:?} is waited for");
             assert!(began.elapsed() <= HEAD_TIME + Duration::from_secs(1), "{begun:?} took {:?}", began.elapsed());
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn client_that_does_not_finish_the_handshake_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let tls = Some(crate::web::tls::acceptor_for_tests());
+        let stop = CancellationToken::new();
+        let _served = tokio::spawn(serve(listener, tls, Router::new(), Limits::default(), stop));
+        for begun in [&b""[..], b"\x16\x03\x01\x02"] {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(begun).await.unwrap();
+            let ended = timeout(HEAD_TIME * 2, client.read_to_end(&mut Vec::new())).await;
+            assert!(ended.is_ok(), "{begun:?} is waited for");
+        }
+        // Who speaks plain HTTP here is sent away at once.
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        let began = Instant::now();
+        let _ = client.read_to_end(&mut Vec::new()).await;
+        assert!(began.elapsed() < HEAD_TIME, "{:?}", began.elapsed());
     }
 
     #[tokio::test(start_paused = true)]

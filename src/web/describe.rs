@@ -85,7 +85,10 @@ pub(crate) fn finish(mut description: OpenApi) -> OpenApi {
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
     let key = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("a streamer's stream key")).build();
     components.add_security_scheme("stream_key", SecurityScheme::Http(key));
-    let cookie = ApiKeyValue::with_description("motherstream", "set by `POST /api/v1/session`");
+    let cookie = ApiKeyValue::with_description(
+        "motherstream",
+        "set by `POST /api/v1/session`; on HTTPS it is called `__Host-motherstream`",
+    );
     components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
     description
 }

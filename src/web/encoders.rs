@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::{
     App,
+    connections::Encrypted,
     hosts::{primary_address, requested_host, without_port},
     problem::Problem,
 };
@@ -70,7 +71,10 @@ impl FromRequestParts<Arc<App>> for Reached {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let config = app.state.settings.now();
-        Ok(Self::new(config.web.public_host.as_deref(), requested_host(&parts.uri, &parts.headers)))
+        let requested = requested_host(&parts.uri, &parts.headers);
+        // Encoders trust no certificate that the box made itself, and a phone that scans a code is to see no warning.
+        let plain = parts.extensions.get::<Encrypted>().and(requested).map(|host| app.doors.plain_host(host));
+        Ok(Self::new(config.web.public_host.as_deref(), plain.as_deref().or(requested)))
     }
 }
 

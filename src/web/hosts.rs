@@ -42,6 +42,11 @@ impl Hosts {
         Self { names }
     }
 
+    /// These names.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+
     /// Whether a request for `host` (a Host header's value) is meant for this box, which is called `public_host` besides.
     pub(crate) fn are_ours(&self, host: &str, public_host: Option<&str>) -> bool {
         let name = without_port(host);

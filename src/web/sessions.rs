@@ -38,6 +38,12 @@ const LONGEST_UNTOUCHED: i64 = 24 * 3600;
 /// A session that can not be looked up is looked for again after so long.
 const LATER: SignedDuration = SignedDuration::from_mins(1);
 
+/// The cookie on plain HTTP.
+const COOKIE: &str = "motherstream";
+
+/// The cookie on HTTPS: by its prefix browsers take it from this very host, over HTTPS only.
+const ENCRYPTED_COOKIE: &str = "__Host-motherstream";
+
 const ACCOUNT: &str = "account";
 const BEGAN: &str = "began";
 const SEEN: &str = "seen";
@@ -109,13 +115,14 @@ impl Sessions {
         }
     }
 
-    /// The layer that finds a request's session by its cookie. No `Secure`: on the venue's network there is only plain HTTP.
-    pub(crate) fn layer(&self) -> SessionManagerLayer<Self> {
+    /// The layer that finds a request's session by its cookie. HTTPS has a cookie of its own, which never travels in the clear: with one
+    /// name for both, a browser that was here by HTTPS could not sign in by HTTP any more (RFC 6265bis, "leave secure cookies alone").
+    pub(crate) fn layer(&self, encrypted: bool) -> SessionManagerLayer<Self> {
         SessionManagerLayer::new(self.clone())
-            .with_name("motherstream")
+            .with_name(if encrypted { ENCRYPTED_COOKIE } else { COOKIE })
             .with_http_only(true)
             .with_same_site(SameSite::Lax)
-            .with_secure(false)
+            .with_secure(encrypted)
             .with_expiry(Expiry::OnInactivity(self.idle))
     }
 

@@ -43,6 +43,8 @@ pub(crate) struct SystemView {
     /// Addresses by which others reach it, the most likely first.
     #[schema(value_type = Vec<String>)]
     pub(crate) addresses: Vec<IpAddr>,
+    /// The page by HTTPS; none where it is switched off, or its port was taken.
+    pub(crate) https: Option<HttpsView>,
     /// Seconds since this program started.
     pub(crate) uptime_seconds: u64,
     /// What runs.
@@ -50,6 +52,15 @@ pub(crate) struct SystemView {
     /// How busy, warm and full.
     #[serde(flatten)]
     pub(crate) figures: Figures,
+}
+
+/// The page by HTTPS.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct HttpsView {
+    /// Its port.
+    pub(crate) port: u16,
+    /// SHA-256 of the certificate, which the box made itself: `AB:CD:...`.
+    pub(crate) fingerprint: String,
 }
 
 /// Versions of what runs.
@@ -112,6 +123,7 @@ pub(crate) async fn look(app: &Arc<App>) -> Result<SystemView, Problem> {
     Ok(SystemView {
         host: System::host_name().ok(),
         addresses: own_addresses(),
+        https: app.doors.https.clone().map(|(port, fingerprint)| HttpsView { port, fingerprint }),
         uptime_seconds: app.state.clock.now().since_start().as_secs(),
         versions: Versions {
             motherstream: env!("CARGO_PKG_VERSION"),

@@ -38,6 +38,7 @@ mod pages;
 mod people;
 mod rights;
 mod running;
+mod secure;
 mod settings;
 mod signed_in;
 mod streams;
@@ -115,7 +116,7 @@ impl Site {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let served = tokio::spawn(serve(listener, state.clone(), stop.clone()));
+        let served = tokio::spawn(serve(listener, None, state.clone(), stop.clone()));
         Self { address, client: reqwest::Client::new(), state, ingest, door, token, stop, served }
     }
 

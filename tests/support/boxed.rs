@@ -191,6 +191,8 @@ impl TheBox {
         let set = |key: &str| format!("MOTHERSTREAM_{}", key.to_uppercase().replace('.', "__"));
         command.env(set("data_dir"), self.folder.path().join("data"));
         command.env(set("web.listen"), format!("127.0.0.1:{}", self.api.port));
+        // Several boxes run at once.
+        command.env(set("web.https_listen"), "off");
         command.env(set("ingest.rtmp_listen"), self.rtmp.to_string());
         for (key, value) in &self.settings {
             command.env(set(key), value);

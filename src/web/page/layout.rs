@@ -22,6 +22,8 @@ use crate::{
     config::Registration,
     web::{
         App,
+        connections::Encrypted,
+        hosts::requested_host,
         problem::{Kind, Problem},
         rights::{Right, Routes},
         sessions::Caller,
@@ -74,6 +76,28 @@ impl Theme {
     }
 }
 
+/// Plain HTTP or HTTPS.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Line {
+    /// Nobody on the network can read along.
+    pub(crate) encrypted: bool,
+    /// The same page by HTTPS, if the box has that.
+    pub(crate) https_url: Option<String>,
+    /// SHA-256 of the certificate.
+    pub(crate) fingerprint: Option<String>,
+}
+
+impl Line {
+    fn of(app: &App, parts: &Parts) -> Self {
+        let host = requested_host(&parts.uri, &parts.headers).unwrap_or_default();
+        Self {
+            encrypted: parts.extensions.get::<Encrypted>().is_some(),
+            https_url: app.doors.https_url(host, parts.uri.path()),
+            fingerprint: app.doors.https.as_ref().map(|(_, fingerprint)| fingerprint.clone()),
+        }
+    }
+}
+
 /// What every page knows: the first argument of a page's handler, and the field `page` of its template.
 #[derive(Clone, Debug)]
 pub(crate) struct Page {
@@ -91,6 +115,8 @@ pub(crate) struct Page {
     pub(crate) path: String,
     /// The box's monotonic clock in milliseconds when the page was made, for countdowns.
     pub(crate) now_ms: u64,
+    /// How the page was asked for, and how else it could be.
+    pub(crate) line: Line,
     /// Something went wrong before it was known who is there: the navigation says nothing of that.
     pub(crate) bare: bool,
     gzip: bool,
@@ -107,6 +133,7 @@ impl Page {
             theme: Theme::of(headers),
             path: path.to_owned(),
             now_ms: ui::milliseconds(app.state.clock.now()),
+            line: Line::default(),
             bare: true,
             gzip: assets::takes_gzip(headers),
         }
@@ -165,7 +192,8 @@ impl FromRequestParts<Arc<App>> for Page {
             Caller::Anonymous | Caller::Token => None,
         };
         let flash = flash::cookie(&parts.headers).and_then(|value| app.seals.open(value));
-        Ok(Self { who, flash, bare: false, ..Self::bare(app, &parts.headers, parts.uri.path()) })
+        let line = Line::of(app, parts);
+        Ok(Self { who, flash, line, bare: false, ..Self::bare(app, &parts.headers, parts.uri.path()) })
     }
 }
 

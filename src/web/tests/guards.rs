@@ -123,7 +123,7 @@ async fn answers_carry_the_headers_that_keep_browsers_careful() {
 async fn health_is_told_to_this_machine_and_to_admins_only() {
     let folder = folder();
     let state = a_box(folder.path(), &[], None).await.state;
-    let router = router(&App::new(state, CancellationToken::new()));
+    let router = router(&App::new(state, Doors::default(), CancellationToken::new()), false);
     for (peer, token, status) in [
         ("127.0.0.1", false, 200),
         ("127.0.0.9", false, 200),

@@ -55,7 +55,7 @@ struct Desk {
 impl Desk {
     async fn open(folder: &Path, settings: &[(&str, &str)]) -> Self {
         let state = a_box(folder, settings, None).await.state;
-        let router = router(&App::new(state.clone(), CancellationToken::new()));
+        let router = router(&App::new(state.clone(), Doors::default(), CancellationToken::new()), false);
         Self { state, router }
     }
 
@@ -187,7 +187,7 @@ async fn box_without_an_owner_answers_nothing_but_what_claims_it() {
 #[tokio::test]
 async fn route_without_a_right_is_not_served() {
     let folder = folder();
-    let app = App::new(a_box(folder.path(), &[], None).await.state, CancellationToken::new());
+    let app = App::new(a_box(folder.path(), &[], None).await.state, Doors::default(), CancellationToken::new());
     let stray = Router::new()
         .route("/stray", axum::routing::get(async || "never"))
         .layer(from_fn_with_state((Arc::clone(&app), Arc::new(table())), enforce))
