@@ -51,6 +51,7 @@ mod limits;
 mod log;
 mod me;
 mod metrics;
+mod obs;
 mod page;
 mod pictures;
 mod problem;
@@ -254,6 +255,7 @@ fn routes() -> Routes {
     Routes::new()
         .merge(accounts::routes())
         .merge(me::routes())
+        .merge(obs::routes())
         .merge(queue::routes())
         .merge(show::routes())
         .merge(history::routes())

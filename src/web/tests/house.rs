@@ -231,8 +231,9 @@ async fn pages_form_uploads_a_picture_too() {
             b"\r\n--b--\r\n",
         ];
         let As::Cookie(cookie) = &admin else { unreachable!() };
-        let request =
-            Site::without_redirects().post(format!("http://{}/admin/slate-picture", site.address)).header("cookie", cookie);
+        let request = Site::without_redirects()
+            .post(format!("http://{}/admin/slate-picture", site.address))
+            .header("cookie", cookie);
         answer(request.header("content-type", "multipart/form-data; boundary=b").body(body.concat())).await
     };
     let answered = upload(&picture([10, 10, 220])).await;
@@ -244,5 +245,25 @@ async fn pages_form_uploads_a_picture_too() {
     assert_eq!(pictures(&folder), 1);
     assert_eq!(upload(b"").await.status, 422);
     assert_eq!(upload(&vec![0; 9 * 1024 * 1024]).await.status, 413);
+    site.end().await;
+}
+
+#[tokio::test]
+async fn profile_for_obs_is_its_owners_to_download() {
+    let folder = folder();
+    let site = Site::start(folder.path(), &[("VENUE__NAME", "Blue Room")]).await;
+    let (id, cookie) = site.streamer("Ada").await;
+    let answered = site.request(Method::GET, "/me/obs-profile.zip", &cookie).send().await.unwrap();
+    assert_eq!(answered.status(), 200);
+    assert_eq!(answered.headers()["content-type"], "application/zip");
+    assert_eq!(answered.headers()["cache-control"], "no-store");
+    assert!(answered.headers()["content-disposition"].to_str().unwrap().contains("Blue-Room-obs-profile.zip"));
+    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(answered.bytes().await.unwrap())).unwrap();
+    let service: Value = serde_json::from_reader(archive.by_name("Blue-Room/service.json").unwrap()).unwrap();
+    assert_eq!(service["settings"]["key"], site.state.accounts.stream_key(id).unwrap().expose());
+    assert_eq!(service["settings"]["server"], format!("rtmp://127.0.0.1:{RTMP_PORT}/live"));
+    let (_, _, page) = site.look("/me", &cookie).await;
+    assert!(page.contains("/me/obs-profile.zip"));
+    site.get("/me/obs-profile.zip", &As::Nobody).await.is(401);
     site.end().await;
 }
