@@ -73,7 +73,8 @@ pub(crate) fn routes() -> Routes {
 /// shown at once.
 #[utoipa::path(put, path = "/api/v1/slate", tag = "settings",
     request_body(content = Vec<u8>, content_type = "image/png", description = "The picture: image/png or image/jpeg"),
-    responses((status = 200, description = "What changed", body = Changed)))]
+    responses((status = 200, description = "What changed", body = Changed),
+        (status = 409, description = "It is set by the configuration")))]
 async fn put(State(app): State<Arc<App>>, by: By, request: Request) -> Result<Json<Changed>, Problem> {
     let picture = match timeout(UPLOAD_TIME, Bytes::from_request(request, &())).await {
         Ok(Ok(picture)) => picture,
@@ -103,7 +104,9 @@ async fn show(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Respons
 
 /// Takes the page's picture away: that of the configuration file is shown again, or the built-in one.
 #[utoipa::path(delete, path = "/api/v1/slate", tag = "settings",
-    responses((status = 200, description = "What changed", body = Changed)))]
+    responses((status = 200, description = "What changed", body = Changed),
+        (status = 409, description = "It is set by the configuration"),
+        (status = 422, description = "The settings do not fit together without it")))]
 async fn remove(State(app): State<Arc<App>>, by: By) -> Result<Json<Changed>, Problem> {
     to_the_end(async move { unset(&app, &by).await.map(Json) }).await
 }

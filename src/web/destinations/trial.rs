@@ -69,7 +69,8 @@ async fn presets() -> Json<[Preset; 5]> {
 /// Connects to a destination's platform and says what it answered: handshake, connect and publish as for a show, without sending a
 /// picture. Takes 10 s at most. 409 while the destination is live or connects; one trial at a time.
 #[utoipa::path(post, path = "/api/v1/destinations/{id}/test", tag = "destinations", params(("id" = DestinationId, Path)),
-    responses((status = 200, description = "What the platform answered", body = Trial)))]
+    responses((status = 200, description = "What the platform answered", body = Trial),
+        (status = 409, description = "It is live, or another one is being tried out")))]
 async fn test(State(app): State<Arc<App>>, Path(id): Path<DestinationId>) -> Result<Json<Trial>, Problem> {
     to_the_end(async move { run(&app, id).await.map(Json) }).await
 }
