@@ -86,23 +86,40 @@ async fn list(State(app): State<Arc<App>>) -> Json<Vec<Viewer>> {
 #[utoipa::path(post, path = "/api/v1/viewers", tag = "viewers", request_body = NewViewer,
     responses((status = 201, description = "Made", body = MadeViewer)))]
 async fn make(State(app): State<Arc<App>>, by: By, Body(new): Body<NewViewer>) -> Result<Response, Problem> {
-    by.did("viewer.create", new.label.clone());
-    let (viewer, token) = app.state.accounts.viewers().create(&new.label).await?;
+    let (viewer, token) = make_viewer(&app, &by, &new.label).await?;
     let token = token.expose_secret().to_owned();
-    let path = format!("/program.flv?token={token}");
+    let path = path(&token);
     Ok(json(StatusCode::CREATED, MadeViewer { viewer, token, path }))
+}
+
+/// Makes a viewer token, which is told this once.
+pub(crate) async fn make_viewer(app: &App, by: &By, label: &str) -> Result<(Viewer, SecretString), Problem> {
+    by.did("viewer.create", label);
+    Ok(app.state.accounts.viewers().create(label).await?)
+}
+
+/// Where the programme is played from with a token, on this host.
+pub(crate) fn path(token: &str) -> String {
+    format!("/program.flv?token={token}")
 }
 
 /// Revokes a viewer token and ends its players.
 #[utoipa::path(delete, path = "/api/v1/viewers/{id}", tag = "viewers", params(("id" = u64, Path)),
     responses((status = 204, description = "Revoked")))]
 async fn revoke(State(app): State<Arc<App>>, by: By, Path(id): Path<u64>) -> Result<StatusCode, Problem> {
+    revoke_viewer(&app, &by, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Revokes a viewer token and ends its players.
+pub(crate) async fn revoke_viewer(app: &Arc<App>, by: &By, id: u64) -> Result<(), Problem> {
     let viewers = app.state.accounts.viewers().list();
     by.did("viewer.revoke", viewers.into_iter().find(|viewer| viewer.id == id).map(|it| it.label).unwrap_or_default());
+    let app = Arc::clone(app);
     to_the_end(async move {
         app.state.accounts.viewers().revoke(id).await?;
         app.players.end(id);
-        Ok(StatusCode::NO_CONTENT)
+        Ok(())
     })
     .await
 }

@@ -11,6 +11,8 @@ pub(crate) mod destinations;
 mod invitations;
 pub(crate) mod night;
 mod past;
+mod settings;
+mod system;
 
 pub(super) fn routes() -> Routes {
     Routes::new()
@@ -19,6 +21,8 @@ pub(super) fn routes() -> Routes {
         .merge(accounts::routes())
         .merge(invitations::routes())
         .merge(past::routes())
+        .merge(settings::routes())
+        .merge(system::routes())
 }
 
 /// The bar with the pages: the field `desk` of their templates.
@@ -40,6 +44,8 @@ const TABS: &[(bool, &str, &str)] = &[
     (false, "/admin/destinations", "Destinations"),
     (true, "/admin/people", "People"),
     (false, "/admin/history", "History"),
+    (true, "/admin/settings", "Settings"),
+    (false, "/admin/system", "System"),
     (true, "/admin/audit", "Audit"),
 ];
 

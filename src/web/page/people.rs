@@ -296,8 +296,8 @@ async fn setup(
     match claim(&app, &by, peer, setup).await {
         Ok((account, _)) => {
             sessions::sign_in(&session, account.id).await?;
-            let text = format!("The box is yours, {}. This is how to stream to it.", account.name);
-            Ok(sender.go(&app, OWN_PAGE, Some(&Flash::done(text))))
+            let text = format!("The box is yours, {}. The night is run from here.", account.name);
+            Ok(sender.go(&app, home(account.role), Some(&Flash::done(text))))
         }
         Err(problem) => {
             let wrong = Some(to_be_filled_in_again(problem)?);

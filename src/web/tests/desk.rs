@@ -27,6 +27,8 @@ async fn operators_see_the_pages_that_their_right_allows_and_no_others() {
         ("/admin/people/new", true),
         (person.as_str(), true),
         ("/admin/audit", true),
+        ("/admin/settings", true),
+        ("/admin/system", false),
         ("/admin/destinations/new", true),
         ("/admin/destinations/new?platform=twitch", true),
     ] {
@@ -265,3 +267,103 @@ async fn history_and_audit_come_in_pages_in_the_venues_time() {
 }
 
 use crate::core::queue::TurnId;
+
+#[tokio::test]
+async fn settings_are_changed_by_groups_reset_and_refused_beside_their_field() {
+    let folder = folder();
+    let site = Site::start(folder.path(), &[("QUEUE__REJOIN_SECONDS", "33")]).await;
+    let (_, admin) = site.admin("Root").await;
+    let (_, _, page) = site.look("/admin/settings", &admin).await;
+    for part in [
+        "name=\"queue.turn_seconds\"",
+        "Default: 3600 seconds",
+        "Takes effect at the next start",
+        "Set at installation",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    // What the environment sets is told and not offered.
+    assert!(!page.contains("name=\"queue.rejoin_seconds\"") && page.contains("queue.rejoin_seconds"), "{page}");
+    assert!(!page.contains(TOKEN), "{page}");
+
+    let save = "/admin/settings";
+    let venue = [("section", "venue"), ("venue.name", "Zum Anker"), ("venue.timezone", "Europe/Berlin")];
+    let sent = site.sends(&admin, save, &venue, false).await;
+    assert_eq!((sent.status, sent.headers["location"].to_str().unwrap()), (303, "/admin/settings#venue"));
+    let now = site.state.settings.now();
+    assert_eq!((now.venue.name.as_str(), now.venue.timezone.as_deref()), ("Zum Anker", Some("Europe/Berlin")));
+    let (_, _, page) = site.look("/admin/settings", &admin).await;
+    assert!(page.contains("name=\"reset\" value=\"venue.name\""), "{page}");
+
+    // A box that is not ticked is not sent.
+    let queue = [
+        ("section", "queue"),
+        ("queue.turn_seconds", "900"),
+        ("queue.restart_grace_seconds", "60"),
+        ("queue.hold_off_seconds", "300"),
+        ("queue.stall_limit_seconds", "20"),
+        ("queue.block", "true"),
+    ];
+    assert_eq!(site.sends(&admin, save, &queue, false).await.status, 303);
+    let now = site.state.settings.now();
+    assert_eq!((now.queue.turn_seconds, now.queue.overtime, now.queue.block), (900, false, true));
+    assert_eq!(site.state.director.snapshot().borrow().queue.turn_seconds, 900);
+
+    for (value, field) in [("90000", "queue-turn_seconds"), ("soon", "queue-turn_seconds")] {
+        let mut fields = queue;
+        fields[1].1 = value;
+        let wrong = site.sends(&admin, save, &fields, false).await;
+        assert_eq!(wrong.status, 422, "{value}");
+        assert!(wrong.text.contains(&format!("id=\"{field}-wrong\"")), "{}", wrong.text);
+        assert!(wrong.text.contains(&format!("value=\"{value}\"")), "{}", wrong.text);
+    }
+    let nothing = [("section", "venue"), ("venue.name", "Zum Anker"), ("venue.timezone", "Europe/Berlin")];
+    assert_eq!(site.sends(&admin, save, &nothing, false).await.status, 303);
+    let reset = [("section", "venue"), ("reset", "venue.name")];
+    assert_eq!(site.sends(&admin, save, &reset, false).await.status, 303);
+    assert_eq!(site.state.settings.now().venue.name, "Motherstream");
+    for fields in [vec![("section", "nothing")], vec![]] {
+        assert_eq!(site.sends(&admin, save, &fields, false).await.status, 422, "{fields:?}");
+    }
+    site.end().await;
+}
+
+#[tokio::test]
+async fn token_for_a_player_is_shown_once_and_can_be_revoked() {
+    let folder = folder();
+    let site = Site::start(folder.path(), &[]).await;
+    let (_, admin) = site.admin("Root").await;
+    let wrong = site.sends(&admin, "/admin/viewers", &[("label", "")], false).await;
+    assert_eq!(wrong.status, 422);
+    assert!(wrong.text.contains("id=\"viewer-wrong\""), "{}", wrong.text);
+    let made = site.sends(&admin, "/admin/viewers", &[("label", "Foyer")], false).await;
+    assert_eq!(made.status, 200, "{}", made.text);
+    assert!(!made.headers.contains_key("content-encoding"));
+    let token = made.text.split("/program.flv?token=").nth(1).unwrap().split('<').next().unwrap().to_owned();
+    assert!(site.state.accounts.viewers().check(&token).is_some());
+    let (_, _, page) = site.look("/admin/settings", &admin).await;
+    assert!(page.contains("Foyer") && !page.contains(&token), "{page}");
+    let id = site.state.accounts.viewers().list()[0].id;
+    let sent = site.sends(&admin, &format!("/admin/viewers/{id}/revoke"), &[], false).await;
+    assert_eq!((sent.status, sent.headers["location"].to_str().unwrap()), (303, "/admin/settings#viewers"));
+    assert!(site.state.accounts.viewers().check(&token).is_none());
+    assert_eq!(site.sends(&admin, "/admin/viewers/7/revoke", &[], false).await.status, 404);
+    site.end().await;
+}
+
+#[tokio::test]
+async fn system_is_told_to_operators_and_the_log_to_admins() {
+    let folder = folder();
+    let site = Site::start(folder.path(), &[]).await;
+    let (_, admin) = site.admin("Root").await;
+    let (_, operator) = site.operator("Opa").await;
+    let (_, _, page) = site.look("/admin/system", &operator).await;
+    assert!(page.contains("Memory") && page.contains("Processor") && !page.contains("log/download"), "{page}");
+    let (status, _, page) = site.look("/admin/system?level=warn&search=nothing%20of%20that%20kind", &admin).await;
+    assert_eq!(status, 200);
+    assert!(page.contains("Nothing of that kind was logged") && page.contains("value=\"warn\" selected"), "{page}");
+    assert!(page.contains("log/download?level=warn"), "{page}");
+    let (status, ..) = site.look("/admin/system?level=loud", &admin).await;
+    assert_eq!(status, 422);
+    site.end().await;
+}

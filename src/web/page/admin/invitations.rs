@@ -79,17 +79,18 @@ async fn list(State(app): State<Arc<App>>, page: Page, desk: Desk) -> Response {
 /// A link that is told once: whoever has it can use it.
 #[derive(Template)]
 #[template(path = "admin/once.html")]
-struct Once<'a> {
-    page: &'a Page,
-    desk: Desk,
-    title: String,
-    what: String,
-    until: String,
-    url: String,
+pub(super) struct Once<'a> {
+    pub(super) page: &'a Page,
+    pub(super) desk: Desk,
+    pub(super) title: String,
+    pub(super) what: String,
+    /// When it ends, if it does.
+    pub(super) until: Option<String>,
+    pub(super) url: String,
     /// The code alone, for those who type it.
-    code: Option<String>,
-    back: String,
-    back_name: &'static str,
+    pub(super) code: Option<String>,
+    pub(super) back: String,
+    pub(super) back_name: &'static str,
 }
 
 /// What the form of a new invitation sends.
@@ -128,7 +129,7 @@ async fn make(
         desk,
         title: format!("Invitation for {}", made.invitation.label),
         what,
-        until: wall(made.invitation.expires, &zone(&app)),
+        until: Some(wall(made.invitation.expires, &zone(&app))),
         url: made.url,
         code: Some(made.code),
         back: LIST.to_owned(),
@@ -157,7 +158,7 @@ async fn reset(
         desk,
         title: format!("A new password for {}", account.name),
         what: "Whoever opens it chooses a new password, once. Until then the old one works.".to_owned(),
-        until: wall(link.expires, &zone(&app)),
+        until: Some(wall(link.expires, &zone(&app))),
         url: link.url,
         code: None,
         back: format!("/admin/people/{}", id.0),

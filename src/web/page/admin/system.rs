@@ -1,0 +1,226 @@
+//! `/admin/system`: how the machine does, what runs on it, and what was logged.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{extract::State, response::Response};
+use serde::Deserialize;
+
+use super::{Desk, destinations::bytes, past::zone};
+use crate::{
+    telemetry::RecentEvent,
+    web::{
+        App,
+        body::UrlQuery,
+        health::ready_now,
+        log::{self, LogQuery},
+        page::{assets, layout::Page, ui},
+        problem::Problem,
+        rights::{Right, Routes},
+        system::{self, SystemView},
+    },
+};
+
+/// Lines of the log on one page.
+const LINES: usize = 100;
+
+pub(super) fn routes() -> Routes {
+    Routes::new().page(Right::Operator, "/admin/system", show)
+}
+
+/// A figure with its bar.
+struct Gauge {
+    name: &'static str,
+    /// Of a hundred.
+    percent: u32,
+    words: String,
+    more: String,
+}
+
+impl Gauge {
+    /// The class of its bar.
+    fn tone(&self) -> &'static str {
+        match self.percent {
+            ..75 => "meter-good",
+            75..90 => "meter-warn",
+            _ => "meter-bad",
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 * 100.0 }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded just before")]
+fn percent(value: f64) -> u32 {
+    value.round().clamp(0.0, 100.0) as u32
+}
+
+fn gauges(view: &SystemView) -> Vec<Gauge> {
+    let figures = &view.figures;
+    let [one, ..] = figures.load;
+    let memory = figures.memory_total_bytes.saturating_sub(figures.memory_available_bytes);
+    let disk = figures.disk_total_bytes.saturating_sub(figures.disk_free_bytes);
+    let mut gauges = vec![
+        Gauge {
+            name: "Processor",
+            percent: percent(figures.cpu_percent),
+            words: format!("{:.0} %", figures.cpu_percent),
+            more: format!(
+                "{:.0} % of it the box's own. Load {one:.1} on {} cores.",
+                figures.own_cpu_percent, figures.cpus
+            ),
+        },
+        Gauge {
+            name: "Memory",
+            percent: percent(share(memory, figures.memory_total_bytes)),
+            words: format!("{} of {}", bytes(memory), bytes(figures.memory_total_bytes)),
+            more: format!("{} of it the box's own.", bytes(figures.own_memory_bytes)),
+        },
+        Gauge {
+            name: "Disk",
+            percent: percent(share(disk, figures.disk_total_bytes)),
+            words: format!("{} free", bytes(figures.disk_free_bytes)),
+            more: format!("Of {}.", bytes(figures.disk_total_bytes)),
+        },
+    ];
+    if let Some(celsius) = figures.temperature_celsius {
+        gauges.push(Gauge {
+            name: "Temperature",
+            // Boards slow down at 80 to 85 degrees.
+            percent: percent(celsius / 85.0 * 100.0),
+            words: format!("{celsius:.0} °C"),
+            more: figures.temperature_sensor.clone().unwrap_or_default(),
+        });
+    }
+    gauges
+}
+
+/// A length of time in days and hours.
+fn long(seconds: u64) -> String {
+    match (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60) {
+        (0, 0, minutes) => format!("{minutes} min"),
+        (0, hours, minutes) => format!("{hours} h {minutes} min"),
+        (days, hours, _) => format!("{days} d {hours} h"),
+    }
+}
+
+/// A line of the log.
+struct Line {
+    time: String,
+    level: &'static str,
+    /// The class of its badge.
+    tone: &'static str,
+    target: String,
+    text: String,
+}
+
+/// The log: for admins only.
+struct Log {
+    lines: Vec<Line>,
+    level: String,
+    search: String,
+    /// The same filter, for the download.
+    query: String,
+    older: Option<String>,
+    later: bool,
+}
+
+/// The filter.
+#[derive(Deserialize)]
+struct Filter {
+    #[serde(default)]
+    level: String,
+    #[serde(default)]
+    search: String,
+    before: Option<u64>,
+}
+
+#[derive(Template)]
+#[template(path = "admin/system.html")]
+struct System<'a> {
+    page: &'a Page,
+    desk: Desk,
+    view: SystemView,
+    gauges: Vec<Gauge>,
+    /// What works and what does not.
+    parts: Vec<(&'static str, bool)>,
+    ready: bool,
+    log: Option<Log>,
+}
+
+impl System<'_> {
+    fn uptime(&self) -> String {
+        long(self.view.uptime_seconds)
+    }
+
+    fn machine_uptime(&self) -> String {
+        long(self.view.figures.machine_uptime_seconds)
+    }
+}
+
+async fn show(
+    State(app): State<Arc<App>>,
+    page: Page,
+    desk: Desk,
+    UrlQuery(filter): UrlQuery<Filter>,
+) -> Result<Response, Problem> {
+    let view = system::look(&app).await?;
+    let ready = ready_now(&app);
+    let log = if desk.admin { Some(log(&app, filter).await?) } else { None };
+    let gauges = gauges(&view);
+    let parts = vec![
+        ("The store does not work: nothing can be remembered.", ready.store),
+        ("The programme does not run.", ready.program),
+        ("Nobody can publish at the moment.", ready.ingest),
+    ];
+    Ok(page.show(&System { page: &page, desk, view, gauges, parts, ready: ready.ready, log }))
+}
+
+async fn log(app: &Arc<App>, filter: Filter) -> Result<Log, Problem> {
+    let query = LogQuery {
+        level: Some(filter.level.clone()),
+        search: Some(filter.search.clone()),
+        before: filter.before,
+        limit: None,
+    };
+    let events = log::latest(app, query, LINES).await?;
+    let zone = zone(app);
+    let query = |before: Option<u64>| {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.append_pair("level", &filter.level).append_pair("search", &filter.search);
+        if let Some(before) = before {
+            query.append_pair("before", &before.to_string());
+        }
+        query.finish()
+    };
+    let older = events.last().filter(|_| events.len() == LINES).map(|event| query(Some(event.number)));
+    let line = |event: RecentEvent| Line {
+        time: event.time.to_zoned(zone.clone()).strftime("%d %b %H:%M:%S").to_string(),
+        level: event.level,
+        tone: match event.level {
+            "ERROR" => "badge-bad",
+            "WARN" => "badge-warn",
+            _ => "",
+        },
+        target: event.target.trim_start_matches("motherstream::").to_owned(),
+        text: event.text,
+    };
+    let lines = events.into_iter().map(line).collect();
+    let all = query(None);
+    Ok(Log { lines, query: all, older, later: filter.before.is_some(), level: filter.level, search: filter.search })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_times_are_told_in_two_figures() {
+        for (seconds, text) in [(59, "0 min"), (3700, "1 h 1 min"), (200_000, "2 d 7 h")] {
+            assert_eq!(long(seconds), text);
+        }
+    }
+}
