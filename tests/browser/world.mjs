@@ -42,6 +42,8 @@ export class World {
     world.artefacts = env("ARTEFACTS");
     world.wrong = [];
     world.requests = [];
+    /** What changes something. */
+    world.sent = [];
     world.encoders = [];
     world.contexts = [];
     mkdirSync(world.artefacts, { recursive: true });
@@ -89,6 +91,7 @@ export class World {
 
   #look(request) {
     const url = request.url();
+    if (request.method() !== "GET") this.sent.push(`${request.method()} ${new URL(url).pathname}`);
     this.requests.push(url);
     if (/^(data|blob|about):/.test(url)) return;
     if (new URL(url).origin !== this.url) this.wrong.push(`a request leaves the box: ${url}`);
@@ -146,6 +149,12 @@ export class World {
   async streamer(name) {
     const made = await this.call("POST", "/api/v1/accounts", { name, password: `${name}-password` });
     return made.stream_key;
+  }
+
+  /** Makes an account that runs the night, as `admin` or `operator`. */
+  async crew(name, role) {
+    const { id } = await this.call("POST", "/api/v1/accounts", { name, password: `${name}-password` });
+    await this.call("PATCH", `/api/v1/accounts/${id}`, { role });
   }
 
   /** Who is on air. */
@@ -236,7 +245,8 @@ export class World {
       document.body.tabIndex = -1;
       document.body.focus();
       document.body.removeAttribute("tabindex");
-      seen.forEach((element, index) => (element.dataset.tabStop = index));
+      // By identity and not by a mark on them: a live part keeps its elements and takes away what it does not know of.
+      window.tabStops = seen;
       return seen.map((element) => element.outerHTML.slice(0, 120));
     });
     const reached = [];
@@ -248,7 +258,8 @@ export class World {
         if (!element || element === document.body) return null;
         const style = getComputedStyle(element);
         const shown = (style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0) || style.boxShadow !== "none";
-        return { index: Number(element.dataset.tabStop ?? -1), shown, html: element.outerHTML.slice(0, 120) };
+        const alike = (other) => other === element || (other.id !== "" && other.id === element.id);
+        return { index: window.tabStops.findIndex(alike), shown, html: element.outerHTML.slice(0, 120) };
       });
       if (!stop) continue;
       if (!stop.shown) unseen.push(stop.html);

@@ -13,6 +13,7 @@ use std::{
 use crate::support::{
     assets::Asset,
     boxed::{Builder, TOKEN, TheBox},
+    recorder::Recorder,
     seconds,
 };
 
@@ -115,6 +116,29 @@ fn overlays_are_transparent_and_alive() {
 #[test]
 fn streamers_need_no_script() {
     play("plain", &mut a_box().start(), &[]);
+}
+
+#[test]
+fn two_who_run_the_night_reorder_skip_and_panic_and_see_the_same() {
+    play("night", &mut a_box().start(), &[]);
+}
+
+#[test]
+fn night_is_run_without_a_script() {
+    play("night_plain", &mut a_box().start(), &[]);
+}
+
+#[test]
+fn programme_plays_across_takes_and_its_thumbnail_changes() {
+    play("player", &mut a_box().set("web.open_preview", true).start(), &[]);
+}
+
+#[test]
+fn admins_pages_are_sound_and_a_destination_is_edited() {
+    let platform = Recorder::start();
+    play("desk", &mut a_box().start(), &[("PLATFORM", &platform.url())]);
+    // The trial connects; nothing else is sent outside a show.
+    assert!(platform.sessions().iter().all(|session| session.records.len() < 10));
 }
 
 #[test]

@@ -7,8 +7,9 @@
   // ---- live parts ---------------------------------------------------------------------------------------------------------
   // What the box sends does not know which menu is open, which picture was fetched last, and where somebody is typing.
   if (window.Idiomorph) {
-    Idiomorph.defaults.ignoreActiveValue = true;
     Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, element) => {
+      // (`ignoreActiveValue` would leave out all that is within the focused element: a button would keep the word for what it did.)
+      if (name === "value") return element !== document.activeElement || !element.matches("input, textarea, select");
       if (name === "open") return !element.matches("details, dialog");
       if (name === "src" || name === "data-missing") return !element.matches("img[data-picture]");
       return !(name.startsWith("data-drop") || name === "data-dragged" || name === "data-dragging");

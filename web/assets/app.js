@@ -162,6 +162,10 @@
     setTimeout(() => toast.remove(), 200);
   };
   const settle = () => {
+    // What was said before makes room, unless it went wrong: messages lie over what one wants to press next.
+    for (const old of find(".toast[data-timed]:not(.toast-failed, [data-leaving])")) {
+      if (document.querySelector(".toast:not([data-timed])")) leave(old);
+    }
     for (const toast of find(".toast:not([data-timed])")) {
       toast.setAttribute("data-timed", "");
       // Whoever reads or undoes it is not hurried; what went wrong stays until it was seen.
@@ -169,6 +173,8 @@
       const later = () => setTimeout(() => (toast.matches(":hover, :focus-within") ? later() : leave(toast)), stay);
       later();
       toast.addEventListener("submit", () => leave(toast));
+      // Whoever has read it clicks it away.
+      toast.addEventListener("click", (event) => event.target.closest("a, button") || leave(toast));
     }
   };
   const say = (text) => {
@@ -181,6 +187,13 @@
     box.append(toast);
     settle();
   };
+  // idiomorph's extension takes every way of swapping for one of the whole element, so a message would come with another #toasts
+  // around it, and the next one would be shown in both.
+  document.addEventListener("htmx:oobBeforeSwap", (event) => {
+    const { fragment, target } = event.detail;
+    const around = fragment.firstElementChild;
+    if (target.id === "toasts" && around && around.id === "toasts") around.replaceWith(...around.childNodes);
+  });
   document.addEventListener("htmx:oobAfterSwap", settle);
   for (const gone of ["htmx:sendError", "htmx:timeout"])
     document.addEventListener(gone, () => say("The box can not be reached, so nothing was changed. Try again in a moment."));
