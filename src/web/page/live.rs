@@ -32,7 +32,6 @@ use tokio::{
     sync::{Notify, OwnedSemaphorePermit, watch},
     time::{Instant, sleep, sleep_until},
 };
-use tower_sessions::{Session, session::Id};
 use tracing::warn;
 
 use super::{admin, assets, overlay, room, ui};
@@ -102,23 +101,23 @@ pub(super) fn routes() -> Routes {
 }
 
 async fn live_room(State(app): State<Arc<App>>) -> Result<Response, Problem> {
-    app.live.room.listen(&app, None, |_| true)
+    app.live.room.listen(&app, |_| true)
 }
 
 async fn live_overlay(State(app): State<Arc<App>>) -> Result<Response, Problem> {
-    app.live.overlay.listen(&app, None, |_| true)
+    app.live.overlay.listen(&app, |_| true)
 }
 
-async fn live_night(State(app): State<Arc<App>>, caller: Caller, session: Session) -> Result<Response, Problem> {
-    app.live.night.listen_as(&app, caller, Role::Operator, &session)
+async fn live_night(State(app): State<Arc<App>>, caller: Caller) -> Result<Response, Problem> {
+    app.live.night.listen_as(&app, caller, Role::Operator)
 }
 
-async fn live_destinations(State(app): State<Arc<App>>, caller: Caller, session: Session) -> Result<Response, Problem> {
+async fn live_destinations(State(app): State<Arc<App>>, caller: Caller) -> Result<Response, Problem> {
     let [operators, admins] = &app.live.destinations;
     if caller.is_admin() {
-        admins.listen_as(&app, caller, Role::Admin, &session)
+        admins.listen_as(&app, caller, Role::Admin)
     } else {
-        operators.listen_as(&app, caller, Role::Operator, &session)
+        operators.listen_as(&app, caller, Role::Operator)
     }
 }
 
@@ -183,11 +182,9 @@ impl Channel {
         Self { shown: watch::Sender::new(Arc::new([])), wanted: Notify::new() }
     }
 
-    /// The stream of somebody with this role, or one above. It ends with the role, and with the session.
-    fn listen_as(&self, app: &Arc<App>, caller: Caller, role: Role, session: &Session) -> Result<Response, Problem> {
-        // A browser's cookie may name a session that is long over; only who was recognised by it hangs on it.
-        let session = session.id().filter(|_| matches!(caller, Caller::Account(_)));
-        self.listen(app, session, move |app| match &caller {
+    /// The stream of somebody with this role, or one above. It ends with the role. (That it ends with the session too, the guard sees to.)
+    fn listen_as(&self, app: &Arc<App>, caller: Caller, role: Role) -> Result<Response, Problem> {
+        self.listen(app, move |app| match &caller {
             Caller::Anonymous => false,
             Caller::Token => true,
             // Asked anew each time: who had the role when the stream began may have lost it.
@@ -195,21 +192,13 @@ impl Channel {
         })
     }
 
-    /// The stream of a new listener. It ends as soon as `may` says no, and with the session that is named.
-    fn listen(
-        &self,
-        app: &Arc<App>,
-        session: Option<Id>,
-        may: impl Fn(&App) -> bool + Send + 'static,
-    ) -> Result<Response, Problem> {
+    /// The stream of a new listener. It ends as soon as `may` says no.
+    fn listen(&self, app: &Arc<App>, may: impl Fn(&App) -> bool + Send + 'static) -> Result<Response, Problem> {
         let place = place(app)?;
-        let mut ends = app.sessions.ends();
-        // It may have ended between its recognition and this.
-        ends.mark_changed();
         let mut shown = self.shown.subscribe();
         shown.mark_changed();
         self.wanted.notify_one();
-        let listener = Listener { app: Arc::clone(app), shown, session, ends, sent: Arc::new([]), may, _place: place };
+        let listener = Listener { app: Arc::clone(app), shown, sent: Arc::new([]), may, _place: place };
         Ok(answer(app, listener.events()))
     }
 
@@ -271,9 +260,6 @@ impl Channel {
 struct Listener<M> {
     app: Arc<App>,
     shown: watch::Receiver<Parts>,
-    /// The session that it ends with.
-    session: Option<Id>,
-    ends: watch::Receiver<()>,
     /// What it was sent last.
     sent: Parts,
     may: M,
@@ -290,12 +276,6 @@ impl<M: Fn(&App) -> bool + Send + 'static> Listener<M> {
                 () = sleep_until(next_beat) => {
                     (listener.may)(&listener.app).then_some(())?;
                     Some((beat(&listener.app), (listener, Instant::now() + BEAT)))
-                }
-                Ok(()) = listener.ends.changed(), if listener.session.is_some() => {
-                    if let Some(session) = &listener.session {
-                        listener.app.sessions.stands(session).await.then_some(())?;
-                    }
-                    Some((Bytes::new(), (listener, next_beat)))
                 }
                 changed = listener.shown.changed() => {
                     changed.ok()?;

@@ -212,6 +212,8 @@ async fn description_has_every_call_and_says_who_may_make_it() {
             assert_eq!(operation["security"].is_array(), !open, "{method} {path}");
             // It would promise nothing: each refusal is named.
             assert!(operation["responses"]["default"].is_null(), "{method} {path}");
+            let refused = &operation["responses"]["403"]["content"]["application/problem+json"];
+            assert!(refused.is_object(), "{method} {path}");
             assert!(operation["summary"].is_string(), "{method} {path}");
         }
     }
