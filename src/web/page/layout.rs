@@ -92,7 +92,7 @@ impl Line {
         let host = requested_host(&parts.uri, &parts.headers).unwrap_or_default();
         Self {
             encrypted: parts.extensions.get::<Encrypted>().is_some(),
-            https_url: app.doors.https_url(host, parts.uri.path()),
+            https_url: app.doors.https_url(host, parts.uri.path_and_query().map_or("/", |it| it.as_str())),
             fingerprint: app.doors.https.as_ref().map(|(_, fingerprint)| fingerprint.clone()),
         }
     }
