@@ -5,7 +5,7 @@
 //! [`rights`]); body and time limited.
 
 use std::{
-    future::Future,
+    future::{Future, ready},
     sync::{Arc, OnceLock, atomic::AtomicU64},
     time::Duration,
 };
@@ -13,7 +13,8 @@ use std::{
 use axum::{
     Json, Router,
     http::{HeaderName, HeaderValue, header},
-    middleware::{from_fn, from_fn_with_state},
+    middleware::{from_fn, from_fn_with_state, map_response},
+    response::Response,
 };
 use tokio::{
     net::TcpListener,
@@ -292,6 +293,9 @@ fn router(app: &Arc<App>, encrypted: bool) -> Router {
         .layer(from_fn(problem::every_error_is_a_problem))
         .layer(from_fn_with_state(Arc::clone(app), page::errors::for_people))
         .layer(from_fn_with_state(Arc::clone(app), metrics::count))
+        .layer(map_response(move |response: Response| {
+            ready(if encrypted { page::flash::secured(response) } else { response })
+        }))
         .layer(always(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         // Nobody else learns where a reader came from. (With `no-referrer` a form's POST would carry `Origin: null`.)
         .layer(always(header::REFERRER_POLICY, "same-origin"))

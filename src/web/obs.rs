@@ -1,6 +1,7 @@
 //! A profile for OBS with everything filled in: the folder that Profile, Import takes.
 //!
-//! OBS (29 to 32) reads `basic.ini`, `service.json` and `streamEncoder.json` of a profile. Its own encoder settings are per profile, so
+//! Tried with OBS 29.0.2, in whose folder of profiles the import copies these files: it streams 1280 x 720 with 30 pictures a second, x264
+//! with CBR and `keyint` 60, AAC at 48 kHz, without a question. OBS reads `basic.ini`, `service.json` and `streamEncoder.json` of a profile. Its own encoder settings are per profile, so
 //! that nothing of the streamer's other profiles changes.
 
 use std::{

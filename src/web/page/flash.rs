@@ -3,7 +3,10 @@
 //! Between the action and the next page a message travels in a cookie that lives for a minute. It is sealed with a key of this
 //! process, so that nobody but the box can put words, or an undo button, on its pages.
 
-use axum::http::HeaderValue;
+use axum::{
+    http::{HeaderValue, header},
+    response::Response,
+};
 use data_encoding::BASE64URL_NOPAD;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
@@ -108,6 +111,20 @@ impl Seals {
         bool::from(subtle::ConstantTimeEq::ct_eq(expected.as_slice(), seal)).then_some(())?;
         serde_json::from_slice(content).ok()
     }
+}
+
+/// An answer over HTTPS, whose message does not travel in the clear afterwards. (The session's cookie sees to itself; dark or light may
+/// be known to anybody.)
+pub(crate) fn secured(mut response: Response) -> Response {
+    if let header::Entry::Occupied(mut cookies) = response.headers_mut().entry(header::SET_COOKIE) {
+        for cookie in cookies.iter_mut() {
+            let ours = cookie.to_str().ok().filter(|text| text.starts_with(COOKIE));
+            if let Some(secured) = ours.and_then(|text| HeaderValue::from_str(&format!("{text}; Secure")).ok()) {
+                *cookie = secured;
+            }
+        }
+    }
+    response
 }
 
 /// The value of the message's cookie.

@@ -131,6 +131,10 @@ async fn page_is_on_https_too_with_a_cookie_of_its_own() {
     let me = format!("GET /api/v1/me HTTP/1.1\r\ncookie: {cookie}");
     let (me, _) = both.ask(&[&version::TLS13], &me, "").await;
     assert!(me.starts_with("HTTP/1.1 200") && me.contains("\"Ada\""), "{me}");
+    let form = "POST /register HTTP/1.1\r\naccept: text/html\r\ncontent-type: application/x-www-form-urlencoded";
+    let (welcome, _) = both.ask(ALL_VERSIONS, form, "name=Bert&password=correct+horse").await;
+    let message = welcome.lines().find(|line| line.starts_with("set-cookie: motherstream_flash=")).expect("a message");
+    assert!(message.contains("; Secure"), "{message}");
     // Encoders are told the plain address, whose port is another.
     assert!(!me.contains("https://"), "{me}");
     // On plain HTTP as ever, and the one door does not take the other's cookie.
