@@ -468,6 +468,13 @@ impl Api {
         cookie.split(';').next().unwrap().to_owned()
     }
 
+    /// The status that a GET with a cookie is answered.
+    #[track_caller]
+    pub(crate) fn status_with_cookie(&self, path: &str, cookie: &str) -> u16 {
+        let request = self.client.get(self.url(path)).header("cookie", cookie);
+        self.runtime.block_on(async { request.send().await }).unwrap().status().as_u16()
+    }
+
     /// Begins or ends the show.
     #[track_caller]
     pub(crate) fn show(&self, on: bool) {
