@@ -16,6 +16,11 @@
     };
   }
 
+  // On a phone the bar of pages is wider than the screen: the present one is brought into it.
+  const bar = document.querySelector(".tabs");
+  const present = bar && bar.querySelector("[aria-current]");
+  if (present) bar.scrollLeft = present.offsetLeft - bar.offsetLeft - (bar.clientWidth - present.offsetWidth) / 2;
+
   // ---- menus and dialogs ----------------------------------------------------------------------------------------------------
   const closeMenus = (but) => {
     for (const menu of find("details.menu[open]")) if (menu !== but) menu.open = false;
