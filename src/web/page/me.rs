@@ -56,6 +56,19 @@ impl MePage<'_> {
         let wrong = self.wrong.as_ref().filter(|wrong| self.asked == form && wrong.is(field))?;
         Some(wrong.text.as_str())
     }
+
+    /// See [`larix`].
+    fn larix(&self, server: &str, key: &str) -> String {
+        larix(&self.page.venue, server, key)
+    }
+}
+
+/// A link that sets Larix Broadcaster up on a phone (Larix Grove, softvelum.com/larix/grove). Holds the key.
+fn larix(venue: &str, server: &str, key: &str) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("conn[][url]", &format!("{server}/{key}")).append_pair("conn[][name]", venue);
+    // Phones do not all take a plus for a space.
+    format!("larix://set/v1?{}", query.finish().replace('+', "%20"))
 }
 
 /// The place, what stands in its way, and what to do.
@@ -231,6 +244,18 @@ mod tests {
             jitter_ms: 12.0,
             ..InputStatus::default()
         }
+    }
+
+    #[test]
+    fn link_for_a_phone_holds_server_key_and_venue() {
+        let link = larix("Blue Room & Bar", "rtmp://10.0.0.2:1935/live", "k3y");
+        let parsed: url::Url = link.parse().expect("a link");
+        assert_eq!((parsed.scheme(), parsed.host_str(), parsed.path()), ("larix", Some("set"), "/v1"));
+        let values: Vec<_> =
+            parsed.query_pairs().map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
+        let expected = [("conn[][url]", "rtmp://10.0.0.2:1935/live/k3y"), ("conn[][name]", "Blue Room & Bar")];
+        assert_eq!(values, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert!(!link.contains('+'));
     }
 
     #[test]
