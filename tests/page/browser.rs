@@ -104,6 +104,11 @@ fn streamer_registers_on_a_phone_and_watches_herself_go_on_air() {
 }
 
 #[test]
+fn newcomer_is_on_air_within_three_minutes() {
+    play("newcomer", &mut a_box().start(), &[]);
+}
+
+#[test]
 fn lost_connection_is_told_and_heals() {
     play("lost", &mut a_box().start(), &[]);
 }
