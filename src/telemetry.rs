@@ -39,6 +39,15 @@ const WAITING_LINES: usize = 1024;
 /// How long the end of the process waits for its last lines to be written.
 const LAST_LINES: Duration = Duration::from_millis(500);
 
+/// What is not said, whatever is asked for: anybody can send a cookie that is no session's, and fill the log with warnings of it.
+const STRANGERS: [&str; 2] = ["tower_sessions=error", "tower_sessions_core=error"];
+
+/// Info and above, or what `RUST_LOG` asks for.
+fn filter() -> EnvFilter {
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
+    STRANGERS.iter().filter_map(|directive| directive.parse().ok()).fold(filter, EnvFilter::add_directive)
+}
+
 /// Sets up logging for the whole process. To be kept until the end: when it is dropped, what waits is written.
 ///
 /// # Errors
@@ -49,7 +58,6 @@ pub fn start() -> io::Result<Telemetry> {
     let writer = Lines { lines, lost: Arc::clone(&lost) };
     let thread = std::thread::Builder::new().name("log".to_owned()).spawn(move || write_lines(&waiting, &lost))?;
     let recent = RecentEvents::default();
-    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
     let format = tracing_subscriber::fmt::layer()
         .with_writer(writer.clone())
         .with_ansi(io::stderr().is_terminal())
@@ -58,7 +66,7 @@ pub fn start() -> io::Result<Telemetry> {
     let format =
         if std::env::var_os("JOURNAL_STREAM").is_some() { format.without_time().boxed() } else { format.boxed() };
     let layers: Box<dyn Layer<Registry> + Send + Sync> = Box::new(format.and_then(recent.layer()));
-    tracing_subscriber::registry().with(layers.with_filter(filter)).try_init().map_err(io::Error::other)?;
+    tracing_subscriber::registry().with(layers.with_filter(filter())).try_init().map_err(io::Error::other)?;
     Ok(Telemetry { recent, writer, thread: Some(thread) })
 }
 
@@ -288,6 +296,19 @@ mod tests {
         assert_eq!(latest[1].text, "something happened number=1004");
         assert_eq!(latest[0].number, 1006);
         assert_eq!(latest.len(), KEPT);
+    }
+
+    #[test]
+    fn strangers_cookies_do_not_fill_the_log() {
+        let recent = RecentEvents::default();
+        tracing::subscriber::with_default(Registry::default().with(recent.layer().with_filter(filter())), || {
+            tracing::warn!(target: "tower_sessions_core::session", "no such record");
+            tracing::warn!(target: "tower_sessions::service", "malformed session id");
+            tracing::error!(target: "tower_sessions_core::session", "the store fails");
+            tracing::warn!("failed");
+        });
+        let texts: Vec<_> = recent.latest(Level::TRACE, None).into_iter().map(|event| event.text).collect();
+        assert_eq!(texts, ["failed", "the store fails"]);
     }
 
     #[test]
