@@ -40,6 +40,14 @@ fn shown(session: &Session, slate_until_ms: i64, assets: &[Asset]) -> (Vec<Owner
     (owners, all)
 }
 
+/// A platform, and a box that sends to it with a real SRS in front; none where there is no SRS.
+fn at_srs() -> Option<(Recorder, TheBox)> {
+    real_srs()?;
+    let platform = Recorder::start();
+    let the_box = TheBox::builder().through(Through::Srs).destination("recorder", &platform.url()).start();
+    Some((platform, the_box))
+}
+
 /// Shows the slate long enough for its pictures to be known; until when it was shown alone.
 fn learn_slate(the_box: &TheBox, platform: &Recorder) -> i64 {
     the_box.api.show(true);
@@ -88,11 +96,7 @@ fn names(queue: &Value) -> Vec<String> {
 
 #[test]
 fn the_death_of_srs_in_mid_turn_is_bridged_by_the_slate() {
-    if real_srs().is_none() {
-        return;
-    }
-    let platform = Recorder::start();
-    let the_box = TheBox::builder().through(Through::Srs).destination("recorder", &platform.url()).start();
+    let Some((platform, the_box)) = at_srs() else { return };
     let api = &the_box.api;
     let _diary = Diary::keep(&the_box);
     let slate_until_ms = learn_slate(&the_box, &platform);
@@ -257,11 +261,7 @@ fn pass(from: &mut TcpStream, to: &mut TcpStream, silent: &AtomicBool) {
 /// With one key, first over a cable that is pulled, then frozen, each time with another encoder that comes for it.
 #[test]
 fn an_encoder_that_is_cut_off_in_silence_comes_back_by_takeover() {
-    if real_srs().is_none() {
-        return;
-    }
-    let platform = Recorder::start();
-    let the_box = TheBox::builder().through(Through::Srs).destination("recorder", &platform.url()).start();
+    let Some((platform, the_box)) = at_srs() else { return };
     let api = &the_box.api;
     let _diary = Diary::keep(&the_box);
     let slate_until_ms = learn_slate(&the_box, &platform);
@@ -313,11 +313,7 @@ fn an_encoder_that_is_cut_off_in_silence_comes_back_by_takeover() {
 
 #[test]
 fn an_srt_encoder_takes_its_turn_between_two_of_rtmp() {
-    if real_srs().is_none() {
-        return;
-    }
-    let platform = Recorder::start();
-    let the_box = TheBox::builder().through(Through::Srs).destination("recorder", &platform.url()).start();
+    let Some((platform, the_box)) = at_srs() else { return };
     let api = &the_box.api;
     let _diary = Diary::keep(&the_box);
     let slate_until_ms = learn_slate(&the_box, &platform);
@@ -356,11 +352,7 @@ fn an_srt_encoder_takes_its_turn_between_two_of_rtmp() {
 
 #[test]
 fn a_kick_and_every_refusal_reach_the_encoder() {
-    if real_srs().is_none() {
-        return;
-    }
-    let platform = Recorder::start();
-    let the_box = TheBox::builder().through(Through::Srs).destination("recorder", &platform.url()).start();
+    let Some((platform, the_box)) = at_srs() else { return };
     let api = &the_box.api;
     let [a, k, d, b] = ["Anna", "Karl", "Dora", "Bert"].map(|name| api.register(name));
     let publish =
