@@ -374,6 +374,17 @@ impl Platform {
     }
 }
 
+/// `name`, with a number behind it if one of `taken` is called so already.
+pub fn free_name<'a>(name: &str, taken: impl IntoIterator<Item = &'a str>) -> String {
+    let taken: Vec<_> = taken.into_iter().map(folded).collect();
+    let is_free = |name: &String| !taken.contains(&folded(name));
+    if is_free(&name.to_owned()) {
+        return name.to_owned();
+    }
+    let kept: String = name.chars().take(MAX_NAME - 4).collect();
+    (2..100).map(|number| format!("{kept} {number}")).find(is_free).unwrap_or(kept)
+}
+
 /// Makes those of the configuration and those that were stored fit together: what was stored fits by itself, but the configuration may
 /// have got a destination since. A stored one whose name is taken gets a number behind it, and those for which there is no place are
 /// switched off; each is told with a reason. None is lost, and an admin can put it right.
@@ -383,12 +394,9 @@ pub fn fit_together(
 ) -> (Vec<Destination>, Vec<(String, String)>) {
     let (mut all, mut told) = (configured, Vec::new());
     for mut destination in stored {
-        let taken = |name: &str| all.iter().any(|other| folded(&other.name) == folded(name));
-        if taken(&destination.name) {
-            let before = destination.name.clone();
-            let kept: String = before.chars().take(MAX_NAME - 4).collect();
-            let free = (2..100).map(|number| format!("{kept} {number}")).find(|name| !taken(name));
-            destination.name = free.unwrap_or(kept);
+        if all.iter().any(|other| folded(&other.name) == folded(&destination.name)) {
+            let before = std::mem::take(&mut destination.name);
+            destination.name = free_name(&before, all.iter().map(|other| other.name.as_str()));
             told.push((before, format!("there is another of this name, so it is called \"{}\" now", destination.name)));
         }
         if all.len() >= MAX_DESTINATIONS && destination.enabled {

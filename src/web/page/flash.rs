@@ -68,6 +68,11 @@ impl Flash {
         self
     }
 
+    /// With a button that puts the switch at `action` back, which is `on` now.
+    pub(crate) fn undo_switch(self, action: impl Into<String>, on: bool) -> Self {
+        self.undo(action, &[("on", if on { "false" } else { "true" })])
+    }
+
     /// Whether it went wrong, for templates.
     pub(crate) fn is_failure(&self) -> bool {
         self.tone == Tone::Failed

@@ -213,8 +213,7 @@ async fn enable(
         (true, false) => format!("{name} may sign in and stream again."),
         (false, _) => format!("{name} is disabled: signed out, out of the queue, and can not stream."),
     };
-    let back = if to.on { "false" } else { "true" };
-    let flash = Flash::done(text).undo(format!("{}/enable", own_page(id)), &[("on", back)]);
+    let flash = Flash::done(text).undo_switch(format!("{}/enable", own_page(id)), to.on);
     let to = if waited { LIST.to_owned() } else { own_page(id) };
     Ok(sender.go(&app, &to, Some(&flash)))
 }
@@ -232,8 +231,7 @@ async fn ban(
     } else {
         format!("{name} is not banned any more.")
     };
-    let back = if to.on { "false" } else { "true" };
-    let flash = Flash::done(text).undo(format!("{}/ban", own_page(id)), &[("on", back)]);
+    let flash = Flash::done(text).undo_switch(format!("{}/ban", own_page(id)), to.on);
     Ok(sender.go(&app, &own_page(id), Some(&flash)))
 }
 

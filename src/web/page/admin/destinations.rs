@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::{Desk, night::orders::Switched, night::told};
 use crate::{
-    core::destination::{DestinationId, DestinationInput, DestinationState, MAX_DESTINATIONS, Platform},
+    core::destination::{DestinationId, DestinationInput, DestinationState, MAX_DESTINATIONS, Platform, free_name},
     media::egress::Verdict,
     web::{
         App,
@@ -196,8 +196,7 @@ async fn switch(
         (false, true) => format!("{} is switched off. The broadcast there is over.", view.name),
         (false, false) => format!("{} is switched off.", view.name),
     };
-    let back = if to.on { "false" } else { "true" };
-    let flash = Flash::done(text).undo(format!("/admin/destinations/{}/switch", id.0), &[("on", back)]);
+    let flash = Flash::done(text).undo_switch(format!("/admin/destinations/{}/switch", id.0), to.on);
     Ok(sender.done(&app, LIST, &flash))
 }
 
@@ -241,6 +240,13 @@ struct FormPage<'a> {
     wrong: Option<Wrong>,
 }
 
+impl<'a> FormPage<'a> {
+    /// The form of one that is there already.
+    fn edit(page: &'a Page, desk: Desk, id: DestinationId, filled: Filled, wrong: Option<Wrong>) -> Self {
+        Self { page, desk, id: Some(id), filled, presets: Preset::all(), chosen: None, full: false, wrong }
+    }
+}
+
 /// Which platform was chosen.
 #[derive(Deserialize)]
 struct Chosen {
@@ -254,20 +260,16 @@ fn preset(id: &str) -> Option<Preset> {
 
 async fn new(State(app): State<Arc<App>>, page: Page, desk: Desk, UrlQuery(chosen): UrlQuery<Chosen>) -> Response {
     let chosen = preset(&chosen.platform);
+    let all = app.state.destinations.all();
     let filled = Filled {
-        name: chosen.filter(|preset| preset.complete).map_or_else(String::new, |preset| free_name(&app, preset.name)),
+        name: chosen
+            .filter(|preset| preset.complete)
+            .map_or_else(String::new, |preset| free_name(preset.name, all.iter().map(|one| one.name.as_str()))),
         url: chosen.filter(|preset| preset.complete).map_or_else(String::new, |preset| preset.url.to_owned()),
         enabled: true,
     };
-    let full = app.state.destinations.all().len() >= MAX_DESTINATIONS;
+    let full = all.len() >= MAX_DESTINATIONS;
     page.show(&FormPage { page: &page, desk, id: None, filled, presets: Preset::all(), chosen, full, wrong: None })
-}
-
-/// The name, with a number behind it if there is such a destination already.
-fn free_name(app: &App, name: &str) -> String {
-    let taken: Vec<_> = app.state.destinations.all().into_iter().map(|one| one.name.to_lowercase()).collect();
-    let names = std::iter::once(name.to_owned()).chain((2..20).map(|number| format!("{name} {number}")));
-    names.into_iter().find(|name| !taken.contains(&name.to_lowercase())).unwrap_or_default()
 }
 
 /// What the form sends.
@@ -318,17 +320,7 @@ async fn edit_page(
         return Err(Problem::new(Kind::Locked, "this destination is set by the configuration file; change it there"));
     }
     let filled = Filled { name: view.name, url: view.url, enabled: view.enabled };
-    let form = FormPage {
-        page: &page,
-        desk,
-        id: Some(id),
-        filled,
-        presets: Preset::all(),
-        chosen: None,
-        full: false,
-        wrong: None,
-    };
-    Ok(page.show(&form))
+    Ok(page.show(&FormPage::edit(&page, desk, id, filled, None)))
 }
 
 async fn edit(
@@ -349,16 +341,7 @@ async fn edit(
         Err(problem) if problem.status() == StatusCode::NOT_FOUND => Err(problem),
         Err(problem) => {
             let wrong = Some(to_be_filled_in_again(problem)?);
-            let again = FormPage {
-                page: &page,
-                desk,
-                id: Some(id),
-                filled,
-                presets: Preset::all(),
-                chosen: None,
-                full: false,
-                wrong,
-            };
+            let again = FormPage::edit(&page, desk, id, filled, wrong);
             Ok(page.show_with(StatusCode::UNPROCESSABLE_ENTITY, &again))
         }
     }

@@ -117,8 +117,7 @@ async fn hold(
     } else {
         "The order goes on."
     };
-    let back = if to.on { "false" } else { "true" };
-    Ok(sender.done(&app, NIGHT, &Flash::done(text).undo("/admin/hold", &[("on", back)])))
+    Ok(sender.done(&app, NIGHT, &Flash::done(text).undo_switch("/admin/hold", to.on)))
 }
 
 async fn slate(
@@ -149,8 +148,7 @@ async fn block(
     } else {
         "Whoever has just been on air may join again at once."
     };
-    let back = if on { "false" } else { "true" };
-    Ok(sender.done(&app, NIGHT, &Flash::done(text).undo("/admin/block", &[("on", back)])))
+    Ok(sender.done(&app, NIGHT, &Flash::done(text).undo_switch("/admin/block", on)))
 }
 
 async fn show(
