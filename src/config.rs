@@ -46,6 +46,8 @@ pub struct Config {
     pub queue: QueueConfig,
     /// The programme.
     pub program: ProgramConfig,
+    /// The venue's OBS.
+    pub obs: ObsConfig,
     /// Destinations that the page shows locked.
     pub destinations: Vec<DestinationConfig>,
     /// The venue.
@@ -245,6 +247,46 @@ pub enum SlateSound {
     Silence,
     /// A soft tone.
     Tone,
+}
+
+/// `[obs]`; see `docs/obs.md`. Scenes and sources are named as that OBS names them.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObsConfig {
+    /// Where it runs; none: there is no OBS to follow the show.
+    pub host: Option<String>,
+    /// The port of its websocket server.
+    pub port: u16,
+    /// The password of its websocket server; none where it asks for none.
+    pub password: Option<SecretString>,
+    /// Whether it is left alone while it shows a scene that is not named here.
+    pub only_our_scenes: bool,
+    /// The scene while somebody is on air.
+    pub scene_on_air: Option<String>,
+    /// The scene while the slate is shown: nobody is on air, the turn is suspended, or the panic button was pressed.
+    pub scene_slate: Option<String>,
+    /// The scene from the order of a handover until the next streamer is on air.
+    pub scene_handover: Option<String>,
+    /// How long that scene stays at least.
+    pub handover_seconds: u64,
+    /// Sources that are shown while somebody is on air, and hidden otherwise.
+    pub show_on_air: Vec<String>,
+    /// Sources that are shown while somebody is next, and hidden otherwise.
+    pub show_next: Vec<String>,
+    /// Sources that are shown with the slate, and hidden otherwise.
+    pub show_slate: Vec<String>,
+    /// The text source that carries the streamer's name.
+    pub text_streamer: Option<String>,
+    /// The text source that carries the next one's name.
+    pub text_next: Option<String>,
+    /// The text source that carries the time left.
+    pub text_time: Option<String>,
+    /// Media and browser sources that begin anew at each take.
+    pub restart_at_take: Vec<String>,
+    /// The media source that plays the programme.
+    pub program_source: Option<String>,
+    /// Whether OBS's own stream is started with the show and watched.
+    pub stream: bool,
 }
 
 /// `[[destinations]]`

@@ -117,6 +117,8 @@ pub struct Snapshot {
     pub taken: Moment,
     /// What everybody may see.
     pub queue: QueueView,
+    /// The entry that is to be taken: ordered, and waiting for its key frame.
+    pub pending: Option<EntryId>,
     /// Held-off streamers.
     pub hold_offs: Vec<HoldOffView>,
     /// The connection of each entry that has one.

@@ -57,6 +57,23 @@ const AT_ONCE: &[&str] = &[
     "queue.block",
     "program.slate_sound",
     "program.idle_end_minutes",
+    "obs.host",
+    "obs.port",
+    "obs.password",
+    "obs.only_our_scenes",
+    "obs.scene_on_air",
+    "obs.scene_slate",
+    "obs.scene_handover",
+    "obs.handover_seconds",
+    "obs.show_on_air",
+    "obs.show_next",
+    "obs.show_slate",
+    "obs.text_streamer",
+    "obs.text_next",
+    "obs.text_time",
+    "obs.restart_at_take",
+    "obs.program_source",
+    "obs.stream",
 ];
 
 /// Keys that the page shows and does not change, with the reason: whoever gets hold of an admin's session must not gain the
@@ -76,6 +93,9 @@ const NEVER: &[(&str, &str)] = &[
 const REFERENCE: &str = include_str!("../../config/motherstream.toml");
 
 const LOOPBACK: &str = "a loopback address and a port, such as \"127.0.0.1:1985\"";
+const SCENE: &str = "the name of a scene of that OBS";
+const SOURCE: &str = "the name of a source of that OBS";
+const SOURCES: &str = "a list of names of sources of that OBS, such as [\"Timer\"]";
 const SECONDS: &str = "a whole number of seconds";
 
 const fn key(path: &'static str, default: Default, shape: &'static str) -> Key {
@@ -130,6 +150,23 @@ pub const KEYS: &[Key] = &[
     key("program.slate", Default::NoText, "the path of a PNG or JPEG picture"),
     key("program.slate_sound", Default::Text("silence"), "\"silence\" or \"tone\""),
     key("program.idle_end_minutes", Default::Number(30), "a whole number of minutes"),
+    key("obs.host", Default::NoText, "a name or an address, such as \"10.0.0.7\""),
+    key("obs.port", Default::Number(4455), "a port from 1 to 65535"),
+    key("obs.password", Default::NoSecret, "a text in quotes"),
+    key("obs.only_our_scenes", Default::Flag(true), "true or false"),
+    key("obs.scene_on_air", Default::NoText, SCENE),
+    key("obs.scene_slate", Default::NoText, SCENE),
+    key("obs.scene_handover", Default::NoText, SCENE),
+    key("obs.handover_seconds", Default::Number(3), SECONDS),
+    key("obs.show_on_air", Default::NoTexts, SOURCES),
+    key("obs.show_next", Default::NoTexts, SOURCES),
+    key("obs.show_slate", Default::NoTexts, SOURCES),
+    key("obs.text_streamer", Default::NoText, SOURCE),
+    key("obs.text_next", Default::NoText, SOURCE),
+    key("obs.text_time", Default::NoText, SOURCE),
+    key("obs.restart_at_take", Default::NoTexts, SOURCES),
+    key("obs.program_source", Default::NoText, SOURCE),
+    key("obs.stream", Default::Flag(false), "true or false"),
     key("destinations", Default::NoTables, "[[destinations]] with name, url, key and enabled"),
 ];
 

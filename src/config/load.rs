@@ -307,15 +307,30 @@ fn parse_file(name: &str, text: &str, problems: &mut Vec<Problem>) -> Option<Lay
     }
 }
 
-/// One layer for each variable, so that each is blamed by its own name; `HOST` before the rest, which override it.
+/// Variables with plain names, which others of the full names override.
+const PLAIN: &[(&str, &str)] = &[
+    ("HOST", "web.public_host"),
+    ("OBS_HOST", "obs.host"),
+    ("OBS_PORT", "obs.port"),
+    ("OBS_PASSWORD", "obs.password"),
+];
+
+/// One layer for each variable, so that each is blamed by its own name; the plain names before the rest.
 fn environment_layers(environment: &[(String, String)], problems: &mut Vec<Problem>) -> Vec<Layer> {
     let mut layers = Vec::new();
     let mut variables: Vec<_> = environment.iter().filter(|(_, value)| !value.trim().is_empty()).collect();
     variables.sort();
-    if let Some((_, host)) = variables.iter().find(|(name, _)| name == "HOST") {
-        let mut dict = Dict::new();
-        insert(&mut dict, "web.public_host", Value::from(host.trim()));
-        layers.push(Layer { name: "environment variable HOST".to_owned(), dict });
+    for (plain, path) in PLAIN {
+        let Some((_, value)) = variables.iter().find(|(name, _)| name == plain) else { continue };
+        let source = format!("environment variable {plain}");
+        match variable_value(keys::find(path), value.trim()) {
+            Ok(value) => {
+                let mut dict = Dict::new();
+                insert(&mut dict, path, value);
+                layers.push(Layer { name: source, dict });
+            }
+            Err(reason) => problems.push(Problem::new(&source, path, reason)),
+        }
     }
     for (name, value) in variables {
         let Some(rest) = name.strip_prefix(PREFIX) else { continue };

@@ -277,6 +277,7 @@ fn take_over(now: &mut Config, wanted: &Config) {
     now.program.slate.clone_from(&wanted.program.slate);
     now.program.slate_sound = wanted.program.slate_sound;
     now.program.idle_end_minutes = wanted.program.idle_end_minutes;
+    now.obs = wanted.obs.clone();
 }
 
 fn is_of_environment(view: &[SettingView], key: &Key) -> bool {

@@ -10,7 +10,7 @@ use std::{
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
-use super::{Config, DestinationConfig, IngestKind};
+use super::{Config, DestinationConfig, IngestKind, ObsConfig};
 use crate::core::destination::{Destination, DestinationId, DestinationInput, points_at};
 
 /// The ingest drops a silent connection only after the queue has had time to end its turn by the stall rule.
@@ -90,6 +90,7 @@ pub(super) fn validate(config: &Config) -> Vec<(String, String)> {
     {
         wrong("program.slate", reason);
     }
+    obs(&config.obs, &mut wrong);
     match destinations(&config.destinations) {
         Err((index, field, reason)) => wrong(&format!("destinations.{index}.{field}"), reason),
         Ok(list) => {
@@ -106,6 +107,48 @@ pub(super) fn validate(config: &Config) -> Vec<(String, String)> {
         }
     }
     problems
+}
+
+/// The venue's OBS. That its scenes and sources exist is for the adapter to say, which reads them.
+fn obs(obs: &ObsConfig, wrong: &mut impl FnMut(&str, String)) {
+    if let Some(host) = &obs.host
+        && let Err(reason) = public_host(host)
+    {
+        wrong("obs.host", reason.to_owned());
+    }
+    if obs.port == 0 {
+        wrong("obs.port", "write a port from 1 to 65535".to_owned());
+    }
+    if obs.handover_seconds > 60 {
+        wrong("obs.handover_seconds", "write 0 to 60".to_owned());
+    }
+    let single = [
+        ("obs.scene_on_air", &obs.scene_on_air),
+        ("obs.scene_slate", &obs.scene_slate),
+        ("obs.scene_handover", &obs.scene_handover),
+        ("obs.text_streamer", &obs.text_streamer),
+        ("obs.text_next", &obs.text_next),
+        ("obs.text_time", &obs.text_time),
+        ("obs.program_source", &obs.program_source),
+    ];
+    let lists = [
+        ("obs.show_on_air", &obs.show_on_air),
+        ("obs.show_next", &obs.show_next),
+        ("obs.show_slate", &obs.show_slate),
+        ("obs.restart_at_take", &obs.restart_at_take),
+    ];
+    let names = single.iter().flat_map(|(field, name)| name.iter().map(move |name| (*field, name)));
+    let names = names.chain(lists.iter().flat_map(|(field, names)| names.iter().map(move |name| (*field, name))));
+    for (field, name) in names {
+        if name.is_empty() || name.chars().count() > 200 || name.chars().any(char::is_control) {
+            wrong(field, "write a name of 1 to 200 visible characters".to_owned());
+        }
+    }
+    for (field, names) in lists {
+        if names.len() > 50 {
+            wrong(field, "name 50 at most".to_owned());
+        }
+    }
 }
 
 /// No two listeners on one port, as far as those of the ingest that may run are concerned.

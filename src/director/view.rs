@@ -62,6 +62,7 @@ pub(super) fn snapshot(
             turn_seconds: whole_seconds(queue.turn_length()),
             show,
         },
+        pending: queue.pending().map(|(_, entry)| entry),
         hold_offs,
         connections,
         refusals: Arc::clone(refusals),
