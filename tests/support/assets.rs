@@ -27,6 +27,10 @@ pub(crate) enum Asset {
     OneMbit,
     /// 6 Mbit/s, 1280x720 at 30. 32 s.
     SixMbit,
+    /// Red all over; 320x180 at 30, 48 kHz stereo. 60 s.
+    Red,
+    /// Blue all over; the same.
+    Blue,
 }
 
 /// Changes when a recipe does.
@@ -91,6 +95,10 @@ impl Asset {
             Self::OneMbit => {
                 let rate = &["-bf", "0", "-g", "60", "-b:v", "900k", "-minrate", "900k", "-x264-params", "nal-hrd=cbr"];
                 (test("testsrc2", "640x360", 30, 60), tone(60, 48_000), "2", rate)
+            }
+            Self::Red | Self::Blue => {
+                let colour = format!("color=c={self:?}:s=320x180:r=30:d=60");
+                (colour, tone(60, 48_000), "2", &["-bf", "0", "-g", "30", "-b:v", "100k"])
             }
             Self::SixMbit => {
                 let noise = ",noise=alls=12:allf=t";

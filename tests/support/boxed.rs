@@ -475,6 +475,14 @@ impl Api {
         self.runtime.block_on(async { request.send().await }).unwrap().status().as_u16()
     }
 
+    /// What is downloaded with a cookie.
+    #[track_caller]
+    pub(crate) fn bytes_with_cookie(&self, path: &str, cookie: &str) -> Vec<u8> {
+        let request = self.client.get(self.url(path)).header("cookie", cookie);
+        let answer = self.runtime.block_on(async { request.send().await?.error_for_status()?.bytes().await });
+        answer.unwrap().to_vec()
+    }
+
     /// Begins or ends the show.
     #[track_caller]
     pub(crate) fn show(&self, on: bool) {

@@ -5,6 +5,7 @@ pub(crate) mod assets;
 pub(crate) mod boxed;
 pub(crate) mod flv;
 pub(crate) mod nginx;
+pub(crate) mod obs;
 pub(crate) mod publisher;
 pub(crate) mod recorder;
 pub(crate) mod rtmp;
