@@ -14,7 +14,7 @@ export PATH := $(HOME)/.cargo/bin:/usr/sbin:$(PATH)
 # `make test T=splice` runs the tests whose names contain "splice".
 T ?=
 
-.PHONY: help run demo doctor test soak bench lint fmt install-run install-test
+.PHONY: help run demo doctor test soak bench lint fmt cross cross-check install-run install-test install-image
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -76,8 +76,22 @@ bench: install-test ## the performance table, against ffmpeg in the same run (MO
 	cargo bench --locked --bench box
 	cargo bench --locked --bench hooks
 
+cross: install-image ## the program for the images: arm64, stripped, checked, in $CARGO_TARGET_DIR/cross
+	@image/cross/build "$(CARGO_TARGET_DIR)/cross"
+
+cross-check: install-image ## build it twice from nothing and compare the bytes (slow)
+	@image/cross/build "$(CARGO_TARGET_DIR)/cross"
+	first=$$(cat "$(CARGO_TARGET_DIR)/cross/motherstream.sha256")
+	rm -rf "$(CARGO_TARGET_DIR)/cross/target/aarch64-unknown-linux-gnu"
+	image/cross/build "$(CARGO_TARGET_DIR)/cross"
+	[ "$$first" = "$$(cat "$(CARGO_TARGET_DIR)/cross/motherstream.sha256")" ] || { echo "cross-check: two builds differ"; exit 1; }
+	echo "cross-check: two builds, the same bytes: $$first"
+
 install-run:
 	@scripts/install run
 
 install-test:
 	@scripts/install test
+
+install-image:
+	@scripts/install image
