@@ -3,15 +3,31 @@
 //! Nobody waits for OBS: the director and media do not know that it exists. One task holds the connection, looks at the latest
 //! [`Stage`], and brings OBS to what it asks for; what was asked for in the meantime and is over is never sent. Every call has a time-out.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::timeout,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use utoipa::ToSchema;
 
+use self::engine::{Answer, Command, Engine};
 use crate::{clock::Clock, config::ObsConfig, core::moment::Moment};
+
+mod acts;
+mod engine;
+mod link;
+mod plan;
+mod setup;
+mod stream;
+
+/// People's requests that wait for each other. More are refused.
+const COMMANDS: usize = 16;
+/// The longest that a person waits for an answer. Setting an OBS up makes some thirty requests.
+const ANSWERED: Duration = Duration::from_secs(30);
 
 /// What the stage shows: all that OBS has to know of the queue.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -79,7 +95,9 @@ pub enum Trouble {
         reason: String,
     },
     /// Something listens that does not speak obs-websocket.
-    #[error("something answers there that is not OBS's websocket server: is the port right?")]
+    #[error(
+        "what listens there does not answer as OBS's websocket server: is the port right? If it is, OBS may be frozen, or waits with a dialog"
+    )]
     NotObs,
     /// The password is wrong, or missing.
     #[error("OBS refuses the password: copy it from OBS (Tools, WebSocket Server Settings, Show Connect Info)")]
@@ -96,6 +114,12 @@ pub enum Trouble {
     /// It is connected and answers nothing.
     #[error("OBS answers nothing: it is frozen, or a dialog waits on its screen")]
     Frozen,
+    /// It speaks obs-websocket, and not as this understands it.
+    #[error("OBS answers with something that this does not understand: is it a newer one? ({reason})")]
+    Garbled {
+        /// What was odd.
+        reason: String,
+    },
     /// The connection broke.
     #[error("the connection to OBS was lost")]
     Lost,
@@ -185,7 +209,7 @@ pub struct InputInfo {
 }
 
 /// What an input can be used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum InputRole {
     /// It shows a text.
@@ -257,18 +281,27 @@ pub struct Parts {
 pub struct Obs {
     config: Arc<watch::Sender<Arc<ObsConfig>>>,
     status: watch::Receiver<Arc<Status>>,
+    commands: mpsc::Sender<Command>,
 }
 
 impl Obs {
     /// Starts the adapter. It ends with its token; nothing waits for OBS on the way.
     pub fn start(parts: Parts, tracker: &TaskTracker) -> Self {
-        let (config, _) = watch::channel(Arc::new(parts.config));
+        let (config, configured) = watch::channel(Arc::new(parts.config));
         let (status, shown) = watch::channel(Arc::new(Status::default()));
-        tracker.spawn(async move {
-            let _alive = status;
-            parts.token.cancelled().await;
-        });
-        Self { config: Arc::new(config), status: shown }
+        let (commands, asked) = mpsc::channel(COMMANDS);
+        let mut engine = Engine::new(configured, parts.stage, asked, status, parts.clock);
+        let token = parts.token;
+        let span = tracing::info_span!("obs");
+        let work = async move {
+            tokio::select! {
+                biased;
+                () = token.cancelled() => {}
+                () = engine.run() => {}
+            }
+        };
+        tracker.spawn(tracing::Instrument::instrument(work, span));
+        Self { config: Arc::new(config), status: shown, commands }
     }
 
     /// How OBS does; `watch` for changes. The time left is not part of it, so it changes seldom.
@@ -286,15 +319,15 @@ impl Obs {
     /// # Errors
     /// When the box is stopping.
     pub async fn reconnect(&self) -> Result<(), RequestError> {
-        Err(RequestError::Stopping)
+        self.ask(Command::Reconnect).await
     }
 
-    /// Tries a connection of its own, apart from the adapter's, and closes it. Takes 10 s at most.
+    /// Tries a connection of its own, apart from the adapter's, and closes it. Takes 10 s at most. Gives OBS's version.
     ///
     /// # Errors
     /// What is in the way.
-    pub async fn try_out(_target: &Target) -> Result<String, Trouble> {
-        Err(Trouble::Lost)
+    pub async fn try_out(target: &Target) -> Result<String, Trouble> {
+        link::connect(target).await.map(|session| session.version)
     }
 
     /// What OBS has.
@@ -302,30 +335,46 @@ impl Obs {
     /// # Errors
     /// Without a connection.
     pub async fn inventory(&self) -> Result<Inventory, RequestError> {
-        Err(RequestError::Stopping)
+        self.ask(Command::Inventory).await
     }
 
-    /// Starts or stops OBS's own stream. Requests are carried out one after another; a start while it starts is refused.
+    /// Starts or stops OBS's own stream. Requests are carried out one after another; a start while it starts is refused. Gives what it
+    /// does then: `Starting`, and whether it works is seen in `status`.
     ///
     /// # Errors
     /// Without a connection, when OBS refuses, and when it is starting or stopping just now.
-    pub async fn stream(&self, _on: bool) -> Result<Streaming, RequestError> {
-        Err(RequestError::Stopping)
+    pub async fn stream(&self, on: bool) -> Result<Streaming, RequestError> {
+        self.ask(|answer| Command::Stream(on, answer)).await
     }
 
     /// Makes the scenes and sources for a show in OBS. What exists by the same name is left as it is, so that a second time changes nothing.
     ///
     /// # Errors
     /// Without a connection, or when OBS refuses.
-    pub async fn set_up(&self, _wanted: SetUp) -> Result<Built, RequestError> {
-        Err(RequestError::Stopping)
+    pub async fn set_up(&self, wanted: SetUp) -> Result<Built, RequestError> {
+        self.ask(|answer| Command::SetUp(wanted, answer)).await
     }
 
     /// Points the media source `input` at the programme.
     ///
     /// # Errors
     /// Without a connection, when there is no such media source, or when OBS refuses.
-    pub async fn play_programme(&self, _input: &str, _address: &secrecy::SecretString) -> Result<(), RequestError> {
-        Err(RequestError::Stopping)
+    pub async fn play_programme(&self, input: &str, address: &secrecy::SecretString) -> Result<(), RequestError> {
+        self.ask(|answer| Command::Play(input.to_owned(), address.clone(), answer)).await
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> Command) -> Result<T, RequestError> {
+        let (answer, answered) = oneshot::channel();
+        self.commands.try_send(command(answer)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => {
+                RequestError::Busy("too many requests wait for OBS already: try again in a moment".to_owned())
+            }
+            mpsc::error::TrySendError::Closed(_) => RequestError::Stopping,
+        })?;
+        match timeout(ANSWERED, answered).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(RequestError::Stopping),
+            Err(_) => Err(RequestError::Busy("OBS takes too long: see what it does, and try again".to_owned())),
+        }
     }
 }

@@ -40,7 +40,7 @@ const WAITING_LINES: usize = 1024;
 const LAST_LINES: Duration = Duration::from_millis(500);
 
 /// What is not said, whatever is asked for: anybody can send a cookie that is no session's, and fill the log with warnings of it.
-const STRANGERS: [&str; 2] = ["tower_sessions=error", "tower_sessions_core=error"];
+const STRANGERS: [&str; 3] = ["tower_sessions=error", "tower_sessions_core=error", "obws=off"];
 
 /// Info and above, or what `RUST_LOG` asks for.
 fn filter() -> EnvFilter {

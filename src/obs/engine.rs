@@ -1,0 +1,646 @@
+//! The one task: holds the connection, looks at the latest stage, and makes the next request.
+//!
+//! It never queues what it is to do: after each request it looks anew at the stage and at what OBS shows, and plans from there. So what
+//! OBS was away or frozen for is never sent afterwards.
+
+use std::{collections::BTreeMap, mem::discriminant, sync::Arc, time::Duration};
+
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+use futures_util::{FutureExt as _, StreamExt as _};
+use obws::events::{Event, EventStream};
+use secrecy::ExposeSecret as _;
+use serde_json::Value;
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    Built, Inventory, Link, RequestError, SetUp, Stage, Status, Streaming, Target, TimeLeft, Trouble,
+    acts::{self, Acts},
+    link::{self, Fault, Session},
+    plan::{self, Seen, Step, Wanted},
+    setup,
+    stream::{Order, Watch},
+};
+use crate::{clock::Clock, config::ObsConfig};
+
+/// Between two looks at whether OBS lives.
+const HEALTH: Duration = Duration::from_secs(2);
+/// The first wait after a connection is lost, and the longest: OBS is right again within 5 s of being back.
+const SHORTEST: Duration = Duration::from_millis(250);
+const LONGEST: Duration = Duration::from_secs(2);
+/// After a refused password: OBS shows a notice for each try.
+const REFUSED: Duration = Duration::from_secs(15);
+/// A connection that lasted so long was one; the next wait is the shortest again.
+const STABLE: Duration = Duration::from_secs(10);
+/// A transition whose end is not heard of is over by then.
+const TRANSITION: Duration = Duration::from_secs(3);
+/// Between two readings of everything, however many events ask for one.
+const READ: Duration = Duration::from_secs(1);
+/// Events that are looked at before anything else has its turn.
+const AT_ONCE: usize = 1000;
+/// What OBS refused is tried again after that.
+const AGAIN: Duration = Duration::from_secs(30);
+/// So often one step is made for one stage: then something undoes it, and the box does not fight.
+const FIGHTS: u32 = 5;
+
+/// What people ask for, each with where the answer goes. When nobody waits any more it is not carried out.
+pub(super) enum Command {
+    /// Tries again, or reads anew.
+    Reconnect(Answer<()>),
+    /// Lists what OBS has.
+    Inventory(Answer<Inventory>),
+    /// Starts or stops the stream.
+    Stream(bool, Answer<Streaming>),
+    /// Makes scenes and sources.
+    SetUp(SetUp, Answer<Built>),
+    /// Points a media source at the programme.
+    Play(String, secrecy::SecretString, Answer<()>),
+}
+
+/// Where an answer goes.
+pub(super) type Answer<T> = oneshot::Sender<Result<T, RequestError>>;
+
+impl Command {
+    /// Answers that there is no connection.
+    fn away(self, reason: &str) {
+        let away = || RequestError::Away(reason.to_owned());
+        // Whoever does not wait any more needs no answer.
+        match self {
+            Self::Reconnect(answer) => drop(answer.send(Ok(()))),
+            Self::Inventory(answer) => drop(answer.send(Err(away()))),
+            Self::Stream(_, answer) => drop(answer.send(Err(away()))),
+            Self::SetUp(_, answer) => drop(answer.send(Err(away()))),
+            Self::Play(.., answer) => drop(answer.send(Err(away()))),
+        }
+    }
+}
+
+/// Why a connection is not used any more, or a wait is over.
+enum End {
+    /// Something is wrong.
+    Trouble(Trouble),
+    /// It is to be made anew, at once.
+    Anew,
+}
+
+impl From<Trouble> for End {
+    fn from(trouble: Trouble) -> Self {
+        Self::Trouble(trouble)
+    }
+}
+
+/// The task's state.
+pub(super) struct Engine {
+    config: watch::Receiver<Arc<ObsConfig>>,
+    stage: watch::Receiver<Arc<Stage>>,
+    commands: mpsc::Receiver<Command>,
+    status: watch::Sender<Arc<Status>>,
+    clock: Clock,
+    /// The stage as it was last taken over.
+    now: Arc<Stage>,
+    /// When its time is up.
+    deadline: Option<Instant>,
+    acts: Acts,
+    watch: Watch,
+    /// What is in the way, until a connection is there.
+    trouble: Option<Trouble>,
+    waits: Option<ExponentialBackoff>,
+    /// Steps that OBS refused, with why.
+    refused: BTreeMap<Step, String>,
+    /// How often each step was made since the stage changed.
+    made: BTreeMap<Step, u32>,
+}
+
+/// What belongs to one connection.
+struct Held<'a> {
+    session: &'a Session,
+    target: &'a Target,
+    config: Arc<ObsConfig>,
+    events: EventStream,
+    seen: Seen,
+    /// Something came or went: all is to be read anew.
+    stale: bool,
+    read: Instant,
+    health: Instant,
+    transition: Option<Instant>,
+    again: Instant,
+}
+
+impl Engine {
+    /// An engine for `config` and `stage`; `run` starts it.
+    pub(super) fn new(
+        config: watch::Receiver<Arc<ObsConfig>>,
+        stage: watch::Receiver<Arc<Stage>>,
+        commands: mpsc::Receiver<Command>,
+        status: watch::Sender<Arc<Status>>,
+        clock: Clock,
+    ) -> Self {
+        let now = Arc::new(Stage::default());
+        let (acts, watch, trouble, waits) = (Acts::default(), Watch::default(), None, None);
+        let (refused, made) = (BTreeMap::new(), BTreeMap::new());
+        Self { config, stage, commands, status, clock, now, deadline: None, acts, watch, trouble, waits, refused, made }
+    }
+
+    /// Works until it is dropped.
+    pub(super) async fn run(&mut self) {
+        loop {
+            self.follow(true);
+            let config = self.config.borrow_and_update().clone();
+            let Some(target) = target(&config) else {
+                self.off().await;
+                continue;
+            };
+            if self.trouble.is_none() {
+                self.publish(None, Link::Connecting);
+            }
+            let began = Instant::now();
+            let end = match self.connect(&target).await {
+                Ok(session) => {
+                    let end = self.serve(&session, &target, config).await.err().unwrap_or(End::Anew);
+                    // What hangs may be OBS, or the way to it.
+                    match end {
+                        End::Trouble(Trouble::Frozen) => {
+                            drop(session);
+                            End::Trouble(link::silent(&target).await)
+                        }
+                        end => end,
+                    }
+                }
+                Err(end) => end,
+            };
+            if began.elapsed() >= STABLE {
+                self.waits = None;
+            }
+            match end {
+                End::Trouble(trouble) => {
+                    let wait = self.away(trouble);
+                    self.pause(wait).await;
+                }
+                End::Anew => {
+                    self.watch.away(false);
+                    (self.trouble, self.waits) = (None, None);
+                }
+            }
+        }
+    }
+
+    /// There is no OBS to follow the show.
+    async fn off(&mut self) {
+        self.watch.away(true);
+        self.trouble = None;
+        self.publish(None, Link::Off);
+        loop {
+            tokio::select! {
+                Ok(()) = self.config.changed() => return,
+                Some(command) = self.commands.recv() => command.away("no OBS is set (obs.host)"),
+                Ok(()) = self.stage.changed() => self.follow(true),
+                else => std::future::pending().await,
+            }
+        }
+    }
+
+    async fn connect(&mut self, target: &Target) -> Result<Session, End> {
+        let reason = self.trouble.as_ref().map_or_else(|| "it is being connected".to_owned(), ToString::to_string);
+        let connecting = link::connect(target);
+        tokio::pin!(connecting);
+        loop {
+            tokio::select! {
+                connected = &mut connecting => return connected.map_err(End::Trouble),
+                Ok(()) = self.config.changed() => return Err(End::Anew),
+                Some(command) = self.commands.recv() => command.away(&reason),
+                Ok(()) = self.stage.changed() => self.follow(true),
+            }
+        }
+    }
+
+    /// Waits before the next try, unless somebody asks for it now.
+    async fn pause(&mut self, wait: Duration) {
+        let until = Instant::now() + wait;
+        loop {
+            tokio::select! {
+                () = sleep_until(until) => return,
+                Ok(()) = self.config.changed() => {
+                    (self.trouble, self.waits) = (None, None);
+                    return;
+                }
+                Some(command) = self.commands.recv() => {
+                    let now = matches!(command, Command::Reconnect(_));
+                    let reason = self.trouble.as_ref().map(ToString::to_string).unwrap_or_default();
+                    command.away(&reason);
+                    if now {
+                        self.watch.forgive();
+                        return;
+                    }
+                }
+                Ok(()) = self.stage.changed() => self.follow(true),
+            }
+        }
+    }
+
+    /// Says that there is no connection, and how long to wait.
+    fn away(&mut self, trouble: Trouble) -> Duration {
+        // A refused connection, or an OBS that starts, is another process than the one that was told to stream.
+        let gone = matches!(trouble, Trouble::NothingThere { .. } | Trouble::StillStarting);
+        self.watch.away(gone);
+        let reason = trouble.to_string();
+        if self.trouble.as_ref().is_none_or(|before| discriminant(before) != discriminant(&trouble)) {
+            tracing::warn!(error = %reason, "obs is away");
+        }
+        let patience = matches!(trouble, Trouble::WrongPassword);
+        self.trouble = Some(trouble.clone());
+        self.publish(None, Link::Away { trouble, reason });
+        if patience {
+            return REFUSED;
+        }
+        let waits = self.waits.get_or_insert_with(|| {
+            ExponentialBuilder::new()
+                .with_min_delay(SHORTEST)
+                .with_max_delay(LONGEST)
+                .with_factor(2.0)
+                .without_max_times()
+                .build()
+        });
+        // Several boxes must not knock in step.
+        waits.next().unwrap_or(LONGEST).min(LONGEST).mul_f64(1.0 - 0.25 * rand::random::<f64>())
+    }
+
+    /// Takes the latest stage over. `late`: what was to begin anew at a take does not any more, because nobody could tell OBS.
+    fn follow(&mut self, late: bool) {
+        if self.stage.has_changed().unwrap_or(false) || *self.now != **self.stage.borrow() {
+            self.now = self.stage.borrow_and_update().clone();
+            self.made.clear();
+            self.deadline = match self.now.time {
+                TimeLeft::Until(moment) => Some(Instant::now() + moment.since(self.clock.now())),
+                TimeLeft::None | TimeLeft::Standing(_) => None,
+            };
+        }
+        let config = self.config.borrow().clone();
+        let stays = config.scene_handover.is_some().then(|| Duration::from_secs(config.handover_seconds));
+        self.acts.follow(&self.now, stays, Instant::now());
+        self.watch.want(config.stream && self.now.show);
+        if late {
+            self.acts.restarted();
+        }
+    }
+
+    /// Uses a connection until something ends it.
+    async fn serve(&mut self, session: &Session, target: &Target, config: Arc<ObsConfig>) -> Result<(), End> {
+        let events = session.events().ok_or(Trouble::Lost)?;
+        let seen = session.read(&config).await?;
+        let now = Instant::now();
+        self.follow(true);
+        self.refused.clear();
+        self.made.clear();
+        self.watch.connected(now);
+        self.trouble = None;
+        tracing::info!(version = session.version, "obs is connected");
+        let mut held = Held {
+            session,
+            target,
+            config,
+            events,
+            seen,
+            stale: false,
+            read: now,
+            health: now,
+            transition: None,
+            again: now + AGAIN,
+        };
+        loop {
+            self.listen(&mut held)?;
+            self.renew(&mut held).await?;
+            self.follow(false);
+            self.time_out(&mut held);
+            // Pictures first; then people; then the stream; then a look at whether it lives.
+            if self.step(&mut held).await? {
+                continue;
+            }
+            self.publish(Some(&held), Link::Connected { version: session.version.clone() });
+            if let Ok(command) = self.commands.try_recv() {
+                self.obey(&mut held, command).await?;
+                continue;
+            }
+            if let Some(order) = self.watch.order(Instant::now()) {
+                self.order(&held, order).await?;
+                continue;
+            }
+            if held.health <= Instant::now() {
+                self.look(&mut held).await?;
+                continue;
+            }
+            let wake = self.wake(&held);
+            tokio::select! {
+                event = held.events.next() => match event {
+                    Some(event) => self.hear(&mut held, event)?,
+                    None => relisten(&mut held)?,
+                },
+                Ok(()) = self.stage.changed() => self.follow(false),
+                Ok(()) = self.config.changed() => self.config.mark_changed(),
+                Some(command) = self.commands.recv() => self.obey(&mut held, command).await?,
+                () = sleep_until(wake) => {}
+            }
+        }
+    }
+
+    /// When there is something to do although nothing happens.
+    fn wake(&self, held: &Held<'_>) -> Instant {
+        let now = Instant::now();
+        let time = self.deadline.and_then(|deadline| acts::next_change(deadline, now));
+        let mut wake = held.health.min(held.again);
+        for at in [time, self.acts.wake(&self.now), self.watch.wake(), held.transition].into_iter().flatten() {
+            wake = wake.min(at);
+        }
+        if held.stale { wake.min(held.read + READ) } else { wake }
+    }
+
+    /// Looks at the events that are there.
+    fn listen(&mut self, held: &mut Held<'_>) -> Result<(), End> {
+        for _ in 0..AT_ONCE {
+            match held.events.next().now_or_never() {
+                None => return Ok(()),
+                Some(Some(event)) => self.hear(held, event)?,
+                Some(None) => relisten(held)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, held: &mut Held<'_>, event: Event) -> Result<(), End> {
+        let seen = &mut held.seen;
+        match event {
+            Event::CurrentProgramSceneChanged { id } => {
+                // Where no scene is mapped, the sources of the one that is shown are looked after.
+                held.stale |= plan::mapped(&held.config).is_empty() && seen.program.as_ref() != Some(&id.name);
+                seen.program = Some(id.name);
+            }
+            Event::SceneItemEnableStateChanged { scene, item_id, enabled } => {
+                if let Ok(id) = i64::try_from(item_id) {
+                    plan::set_visible(seen, &scene.name, id, enabled);
+                }
+            }
+            Event::InputSettingsChanged { id, settings } => {
+                if let (Some(text), Some(new)) =
+                    (seen.texts.get_mut(&id.name), settings.get("text").and_then(Value::as_str))
+                {
+                    new.clone_into(text);
+                }
+            }
+            Event::SceneTransitionStarted { .. } => {
+                held.transition = Some(Instant::now() + TRANSITION);
+            }
+            Event::SceneTransitionEnded { .. } => held.transition = None,
+            Event::StreamStateChanged { state, .. } => self.watch.event(state, Instant::now()),
+            Event::StudioModeStateChanged { enabled } => seen.studio = enabled,
+            Event::SceneCreated { .. }
+            | Event::SceneRemoved { .. }
+            | Event::SceneNameChanged { .. }
+            | Event::SceneListChanged { .. }
+            | Event::SceneItemCreated { .. }
+            | Event::SceneItemRemoved { .. }
+            | Event::InputCreated { .. }
+            | Event::InputRemoved { .. }
+            | Event::InputNameChanged { .. }
+            | Event::CurrentSceneCollectionChanged { .. } => held.stale = true,
+            Event::ExitStarted | Event::ServerStopping | Event::ServerStopped => return Err(Trouble::Lost.into()),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Reads everything anew, when the mapping changed or something came or went.
+    async fn renew(&mut self, held: &mut Held<'_>) -> Result<(), End> {
+        let now = Instant::now();
+        if self.config.has_changed().unwrap_or(false) {
+            let config = self.config.borrow_and_update().clone();
+            if !target(&config).is_some_and(|target| same(&target, held.target)) {
+                return Err(End::Anew);
+            }
+            held.config = config;
+        } else if !(held.stale && held.read + READ <= now) {
+            return Ok(());
+        }
+        (held.stale, held.read) = (false, now);
+        held.seen = held.session.read(&held.config).await?;
+        self.refused.clear();
+        self.made.clear();
+        Ok(())
+    }
+
+    fn time_out(&mut self, held: &mut Held<'_>) {
+        let now = Instant::now();
+        if held.transition.is_some_and(|end| end <= now) {
+            held.transition = None;
+        }
+        held.seen.in_transition = held.transition.is_some();
+        if held.again <= now {
+            held.again = now + AGAIN;
+            self.refused.clear();
+            self.made.clear();
+        }
+    }
+
+    /// Makes the next step, if there is one. Whether there was.
+    async fn step(&mut self, held: &mut Held<'_>) -> Result<bool, End> {
+        let time = self.time();
+        let restart = self.acts.restart();
+        let wanted = Wanted { act: self.acts.act(), stage: &self.now, time: &time, restart };
+        let mut steps = plan::steps(&held.config, &wanted, &held.seen);
+        steps.retain(|step| !self.refused.contains_key(step));
+        if restart && matches!(steps.first(), None | Some(Step::Restart { .. } | Step::Switch { .. })) {
+            // Each once for a take, whatever becomes of them.
+            self.acts.restarted();
+            for step in steps.into_iter().filter(|step| matches!(step, Step::Restart { .. })) {
+                self.carry_out(held, step).await?;
+            }
+            return Ok(true);
+        }
+        let Some(step) = steps.into_iter().next() else { return Ok(false) };
+        let made = self.made.entry(step.clone()).or_default();
+        *made += 1;
+        if *made > FIGHTS {
+            self.refused.insert(step, "something in OBS undoes it again and again".to_owned());
+        } else {
+            self.carry_out(held, step).await?;
+        }
+        Ok(true)
+    }
+
+    async fn carry_out(&mut self, held: &mut Held<'_>, step: Step) -> Result<(), End> {
+        match held.session.carry_out(&step).await {
+            Ok(()) => {
+                if matches!(step, Step::Switch { .. }) {
+                    held.transition = Some(Instant::now() + TRANSITION);
+                }
+                plan::done(&step, &mut held.seen);
+                Ok(())
+            }
+            Err(Fault::Refused(reason)) => {
+                self.refused.insert(step, reason);
+                Ok(())
+            }
+            Err(Fault::Gone(trouble)) => Err(trouble.into()),
+        }
+    }
+
+    async fn order(&mut self, held: &Held<'_>, order: Order) -> Result<(), End> {
+        match self.send(held, order).await {
+            Err(Fault::Gone(trouble)) => Err(trouble.into()),
+            Ok(()) | Err(Fault::Refused(_)) => Ok(()),
+        }
+    }
+
+    async fn send(&mut self, held: &Held<'_>, order: Order) -> Result<(), Fault> {
+        let sent = match order {
+            Order::Start => held.session.start_stream().await,
+            Order::Stop => held.session.stop_stream().await,
+        };
+        match &sent {
+            Ok(()) => tracing::info!(start = order == Order::Start, "obs is told to start or stop its stream"),
+            Err(Fault::Refused(reason)) => {
+                tracing::warn!(
+                    error = reason,
+                    start = order == Order::Start,
+                    "obs refuses to start or stop its stream"
+                );
+                self.watch.refused(order, Instant::now());
+            }
+            Err(Fault::Gone(_)) => {}
+        }
+        sent
+    }
+
+    /// Whether OBS lives, and streams.
+    async fn look(&mut self, held: &mut Held<'_>) -> Result<(), End> {
+        held.health = Instant::now() + HEALTH;
+        match held.session.stream_state().await {
+            Ok(state) => self.watch.status(state, Instant::now()),
+            // It answers, so it lives.
+            Err(Fault::Refused(_)) => {}
+            Err(Fault::Gone(trouble)) => return Err(trouble.into()),
+        }
+        Ok(())
+    }
+
+    /// Does what a person asks for.
+    async fn obey(&mut self, held: &mut Held<'_>, command: Command) -> Result<(), End> {
+        match command {
+            Command::Reconnect(answer) => {
+                self.watch.forgive();
+                (held.stale, held.read) = (true, Instant::now() - READ);
+                drop(answer.send(Ok(())));
+                Ok(())
+            }
+            Command::Inventory(answer) if !answer.is_closed() => reply(answer, held.session.inventory().await),
+            Command::Stream(on, answer) if !answer.is_closed() => {
+                match self.watch.person(on, Instant::now()) {
+                    Err(busy) => drop(answer.send(Err(RequestError::Busy(busy)))),
+                    Ok(None) => drop(answer.send(Ok(self.watch.state()))),
+                    Ok(Some(order)) => {
+                        let sent = self.send(held, order).await;
+                        return reply(answer, sent.map(|()| self.watch.state()));
+                    }
+                }
+                Ok(())
+            }
+            Command::SetUp(wanted, answer) if !answer.is_closed() => {
+                let built = setup::build(held.session, &wanted).await;
+                (held.stale, held.read) = (true, Instant::now() - READ);
+                reply(answer, built)
+            }
+            Command::Play(input, address, answer) if !answer.is_closed() => {
+                reply(answer, setup::play(held.session, &input, address.expose_secret()).await)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The time left, in words.
+    fn time(&self) -> String {
+        match (self.now.time, self.deadline) {
+            (TimeLeft::None, _) => String::new(),
+            (TimeLeft::Standing(seconds), _) => acts::words(Duration::from_secs(seconds)),
+            (TimeLeft::Until(_), deadline) => acts::words(
+                deadline.map_or(Duration::ZERO, |deadline| deadline.saturating_duration_since(Instant::now())),
+            ),
+        }
+    }
+
+    /// Shows how OBS does, and says in the log what changed.
+    fn publish(&mut self, held: Option<&Held<'_>>, link: Link) {
+        let alone = held.and_then(|held| {
+            plan::left_alone(&held.config, &held.seen)
+                .map(|scene| format!("OBS shows \"{scene}\", which is none of the show's scenes: it is left alone"))
+        });
+        let mut problems = held.map(|held| plan::missing(&held.config, &held.seen)).unwrap_or_default();
+        problems.extend(self.refused.iter().map(|(step, reason)| format!("{}: {reason}", describe(step))));
+        if held.is_none() {
+            problems.clear();
+        }
+        let status = Status {
+            link,
+            act: self.acts.act(),
+            scene: held.and_then(|held| held.seen.program.clone()),
+            left_alone: alone,
+            streaming: self.watch.state(),
+            problems,
+        };
+        let before = self.status.borrow().clone();
+        if *before == status {
+            return;
+        }
+        if before.left_alone.is_some() != status.left_alone.is_some() && held.is_some() {
+            tracing::info!(
+                scene = status.scene,
+                left_alone = status.left_alone.is_some(),
+                "obs is left alone or follows again"
+            );
+        }
+        for problem in status.problems.iter().filter(|problem| !before.problems.contains(problem)) {
+            tracing::warn!(error = problem, "obs can not be brought to the mapping");
+        }
+        if status.streaming == Streaming::GivenUp && before.streaming != Streaming::GivenUp {
+            tracing::warn!("obs failed to stream three times, a person is needed");
+        }
+        self.status.send_replace(Arc::new(status));
+    }
+}
+
+fn describe(step: &Step) -> String {
+    match step {
+        Step::Text { input, .. } => format!("the text of \"{input}\" can not be written"),
+        Step::Visible { source, on: true, .. } => format!("\"{source}\" can not be shown"),
+        Step::Visible { source, on: false, .. } => format!("\"{source}\" can not be hidden"),
+        Step::Restart { input, .. } => format!("\"{input}\" can not begin anew"),
+        Step::Switch { scene } => format!("the scene \"{scene}\" can not be shown"),
+    }
+}
+
+/// The events ended although the connection lives: they came faster than they were looked at. What they said is read.
+fn relisten(held: &mut Held<'_>) -> Result<(), End> {
+    held.events = held.session.events().ok_or(Trouble::Lost)?;
+    held.stale = true;
+    Ok(())
+}
+
+fn reply<T>(answer: Answer<T>, result: Result<T, Fault>) -> Result<(), End> {
+    let (result, end) = match result {
+        Ok(answer) => (Ok(answer), Ok(())),
+        Err(Fault::Refused(reason)) => (Err(RequestError::Refused(reason)), Ok(())),
+        Err(Fault::Gone(trouble)) => (Err(RequestError::Away(trouble.to_string())), Err(End::Trouble(trouble))),
+    };
+    // Whoever does not wait any more needs no answer.
+    drop(answer.send(result));
+    end
+}
+
+fn target(config: &ObsConfig) -> Option<Target> {
+    let host = config.host.clone().filter(|host| !host.is_empty())?;
+    Some(Target { host, port: config.port, password: config.password.clone() })
+}
+
+fn same(one: &Target, other: &Target) -> bool {
+    let password = |target: &Target| target.password.as_ref().map(|password| password.expose_secret().to_owned());
+    one.host == other.host && one.port == other.port && password(one) == password(other)
+}

@@ -1,0 +1,173 @@
+//! "Set it up for me": the scenes and sources of a show, made in an OBS that does not have them. What exists is left as it is.
+
+use std::collections::BTreeMap;
+
+use secrecy::ExposeSecret as _;
+use serde_json::{Value, json};
+
+use super::{
+    Built, InputRole, SetUp,
+    link::{Area, Fault, Session},
+    plan,
+};
+
+const ON_AIR: &str = "Motherstream - On air";
+const SLATE: &str = "Motherstream - Slate";
+const HANDOVER: &str = "Motherstream - Handover";
+const PROGRAMME: &str = "Motherstream - Programme";
+const QUEUE: &str = "Motherstream - Queue";
+const TIMER: &str = "Motherstream - Timer";
+const NOW: &str = "Motherstream - Now";
+const STREAMER: &str = "Motherstream - Streamer";
+const NEXT: &str = "Motherstream - Next";
+const TIME: &str = "Motherstream - Time left";
+
+/// A source of the show: its kind and settings, and where it stands in which scenes, from the bottom up.
+#[derive(Clone, Debug, PartialEq)]
+struct Source {
+    name: &'static str,
+    kind: String,
+    settings: Value,
+    scenes: &'static [&'static str],
+    area: Area,
+}
+
+/// What a show needs in an OBS that can make `kinds` and has a canvas of so many pixels. Pure.
+fn sources(wanted: &SetUp, kinds: &[String], (width, height): (u32, u32)) -> Vec<Source> {
+    let pixels = |share: f32, whole: u32| (whole as f32 * share).round();
+    let area = |x: f32, y: f32, w: f32, h: f32| Area {
+        x: pixels(x, width),
+        y: pixels(y, height),
+        width: pixels(w, width).max(1.0),
+        height: pixels(h, height).max(1.0),
+    };
+    let mut sources = Vec::new();
+    if let Some(kind) = newest(kinds, "ffmpeg_source") {
+        let settings = programme(wanted.programme.expose_secret());
+        // The slate is part of the programme, so it is in every scene.
+        let scenes = &[ON_AIR, SLATE, HANDOVER];
+        sources.push(Source { name: PROGRAMME, kind, settings, scenes, area: area(0.0, 0.0, 1.0, 1.0) });
+    }
+    if let Some(kind) = newest(kinds, "browser_source") {
+        let page = |name, url: &str, scenes, area: Area| Source {
+            name,
+            kind: kind.clone(),
+            settings: json!({
+                "url": url, "width": area.width, "height": area.height,
+                "shutdown": false, "restart_when_active": false, "reroute_audio": false,
+            }),
+            scenes,
+            area,
+        };
+        sources.push(page(QUEUE, &wanted.queue, &[SLATE, HANDOVER], area(0.68, 0.2, 0.3, 0.6)));
+        sources.push(page(TIMER, &wanted.timer, &[ON_AIR], area(0.78, 0.04, 0.2, 0.14)));
+        sources.push(page(NOW, &wanted.now, &[ON_AIR, HANDOVER], area(0.02, 0.8, 0.5, 0.16)));
+    } else if let Some(kind) = newest(kinds, "text_gdiplus").or_else(|| newest(kinds, "text_ft2_source")) {
+        let face = if kind.starts_with("text_gdiplus") { "Arial" } else { "Sans Serif" };
+        let size = pixels(0.06, height).max(8.0);
+        let text = |name, scenes, area| Source {
+            name,
+            kind: kind.clone(),
+            settings: json!({ "text": "", "font": { "face": face, "size": size, "style": "Regular", "flags": 0 } }),
+            scenes,
+            area,
+        };
+        sources.push(text(STREAMER, &[ON_AIR, HANDOVER], area(0.02, 0.88, 0.45, 0.08)));
+        sources.push(text(NEXT, &[SLATE, HANDOVER], area(0.53, 0.88, 0.45, 0.08)));
+        sources.push(text(TIME, &[ON_AIR], area(0.83, 0.04, 0.15, 0.08)));
+    }
+    sources
+}
+
+/// A media source that plays an address as it is: at once again when it ends, and the last picture until then.
+fn programme(address: &str) -> Value {
+    json!({
+        "is_local_file": false, "input": address, "input_format": "flv", "reconnect_delay_sec": 1, "buffering_mb": 1,
+        "close_when_inactive": false, "restart_on_activate": false, "clear_on_media_end": false, "seekable": false,
+        "looping": false,
+    })
+}
+
+/// The newest version of a kind. Versions count up in the name (`text_gdiplus_v3`); the plain name is the first.
+fn newest(kinds: &[String], name: &str) -> Option<String> {
+    kinds.iter().filter(|kind| kind.as_str() == name || kind.starts_with(&format!("{name}_v"))).max().cloned()
+}
+
+/// Makes what is not there.
+pub(super) async fn build(session: &Session, wanted: &SetUp) -> Result<Built, Fault> {
+    let sources = sources(wanted, &session.kinds().await?, session.canvas().await?);
+    let mut inputs = session.inputs().await?;
+    let scenes = session.scenes().await?;
+    let mut built = Built::default();
+    for scene in [ON_AIR, SLATE, HANDOVER] {
+        if scenes.contains(scene) {
+            built.kept.push(scene.to_owned());
+        } else {
+            session.make_scene(scene).await?;
+            built.made.push(scene.to_owned());
+        }
+    }
+    for source in &sources {
+        let there = inputs.contains_key(source.name);
+        for scene in source.scenes {
+            // A source that was there goes into scenes that are new; a new one goes everywhere it belongs.
+            let item = if !inputs.contains_key(source.name) {
+                let item = session.make_input(scene, source.name, &source.kind, &source.settings).await?;
+                inputs.insert(source.name.to_owned(), source.kind.clone());
+                item
+            } else if !there || !scenes.contains(*scene) {
+                session.add(scene, source.name).await?
+            } else {
+                continue;
+            };
+            session.place(scene, item, source.area).await?;
+        }
+        let names = if there { &mut built.kept } else { &mut built.made };
+        names.push(source.name.to_owned());
+    }
+    built.mapping = mapping(&inputs);
+    Ok(built)
+}
+
+/// Keys of `[obs]` for the scenes, and for the sources that are there and of a kind that they can be used as.
+fn mapping(inputs: &BTreeMap<String, String>) -> BTreeMap<String, Value> {
+    let is = |name: &str, role| inputs.get(name).is_some_and(|kind| plan::role(kind) == role);
+    let mut mapping: BTreeMap<String, Value> =
+        [("scene_on_air", ON_AIR), ("scene_slate", SLATE), ("scene_handover", HANDOVER)]
+            .map(|(key, scene)| (key.to_owned(), json!(scene)))
+            .into();
+    let single = [
+        ("program_source", PROGRAMME, InputRole::Media),
+        ("text_streamer", STREAMER, InputRole::Text),
+        ("text_next", NEXT, InputRole::Text),
+        ("text_time", TIME, InputRole::Text),
+    ];
+    for (key, input, role) in single {
+        if is(input, role) {
+            mapping.insert(key.to_owned(), json!(input));
+        }
+    }
+    let lists = [
+        ("show_on_air", &[(TIMER, InputRole::Browser), (TIME, InputRole::Text)][..]),
+        ("show_next", &[(NEXT, InputRole::Text)]),
+    ];
+    for (key, names) in lists {
+        let names: Vec<_> = names.iter().filter(|(name, role)| is(name, *role)).map(|(name, _)| name).collect();
+        if !names.is_empty() {
+            mapping.insert(key.to_owned(), json!(names));
+        }
+    }
+    mapping
+}
+
+/// Points a media source at the programme.
+pub(super) async fn play(session: &Session, input: &str, address: &str) -> Result<(), Fault> {
+    let inputs = session.inputs().await?;
+    match inputs.get(input).map(String::as_str) {
+        None => Err(Fault::Refused(format!("there is no source \"{input}\""))),
+        Some(kind) if !kind.starts_with("ffmpeg_source") => {
+            Err(Fault::Refused(format!("\"{input}\" is no media source that plays addresses")))
+        }
+        Some(_) => session.set(input, &programme(address)).await,
+    }
+}
