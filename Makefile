@@ -14,7 +14,7 @@ export PATH := $(HOME)/.cargo/bin:/usr/sbin:$(PATH)
 # `make test T=splice` runs the tests whose names contain "splice".
 T ?=
 
-.PHONY: help run demo doctor test soak bench lint fmt cross cross-check install-run install-test install-image
+.PHONY: help run demo doctor test soak bench lint fmt cross cross-check image install-run install-test install-image
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -57,6 +57,8 @@ test: install-test ## everything that must hold: lint, unit, property and whole-
 	tests=$$((SECONDS - begin - lint - prepared))
 	step "examples in the documentation"
 	cargo test --locked --doc --quiet
+	step "the Buildroot tree"
+	buildroot/scripts/check
 	echo
 	if [ -z "$${MOTHERSTREAM_TEST_SRS:-}" ]; then
 	  echo "SKIPPED, NOT TESTED: everything through a real SRS, because MOTHERSTREAM_TEST_SRS names none."
@@ -86,6 +88,9 @@ cross-check: install-image ## build it twice from nothing and compare the bytes 
 	image/cross/build "$(CARGO_TARGET_DIR)/cross"
 	[ "$$first" = "$$(cat "$(CARGO_TARGET_DIR)/cross/motherstream.sha256")" ] || { echo "cross-check: two builds differ"; exit 1; }
 	echo "cross-check: two builds, the same bytes: $$first"
+
+image: ## the image of a board, with Buildroot: BOARD=rpi4, rpi5 or qemu (docs/building.md; needs the internet, hours the first time)
+	@exec buildroot/scripts/image "$(BOARD)" "$(BINARY)"
 
 install-run:
 	@scripts/install run
