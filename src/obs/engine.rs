@@ -104,6 +104,8 @@ pub(super) struct Engine {
     deadline: Option<Instant>,
     acts: Acts,
     watch: Watch,
+    /// When OBS was last seen to follow; none: it was left alone then, or there is none.
+    followed: Option<Instant>,
     /// What is in the way, until a connection is there.
     trouble: Option<Trouble>,
     waits: Option<ExponentialBackoff>,
@@ -138,9 +140,25 @@ impl Engine {
         clock: Clock,
     ) -> Self {
         let now = Arc::new(Stage::default());
-        let (acts, watch, trouble, waits) = (Acts::default(), Watch::default(), None, None);
+        let (acts, watch) = (Acts::default(), Watch::default());
+        let (deadline, followed, trouble, waits) = (None, None, None, None);
         let (refused, made) = (BTreeMap::new(), BTreeMap::new());
-        Self { config, stage, commands, status, clock, now, deadline: None, acts, watch, trouble, waits, refused, made }
+        Self {
+            config,
+            stage,
+            commands,
+            status,
+            clock,
+            now,
+            deadline,
+            acts,
+            watch,
+            followed,
+            trouble,
+            waits,
+            refused,
+            made,
+        }
     }
 
     /// Works until it is dropped.
@@ -180,7 +198,7 @@ impl Engine {
                 }
                 End::Anew => {
                     self.watch.away(false);
-                    (self.trouble, self.waits) = (None, None);
+                    (self.trouble, self.waits, self.followed) = (None, None, None);
                 }
             }
         }
@@ -288,7 +306,14 @@ impl Engine {
     /// Uses a connection until something ends it.
     async fn serve(&mut self, session: &Session, target: &Target, config: Arc<ObsConfig>) -> Result<(), End> {
         let events = session.events().ok_or(Trouble::Lost)?;
-        let seen = session.read(&config).await?;
+        let mut seen = session.read(&config).await?;
+        // An OBS that ended comes back with a scene that it had saved, not with one that somebody chose.
+        if let Some(followed) = self.followed
+            && plan::left_alone(&config, &seen).is_some()
+            && session.uptime().await?.is_some_and(|uptime| uptime < followed.elapsed())
+        {
+            seen.saved.clone_from(&seen.program);
+        }
         let now = Instant::now();
         self.follow(true);
         self.refused.clear();
@@ -373,7 +398,9 @@ impl Engine {
             Event::CurrentProgramSceneChanged { id } => {
                 // Where no scene is mapped, the sources of the one that is shown are looked after.
                 held.stale |= plan::mapped(&held.config).is_empty() && seen.program.as_ref() != Some(&id.name);
-                seen.program = Some(id.name);
+                if seen.program.as_ref() != Some(&id.name) {
+                    plan::switched(seen, id.name);
+                }
             }
             Event::SceneItemEnableStateChanged { scene, item_id, enabled } => {
                 if let Ok(id) = i64::try_from(item_id) {
@@ -422,7 +449,8 @@ impl Engine {
             return Ok(());
         }
         (held.stale, held.read) = (false, now);
-        held.seen = held.session.read(&held.config).await?;
+        let saved = held.seen.saved.take();
+        held.seen = Seen { saved, ..held.session.read(&held.config).await? };
         self.refused.clear();
         self.made.clear();
         Ok(())
@@ -575,7 +603,9 @@ impl Engine {
         });
         let mut problems = held.map(|held| plan::missing(&held.config, &held.seen)).unwrap_or_default();
         problems.extend(self.refused.iter().map(|(step, reason)| format!("{}: {reason}", describe(step))));
-        if held.is_none() {
+        if held.is_some() {
+            self.followed = alone.is_none().then(Instant::now);
+        } else {
             problems.clear();
         }
         let status = Status {

@@ -251,6 +251,14 @@ impl Session {
         Ok(StreamState { active: status.active, reconnecting: status.reconnecting })
     }
 
+    /// For how long OBS has been running, at least: by the pictures that it has drawn since it started. None where it does not say.
+    pub(super) async fn uptime(&self) -> Result<Option<Duration>, Trouble> {
+        let stats = optional(within(ANSWER, self.client.general().stats()).await)?;
+        // The rate is not known in its first second; nobody runs a show at less.
+        Ok(stats
+            .map(|stats| Duration::from_secs_f64(f64::from(stats.render_total_frames) / stats.active_fps.max(10.0))))
+    }
+
     /// Starts the stream. OBS answers before it knows whether it works.
     pub(super) async fn start_stream(&self) -> Result<(), Fault> {
         within(ANSWER, self.client.streaming().start()).await

@@ -26,6 +26,8 @@ pub(super) struct Seen {
     pub(super) in_transition: bool,
     /// Studio mode.
     pub(super) studio: bool,
+    /// The scene that OBS came back with after it had ended while it followed: it was saved some time, and nobody chose it.
+    pub(super) saved: Option<String>,
 }
 
 /// A source in a scene.
@@ -148,7 +150,7 @@ pub(super) fn scene_for<'a>(config: &'a ObsConfig, act: Act, seen: &Seen) -> Opt
 /// The scene that somebody chose, if OBS is to be left alone for it.
 pub(super) fn left_alone<'a>(config: &ObsConfig, seen: &'a Seen) -> Option<&'a str> {
     let mapped = mapped(config);
-    let shown = seen.program.as_deref()?;
+    let shown = seen.program.as_deref().filter(|_| seen.program != seen.saved)?;
     (config.only_our_scenes && !mapped.is_empty() && !mapped.contains(&shown)).then_some(shown)
 }
 
@@ -209,8 +211,13 @@ pub(super) fn done(step: &Step, seen: &mut Seen) {
         }
         Step::Visible { parent, id, on, .. } => set_visible(seen, parent, *id, *on),
         Step::Restart { .. } => {}
-        Step::Switch { scene } => seen.program = Some(scene.clone()),
+        Step::Switch { scene } => switched(seen, scene.clone()),
     }
+}
+
+/// Takes over that a scene is shown.
+pub(super) fn switched(seen: &mut Seen, scene: String) {
+    (seen.program, seen.saved) = (Some(scene), None);
 }
 
 /// Takes over that an item is shown or hidden.
