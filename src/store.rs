@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 
 use crate::core::{account::AccountId, destination::DestinationId, queue::TurnId};
 
+pub mod backup;
 mod elapsed;
 mod file;
 mod records;

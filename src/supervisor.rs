@@ -21,12 +21,12 @@ use tracing::Instrument;
 use crate::{
     accounts::{AccountError, Accounts},
     clock::Clock,
-    config::{Config, HouseFormat, LoadedConfig, Settings, SlateSound},
+    config::{Config, ConfigError, HouseFormat, LoadedConfig, Settings, SlateSound},
     core::frame::FrameSinks,
     director::{self, Director, Stored},
     ingest::{self, Door, Ingest, IngestEvent, embedded, srs},
     media::{Media, MediaError, MediaEvents, MediaSettings},
-    store::{Loaded, Store, StoreError},
+    store::{Loaded, Store, StoreError, backup},
     telemetry::{self, RecentEvents},
     web::{self, Destinations, Https, Latch, Readiness, WebState},
 };
@@ -44,6 +44,9 @@ pub enum SupervisorError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The configuration, read again.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The programme.
     #[error(transparent)]
     Media(#[from] MediaError),
@@ -110,6 +113,7 @@ pub fn start(loaded: LoadedConfig) -> Result<(), SupervisorError> {
 /// See [`SupervisorError`].
 pub async fn run(loaded: LoadedConfig, recent: RecentEvents) -> Result<(), SupervisorError> {
     let mut signals = Signals::new()?;
+    let loaded = restored(loaded)?;
     for problem in &loaded.ignored {
         tracing::warn!(setting = problem.field, reason = problem.reason, "a setting of the page is ignored");
     }
@@ -130,6 +134,22 @@ pub async fn run(loaded: LoadedConfig, recent: RecentEvents) -> Result<(), Super
         _ = signals.next() => tracing::warn!("told twice to stop, ending at once"),
     }
     ended.map(|_| ())
+}
+
+/// Puts a backup into place that lies ready, and reads the configuration again if there was one.
+fn restored(loaded: LoadedConfig) -> Result<LoadedConfig, SupervisorError> {
+    match backup::apply(&loaded.config.data_dir) {
+        Ok(false) => Ok(loaded),
+        Ok(true) => {
+            tracing::info!("a backup was restored; what it replaced lies in the data folder's before-restore");
+            Ok(loaded.reload()?)
+        }
+        // It lies ready still; the box starts as it was.
+        Err(error) => {
+            tracing::error!(%error, "a backup that lies ready could not be restored");
+            Ok(loaded)
+        }
+    }
 }
 
 /// The box, running.

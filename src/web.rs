@@ -38,6 +38,7 @@ use crate::{
 
 mod accounts;
 mod audit;
+mod backup;
 mod body;
 mod connections;
 mod describe;
@@ -269,6 +270,7 @@ fn routes() -> Routes {
         .merge(events::routes())
         .merge(settings::routes())
         .merge(audit::routes())
+        .merge(backup::routes())
         .merge(invitations::routes())
         .merge(health::routes())
         .merge(whip::routes())

@@ -138,6 +138,16 @@ pub struct LoadedConfig {
     pub(super) sources: Sources,
 }
 
+impl LoadedConfig {
+    /// The same files and variables, read anew.
+    ///
+    /// # Errors
+    /// As [`Sources::load`].
+    pub fn reload(&self) -> Result<Self, ConfigError> {
+        self.sources.load()
+    }
+}
+
 impl fmt::Display for LoadedConfig {
     /// A line for each key; secrets are redacted.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

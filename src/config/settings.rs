@@ -17,7 +17,7 @@ use toml_edit::{DocumentMut, Item, Table, Value};
 use utoipa::ToSchema;
 
 use super::{
-    Applies, Config, Default, Key, LoadedConfig, Setting, Sources, keys,
+    Applies, Config, ConfigError, Default, Key, LoadedConfig, Setting, Sources, keys,
     load::{BUILT_IN, SETTINGS_FILE},
 };
 
@@ -228,6 +228,14 @@ impl Settings {
             }
         })?;
         Ok(Proposal { text, before, loaded, keys: named })
+    }
+
+    /// Whether the box would start with `text` as the data partition's file. Blocks for as long as files are read.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub fn check(&self, text: &str) -> Result<(), ConfigError> {
+        self.inner.sources.load_with(Some(text)).map(drop)
     }
 
     /// Writes a change: durable, all of it or nothing. What takes effect at once is in force when this returns; whoever acts upon it

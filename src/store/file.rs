@@ -54,6 +54,11 @@ const RESETS: Documents<u64> = TableDefinition::new("resets");
 const AUDIT: Documents<u64> = TableDefinition::new("audit");
 const SESSIONS: Documents<&'static str> = TableDefinition::new("sessions");
 
+/// All tables whose keys are texts, and all whose keys are numbers.
+pub(super) const BY_NAME: &[&str] = &["meta", "queue", "settings", "sessions"];
+pub(super) const BY_NUMBER: &[&str] =
+    &["accounts", "history", "destinations", "viewers", "invitations", "resets", "audit"];
+
 /// The row of `META` and of `QUEUE`.
 const META_ROW: &str = "motherstream";
 const QUEUE_ROW: &str = "state";
@@ -101,6 +106,10 @@ impl Disk {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub(super) fn open(&self) -> Result<Database, StoreError> {
+        (self.open)().map_err(|error| open_error(&self.path, error))
     }
 }
 
@@ -153,7 +162,7 @@ pub(super) struct Cell {
 
 impl Cell {
     pub(super) fn open(disk: Disk) -> Result<(Self, Loaded), StoreError> {
-        let database = (disk.open)().map_err(|error| open_error(&disk.path, error))?;
+        let database = disk.open()?;
         check(&database, &disk.path, MIGRATIONS, SCHEMA)?;
         let cell = Self { disk, database: RwLock::new(Some(database)) };
         let loaded = cell.load()?;
@@ -183,7 +192,7 @@ impl Cell {
         if self.lock().is_some() {
             return Ok(());
         }
-        let database = (self.disk.open)().map_err(|error| open_error(&self.disk.path, error))?;
+        let database = self.disk.open()?;
         *self.database.write().unwrap_or_else(PoisonError::into_inner) = Some(database);
         Ok(())
     }
@@ -271,7 +280,10 @@ impl Cell {
         })
     }
 
-    fn read<T>(&self, read: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>) -> Result<T, StoreError> {
+    pub(super) fn read<T>(
+        &self,
+        read: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, StoreError> {
         let database = self.lock();
         let Some(database) = database.as_ref() else {
             return Err(StoreError::Io {
@@ -384,7 +396,7 @@ fn all<K: Key + 'static, T: DeserializeOwned>(
     Ok(rows)
 }
 
-fn parse<T: DeserializeOwned>(table: &str, row: &[u8]) -> Result<T, redb::Error> {
+pub(super) fn parse<T: DeserializeOwned>(table: &str, row: &[u8]) -> Result<T, redb::Error> {
     serde_json::from_slice(row).map_err(|error| redb::Error::Corrupted(format!("a row of {table}: {error}")))
 }
 
@@ -505,7 +517,7 @@ fn open_error(path: &Path, error: DatabaseError) -> StoreError {
     }
 }
 
-fn file_error(path: &Path, error: &redb::Error) -> StoreError {
+pub(super) fn file_error(path: &Path, error: &redb::Error) -> StoreError {
     match error {
         redb::Error::Io(error) => io_error(path, error),
         redb::Error::Corrupted(detail) => StoreError::Corrupt { path: path.to_owned(), detail: detail.clone() },

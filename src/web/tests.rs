@@ -29,6 +29,7 @@ use crate::{
 
 mod admin;
 mod audit;
+mod backup;
 mod coming_in;
 mod desk;
 mod guards;

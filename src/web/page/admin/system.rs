@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::{Desk, destinations::bytes, past::zone};
 use crate::{
+    store::backup,
     telemetry::RecentEvent,
     web::{
         App,
@@ -148,6 +149,8 @@ struct System<'a> {
     /// What works and what does not.
     parts: Vec<(&'static str, bool)>,
     ready: bool,
+    /// A backup lies ready for the next start.
+    restore_waits: bool,
     log: Option<Log>,
 }
 
@@ -176,7 +179,8 @@ async fn show(
         ("The programme does not run.", ready.program),
         ("Nobody can publish at the moment.", ready.ingest),
     ];
-    Ok(page.show(&System { page: &page, desk, view, gauges, parts, ready: ready.ready, log }))
+    let restore_waits = backup::is_staged(&app.state.config.data_dir);
+    Ok(page.show(&System { page: &page, desk, view, gauges, parts, ready: ready.ready, restore_waits, log }))
 }
 
 async fn log(app: &Arc<App>, filter: Filter) -> Result<Log, Problem> {

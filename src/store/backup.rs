@@ -1,0 +1,380 @@
+//! A copy of everything that the box remembers, in one file, and its way back.
+//!
+//! A backup is a zip: `backup.json` says what it is, `store/TABLE.jsonl` holds the rows of one table each, `settings.toml` the page's
+//! settings, and the venue's slate lies beside them. Rows rather than the store's own file: what is restored is written anew by this
+//! program, row by row, so that a damaged or hostile file never reaches the database's code. Web sessions and reset links stay out: a copy
+//! in a drawer must open no door.
+//!
+//! Restoring has two steps. [`Backup::stage`] checks everything and lays the new files into `restore/` beside the old ones; [`apply`], at the
+//! next start and before the store is opened, puts them into place one rename after another and keeps the old ones in `before-restore/`. A
+//! power cut at any moment leaves the old state or a swap that the next start finishes.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, Cursor, Read as _, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+};
+
+use redb::{TableDefinition, TableHandle as _};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use thiserror::Error;
+use zip::{ZipArchive, ZipWriter, write::SimpleFileOptions};
+
+use super::{
+    Store, StoreError, elapsed,
+    file::{self, Cell, Disk},
+};
+
+/// What a backup calls itself.
+const PROGRAM: &str = "motherstream";
+/// The layout of the file that this program writes and reads.
+const FORMAT: u32 = 1;
+const MANIFEST: &str = "backup.json";
+const SETTINGS: &str = "settings.toml";
+const FOLDER: &str = "restore";
+const KEPT: &str = "before-restore";
+
+/// The largest backup that is read, in bytes; ten thousand turns and a thousand accounts are about 1 MB, a slate up to 8 MB.
+pub const LARGEST: usize = 32 << 20;
+/// What it may be unpacked.
+const LARGEST_UNPACKED: u64 = 128 << 20;
+
+/// Tables that are not copied, besides those this program does not know.
+const LEFT_OUT: &[&str] = &["sessions", "resets"];
+
+/// Why a file is no backup that can be restored.
+#[derive(Debug, Error)]
+pub enum BackupError {
+    /// Something else, or damaged.
+    #[error("this is not a whole backup of a box ({0}); download it again, or choose another file")]
+    Damaged(String),
+    /// A newer program made it.
+    #[error("this backup was made by Motherstream {0}, which is newer than this box: update the box first")]
+    TooNew(String),
+    /// It can not be kept, or its rows do not fit.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The data folder can not be written.
+    #[error("the backup could not be kept: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// What a backup says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Whose it is.
+    program: String,
+    /// Its layout.
+    format: u32,
+    /// The version of the program that made it.
+    pub version: String,
+    /// When.
+    pub made: jiff::Timestamp,
+    /// The file name of the venue's slate in it.
+    #[serde(default)]
+    pub slate: Option<String>,
+}
+
+/// Rows of one table: keys and documents as JSON, one row a line.
+#[derive(Debug, Serialize, Deserialize)]
+struct Row {
+    key: Value,
+    row: Value,
+}
+
+/// Tables by name, as lines.
+pub type Tables = BTreeMap<String, String>;
+
+/// A backup that was read.
+#[derive(Debug)]
+pub struct Backup {
+    /// What it says of itself.
+    pub manifest: Manifest,
+    /// The page's settings.
+    pub settings: Option<String>,
+    /// The venue's slate.
+    slate: Option<Vec<u8>>,
+    tables: Tables,
+}
+
+impl Store {
+    /// All rows but sessions and reset links, of one moment.
+    ///
+    /// # Errors
+    /// When the file can not be read.
+    pub async fn dump(&self) -> Result<Tables, StoreError> {
+        self.read(|cell| cell.read(dump)).await
+    }
+}
+
+fn dump(transaction: &redb::ReadTransaction) -> Result<Tables, redb::Error> {
+    let mut tables = Tables::new();
+    for handle in transaction.list_tables()? {
+        let name = handle.name();
+        if LEFT_OUT.contains(&name) {
+            continue;
+        }
+        let mut lines = String::new();
+        let mut add = |key: Value, row: &[u8]| -> Result<(), redb::Error> {
+            let row = file::parse(name, row)?;
+            let line = serde_json::to_string(&Row { key, row })
+                .map_err(|error| redb::Error::Corrupted(format!("a row of {name}: {error}")))?;
+            lines.push_str(&line);
+            lines.push('\n');
+            Ok(())
+        };
+        if file::BY_NAME.contains(&name) {
+            let table = transaction.open_table(TableDefinition::<&str, &[u8]>::new(name))?;
+            for row in redb::ReadableTable::iter(&table)? {
+                let (key, row) = row?;
+                add(key.value().into(), row.value())?;
+            }
+        } else if file::BY_NUMBER.contains(&name) {
+            let table = transaction.open_table(TableDefinition::<u64, &[u8]>::new(name))?;
+            for row in redb::ReadableTable::iter(&table)? {
+                let (key, row) = row?;
+                add(key.value().into(), row.value())?;
+            }
+        } else {
+            // A newer program's: its rows are not ours to read.
+            continue;
+        }
+        tables.insert(name.to_owned(), lines);
+    }
+    Ok(tables)
+}
+
+/// Packs a backup.
+///
+/// # Errors
+/// When it can not be packed.
+pub fn pack(
+    tables: &Tables,
+    settings: Option<&str>,
+    slate: Option<(String, Vec<u8>)>,
+    made: jiff::Timestamp,
+) -> io::Result<Vec<u8>> {
+    let manifest = Manifest {
+        program: PROGRAM.to_owned(),
+        format: FORMAT,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        made,
+        slate: slate.as_ref().map(|(name, _)| name.clone()),
+    };
+    let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
+    let mut add = |name: &str, content: &[u8]| {
+        archive.start_file(name, SimpleFileOptions::default())?;
+        archive.write_all(content)
+    };
+    add(MANIFEST, &serde_json::to_vec_pretty(&manifest)?)?;
+    for (name, lines) in tables {
+        add(&format!("store/{name}.jsonl"), lines.as_bytes())?;
+    }
+    if let Some(settings) = settings {
+        add(SETTINGS, settings.as_bytes())?;
+    }
+    if let Some((name, picture)) = &slate {
+        add(name, picture)?;
+    }
+    Ok(archive.finish()?.into_inner())
+}
+
+/// Reads a backup, within bounds of size.
+///
+/// # Errors
+/// When it is something else, damaged, or newer than this program.
+pub fn unpack(file: &[u8]) -> Result<Backup, BackupError> {
+    let damaged = |what: &dyn std::fmt::Display| BackupError::Damaged(what.to_string());
+    let mut archive = ZipArchive::new(Cursor::new(file)).map_err(|error| damaged(&error))?;
+    let mut left = LARGEST_UNPACKED;
+    let mut take = |name: &str| -> Result<Option<Vec<u8>>, BackupError> {
+        let Ok(entry) = archive.by_name(name) else { return Ok(None) };
+        let mut content = Vec::new();
+        let read = entry.take(left + 1).read_to_end(&mut content).map_err(|error| damaged(&error))?;
+        left = left.checked_sub(read as u64).ok_or_else(|| damaged(&"it is too large"))?;
+        Ok(Some(content))
+    };
+    let text = |content: Vec<u8>| String::from_utf8(content).map_err(|_| damaged(&"a part of it is not text"));
+
+    let manifest = take(MANIFEST)?.ok_or_else(|| damaged(&"backup.json is missing"))?;
+    let manifest: Manifest = serde_json::from_slice(&manifest).map_err(|error| damaged(&error))?;
+    if manifest.program != PROGRAM {
+        return Err(damaged(&"another program made it"));
+    }
+    if manifest.format > FORMAT {
+        return Err(BackupError::TooNew(manifest.version));
+    }
+    if manifest.slate.as_deref().is_some_and(|name| !is_plain(name)) {
+        return Err(damaged(&"the slate's name is not a file's name"));
+    }
+    let mut tables = Tables::new();
+    for name in file::BY_NAME.iter().chain(file::BY_NUMBER).filter(|name| !LEFT_OUT.contains(name)) {
+        if let Some(lines) = take(&format!("store/{name}.jsonl"))? {
+            tables.insert((*name).to_owned(), text(lines)?);
+        }
+    }
+    if !tables.contains_key("meta") {
+        return Err(damaged(&"store/meta.jsonl is missing"));
+    }
+    let settings = take(SETTINGS)?.map(text).transpose()?;
+    let slate = manifest.slate.as_deref().map(&mut take).transpose()?.flatten();
+    Ok(Backup { manifest, settings, slate, tables })
+}
+
+/// A file's name without a folder, and none of the store's own.
+fn is_plain(name: &str) -> bool {
+    name.starts_with("slate-") && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '.')
+}
+
+impl Backup {
+    /// Checks everything, by writing a store from the rows and opening it as a start would, and lays the files ready for the next start.
+    /// What was laid ready before is replaced. Blocks for as long as the disk takes. Tells how many accounts there are.
+    ///
+    /// # Errors
+    /// What is wrong with it; then nothing has changed.
+    pub fn stage(&self, data_dir: &Path) -> Result<usize, BackupError> {
+        let new = data_dir.join(format!("{FOLDER}.new"));
+        remove(&new)?;
+        fs::create_dir_all(&new)?;
+        let staged = self.stage_into(data_dir, &new);
+        if staged.is_err() {
+            remove(&new)?;
+        }
+        staged
+    }
+
+    fn stage_into(&self, data_dir: &Path, new: &Path) -> Result<usize, BackupError> {
+        let accounts = build(&self.tables, new)?;
+        // Empty rather than missing: then the old ones go.
+        put(&new.join(SETTINGS), self.settings.as_deref().unwrap_or_default().as_bytes())?;
+        if let (Some(name), Some(picture)) = (&self.manifest.slate, &self.slate) {
+            put(&new.join(name), picture)?;
+        }
+        File::open(new)?.sync_all()?;
+        let folder = data_dir.join(FOLDER);
+        remove(&folder)?;
+        remove(&data_dir.join(KEPT))?;
+        fs::rename(new, &folder)?;
+        File::open(data_dir)?.sync_all()?;
+        Ok(accounts)
+    }
+}
+
+/// Writes a store from rows and opens it as a start would.
+fn build(tables: &Tables, folder: &Path) -> Result<usize, BackupError> {
+    let disk = Disk::folder(folder)?;
+    let path = disk.path().to_owned();
+    {
+        let database = disk.open()?;
+        let transaction = database.begin_write().map_err(|error| file::file_error(&path, &error.into()))?;
+        for (name, lines) in tables {
+            fill(&transaction, name, lines)
+                .map_err(|reason| BackupError::Damaged(format!("store/{name}.jsonl: {reason}")))?;
+        }
+        transaction.commit().map_err(|error| file::file_error(&path, &error.into()))?;
+    }
+    let (cell, loaded) = Cell::open(disk)?;
+    cell.close();
+    Ok(loaded.accounts.len())
+}
+
+fn fill(transaction: &redb::WriteTransaction, name: &str, lines: &str) -> Result<(), String> {
+    let said = |error: &dyn std::fmt::Display| error.to_string();
+    let rows = lines.lines().enumerate().map(|(number, line)| {
+        let row: Row = serde_json::from_str(line).map_err(|error| format!("line {}: {error}", number + 1))?;
+        let document = serde_json::to_vec(&row.row).map_err(|error| said(&error))?;
+        Ok::<_, String>((row.key, document))
+    });
+    if file::BY_NAME.contains(&name) {
+        let definition = TableDefinition::<&str, &[u8]>::new(name);
+        let mut table = transaction.open_table(definition).map_err(|error| said(&error))?;
+        for row in rows {
+            let (key, document) = row?;
+            let key = key.as_str().ok_or("a key is not a text")?;
+            table.insert(key, document.as_slice()).map_err(|error| said(&error))?;
+        }
+    } else {
+        let definition = TableDefinition::<u64, &[u8]>::new(name);
+        let mut table = transaction.open_table(definition).map_err(|error| said(&error))?;
+        for row in rows {
+            let (key, document) = row?;
+            let key = key.as_u64().ok_or("a key is not a number")?;
+            table.insert(key, document.as_slice()).map_err(|error| said(&error))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether files lie ready for the next start.
+pub fn is_staged(data_dir: &Path) -> bool {
+    data_dir.join(FOLDER).is_dir()
+}
+
+/// Takes back what lies ready for the next start.
+///
+/// # Errors
+/// What the system said.
+pub fn discard(data_dir: &Path) -> io::Result<()> {
+    let (folder, new) = (data_dir.join(FOLDER), data_dir.join(format!("{FOLDER}.new")));
+    // By a rename first: half of it must never be found by a start.
+    remove(&new)?;
+    match fs::rename(folder, &new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => remove(&new),
+    }
+}
+
+/// Puts files that lie ready into place, and keeps what they replace. To be called before the store is opened. True: there were some, and
+/// the settings have to be read anew.
+///
+/// # Errors
+/// What the system said; what lies ready stays so.
+pub fn apply(data_dir: &Path) -> io::Result<bool> {
+    let folder = data_dir.join(FOLDER);
+    if !folder.is_dir() {
+        return Ok(false);
+    }
+    let kept = data_dir.join(KEPT);
+    fs::create_dir_all(&kept)?;
+    // The time on air belongs to the old queue.
+    set_aside(&data_dir.join(elapsed::FILE_NAME), &kept)?;
+    for entry in fs::read_dir(&folder)? {
+        let entry = entry?;
+        let place = data_dir.join(entry.file_name());
+        // A link first, so that there is no moment without a file: the rename replaces it.
+        let aside = kept.join(entry.file_name());
+        if place.exists() && !aside.exists() {
+            fs::hard_link(&place, &aside).or_else(|_| fs::copy(&place, &aside).map(drop))?;
+        }
+        fs::rename(entry.path(), place)?;
+    }
+    File::open(&kept)?.sync_all()?;
+    File::open(data_dir)?.sync_all()?;
+    fs::remove_dir(&folder)?;
+    File::open(data_dir)?.sync_all()?;
+    Ok(true)
+}
+
+fn set_aside(file: &Path, kept: &Path) -> io::Result<()> {
+    match file.file_name().map(|name| fs::rename(file, kept.join(name))) {
+        Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn remove(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// A file of which nobody else may read a word, on the disk when this returns.
+fn put(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
