@@ -23,6 +23,9 @@ mod link;
 mod plan;
 mod setup;
 mod stream;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+mod tests;
 
 /// People's requests that wait for each other. More are refused.
 const COMMANDS: usize = 16;

@@ -328,7 +328,7 @@ fn an_edge_that_runs_the_other_way_is_found_however_it_is_written() {
             "fn f() {\n let n = std::fs::read(\"x\"); }",
             "core/frame.rs:2: core is pure and must not use `std::fs`",
         ),
-        ("obs.rs", "", "obs.rs: the module `obs` stands in no layer; add it to tests/layers.rs"),
+        ("printer.rs", "", "printer.rs: the module `printer` stands in no layer; add it to tests/layers.rs"),
     ] {
         assert_eq!(faults(file, source), [expected], "{source}");
     }

@@ -86,3 +86,102 @@ pub(super) fn next_change(deadline: Instant, now: Instant) -> Option<Instant> {
     let past = left.subsec_nanos();
     Some(now + if past > 0 { Duration::from_nanos(u64::from(past)) } else { Duration::from_secs(1) })
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    const STAYS: Option<Duration> = Some(Duration::from_secs(3));
+
+    fn stage(act: Act, turn: Option<u64>) -> Stage {
+        Stage { act, turn, ..Stage::default() }
+    }
+
+    #[test]
+    fn handover_stays_its_seconds_and_then_the_next_is_on_air() {
+        let now = Instant::now();
+        let mut acts = Acts::default();
+        acts.follow(&stage(Act::OnAir, Some(1)), STAYS, now);
+        assert_eq!((acts.act(), acts.restart()), (Act::OnAir, true));
+        acts.restarted();
+        acts.follow(&stage(Act::Handover, Some(1)), STAYS, now);
+        assert_eq!(acts.act(), Act::Handover);
+        let next = stage(Act::OnAir, Some(2));
+        acts.follow(&next, STAYS, now + Duration::from_secs(1));
+        assert_eq!((acts.act(), acts.restart()), (Act::Handover, false));
+        let wake = acts.wake(&next).unwrap();
+        assert_eq!(wake, now + Duration::from_secs(3));
+        acts.follow(&next, STAYS, wake);
+        assert_eq!((acts.act(), acts.restart(), acts.wake(&next)), (Act::OnAir, true, None));
+    }
+
+    #[test]
+    fn handover_too_short_to_be_seen_looks_like_the_others() {
+        let now = Instant::now();
+        let mut acts = Acts::default();
+        acts.follow(&stage(Act::OnAir, Some(1)), STAYS, now);
+        acts.follow(&stage(Act::OnAir, Some(2)), STAYS, now);
+        assert_eq!(acts.act(), Act::Handover);
+        acts.follow(&stage(Act::OnAir, Some(2)), STAYS, now + Duration::from_secs(3));
+        assert_eq!(acts.act(), Act::OnAir);
+        // Without such a scene there is nothing to wait for.
+        acts.follow(&stage(Act::OnAir, Some(3)), None, now);
+        assert_eq!(acts.act(), Act::OnAir);
+    }
+
+    #[test]
+    fn slate_never_waits_for_a_handover() {
+        let now = Instant::now();
+        let mut acts = Acts::default();
+        acts.follow(&stage(Act::OnAir, Some(1)), STAYS, now);
+        acts.follow(&stage(Act::Handover, Some(1)), STAYS, now);
+        acts.follow(&stage(Act::Slate, None), STAYS, now);
+        assert_eq!(acts.act(), Act::Slate);
+        acts.follow(&stage(Act::OnAir, Some(2)), STAYS, now);
+        assert_eq!((acts.act(), acts.restart()), (Act::OnAir, true));
+    }
+
+    #[test]
+    fn sources_begin_anew_once_a_turn() {
+        let now = Instant::now();
+        let mut acts = Acts::default();
+        acts.follow(&stage(Act::OnAir, Some(1)), None, now);
+        acts.restarted();
+        acts.follow(&stage(Act::Slate, Some(1)), None, now);
+        acts.follow(&stage(Act::OnAir, Some(1)), None, now);
+        assert!(!acts.restart(), "the same turn came back from the slate");
+        acts.follow(&stage(Act::OnAir, Some(2)), None, now);
+        assert!(acts.restart());
+    }
+
+    #[test]
+    fn time_left_reads_as_people_read_it() {
+        for (millis, text) in [
+            (0, "0:00"),
+            (1, "0:01"),
+            (59_000, "0:59"),
+            (59_001, "1:00"),
+            (600_000, "10:00"),
+            (3_599_999, "1:00:00"),
+            (3_661_000, "1:01:01"),
+        ] {
+            assert_eq!(words(Duration::from_millis(millis)), text);
+        }
+    }
+
+    #[test]
+    fn time_left_changes_once_a_second_and_stops_at_nothing() {
+        let now = Instant::now();
+        let deadline = now + Duration::from_millis(2500);
+        let mut texts = vec![words(deadline - now)];
+        let mut at = now;
+        while let Some(next) = next_change(deadline, at) {
+            assert!(next > at);
+            at = next;
+            texts.push(words(deadline.saturating_duration_since(at)));
+        }
+        assert_eq!(texts, ["0:03", "0:02", "0:01", "0:00"]);
+        assert_eq!(at, deadline);
+    }
+}

@@ -38,12 +38,17 @@ const STABLE: Duration = Duration::from_secs(10);
 const TRANSITION: Duration = Duration::from_secs(3);
 /// Between two readings of everything, however many events ask for one.
 const READ: Duration = Duration::from_secs(1);
+/// Everything is read so often although nothing is said to have changed: what OBS said it did and did not do is noticed. A reading takes
+/// some twenty milliseconds.
+const REREAD: Duration = Duration::from_secs(15);
 /// Events that are looked at before anything else has its turn.
 const AT_ONCE: usize = 1000;
 /// What OBS refused is tried again after that.
-const AGAIN: Duration = Duration::from_secs(30);
+const AGAIN: Duration = Duration::from_secs(5);
 /// So often one step is made for one stage: then something undoes it, and the box does not fight.
 const FIGHTS: u32 = 5;
+/// After that it may be tried again: whoever undid it may have gone.
+const PEACE: Duration = Duration::from_mins(1);
 
 /// What people ask for, each with where the answer goes. When nobody waits any more it is not carried out.
 pub(super) enum Command {
@@ -111,7 +116,7 @@ pub(super) struct Engine {
     waits: Option<ExponentialBackoff>,
     /// Steps that OBS refused, with why.
     refused: BTreeMap<Step, String>,
-    /// How often each step was made since the stage changed.
+    /// How often each step was made since the stage or the mapping changed.
     made: BTreeMap<Step, u32>,
 }
 
@@ -128,6 +133,8 @@ struct Held<'a> {
     health: Instant,
     transition: Option<Instant>,
     again: Instant,
+    /// When the count of what is undone again and again begins anew.
+    peace: Instant,
 }
 
 impl Engine {
@@ -332,6 +339,7 @@ impl Engine {
             health: now,
             transition: None,
             again: now + AGAIN,
+            peace: now + PEACE,
         };
         loop {
             self.listen(&mut held)?;
@@ -377,7 +385,7 @@ impl Engine {
         for at in [time, self.acts.wake(&self.now), self.watch.wake(), held.transition].into_iter().flatten() {
             wake = wake.min(at);
         }
-        if held.stale { wake.min(held.read + READ) } else { wake }
+        wake.min(held.read + if held.stale { READ } else { REREAD })
     }
 
     /// Looks at the events that are there.
@@ -445,14 +453,14 @@ impl Engine {
                 return Err(End::Anew);
             }
             held.config = config;
-        } else if !(held.stale && held.read + READ <= now) {
+            self.made.clear();
+        } else if now < held.read + if held.stale { READ } else { REREAD } {
             return Ok(());
         }
         (held.stale, held.read) = (false, now);
         let saved = held.seen.saved.take();
         held.seen = Seen { saved, ..held.session.read(&held.config).await? };
         self.refused.clear();
-        self.made.clear();
         Ok(())
     }
 
@@ -465,6 +473,9 @@ impl Engine {
         if held.again <= now {
             held.again = now + AGAIN;
             self.refused.clear();
+        }
+        if held.peace <= now {
+            held.peace = now + PEACE;
             self.made.clear();
         }
     }
@@ -475,7 +486,7 @@ impl Engine {
         let restart = self.acts.restart();
         let wanted = Wanted { act: self.acts.act(), stage: &self.now, time: &time, restart };
         let mut steps = plan::steps(&held.config, &wanted, &held.seen);
-        steps.retain(|step| !self.refused.contains_key(step));
+        steps.retain(|step| !self.refused.contains_key(step) && self.made.get(step).is_none_or(|made| *made < FIGHTS));
         if restart && matches!(steps.first(), None | Some(Step::Restart { .. } | Step::Switch { .. })) {
             // Each once for a take, whatever becomes of them.
             self.acts.restarted();
@@ -485,13 +496,8 @@ impl Engine {
             return Ok(true);
         }
         let Some(step) = steps.into_iter().next() else { return Ok(false) };
-        let made = self.made.entry(step.clone()).or_default();
-        *made += 1;
-        if *made > FIGHTS {
-            self.refused.insert(step, "something in OBS undoes it again and again".to_owned());
-        } else {
-            self.carry_out(held, step).await?;
-        }
+        *self.made.entry(step.clone()).or_default() += 1;
+        self.carry_out(held, step).await?;
         Ok(true)
     }
 
@@ -603,6 +609,9 @@ impl Engine {
         });
         let mut problems = held.map(|held| plan::missing(&held.config, &held.seen)).unwrap_or_default();
         problems.extend(self.refused.iter().map(|(step, reason)| format!("{}: {reason}", describe(step))));
+        let fights = self.made.iter().filter(|(_, made)| **made >= FIGHTS);
+        problems
+            .extend(fights.map(|(step, _)| format!("{}: something in OBS undoes it again and again", describe(step))));
         if held.is_some() {
             self.followed = alone.is_none().then(Instant::now);
         } else {

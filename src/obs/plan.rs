@@ -304,3 +304,238 @@ fn texts_to_write(config: &ObsConfig, wanted: &Wanted<'_>, seen: &Seen) -> Vec<S
     }
     steps
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use proptest::{prelude::*, sample::select};
+
+    use super::{super::tests::unset, *};
+
+    const SCENES: [&str; 4] = ["on", "slate", "between", "own"];
+    const SOURCES: [&str; 4] = ["timer", "banner", "logo", "other"];
+
+    fn maybe(names: &'static [&'static str]) -> impl Strategy<Value = Option<String>> {
+        prop::option::of(select(names).prop_map(str::to_owned))
+    }
+
+    fn some(names: &'static [&'static str]) -> impl Strategy<Value = Vec<String>> {
+        prop::collection::vec(select(names).prop_map(str::to_owned), 0..3)
+    }
+
+    prop_compose! {
+        fn mapping()(
+            scene_on_air in maybe(&["on", "missing"]), scene_slate in maybe(&["slate", "on"]),
+            scene_handover in maybe(&["between", "on"]), only_our_scenes in any::<bool>(),
+            show_on_air in some(&SOURCES), show_next in some(&SOURCES), show_slate in some(&SOURCES),
+            text_streamer in maybe(&["name"]), text_next in maybe(&["next", "name", "movie"]), text_time in maybe(&["time"]),
+            restart_at_take in some(&["movie", "page", "name", "missing"]),
+        ) -> ObsConfig {
+            ObsConfig {
+                only_our_scenes, scene_on_air, scene_slate, scene_handover, show_on_air, show_next, show_slate,
+                text_streamer, text_next, text_time, restart_at_take, ..unset()
+            }
+        }
+    }
+
+    prop_compose! {
+        /// An OBS with some sources in its scenes, one group of which may be in several.
+        fn shown()(
+            program in select(&SCENES[..]),
+            items in prop::collection::vec((select(&SCENES[..]), select(&SOURCES[..]), any::<bool>(), any::<bool>()), 0..12),
+            texts in prop::collection::btree_map(select(&["name", "next", "time"][..]), select(&["", "x", "A"][..]), 0..3),
+        ) -> Seen {
+            let mut found: Vec<Item> = Vec::new();
+            for (id, (scene, source, enabled, grouped)) in (0..).zip(items) {
+                let parent = if grouped { "group" } else { scene };
+                // In a group a source is one item, in however many scenes the group is.
+                let shared = (1000..).zip(SOURCES).find(|(_, name)| *name == source).unwrap().0;
+                let id = if grouped { shared } else { id };
+                let before = found.iter().find(|item| item.parent == parent && item.id == id);
+                let enabled = before.map_or(enabled, |item| item.enabled);
+                let (scene, parent, source) = (scene.to_owned(), parent.to_owned(), source.to_owned());
+                found.push(Item { scene, parent, id, source, enabled });
+            }
+            let kinds = [("name", "text_ft2_source_v2"), ("next", "text_gdiplus_v3"), ("time", "text_ft2_source_v2"),
+                ("movie", "ffmpeg_source"), ("page", "browser_source")];
+            Seen {
+                scenes: SCENES.map(str::to_owned).to_vec(),
+                program: Some(program.to_owned()),
+                inputs: kinds.map(|(name, kind)| (name.to_owned(), kind.to_owned())).into(),
+                items: found,
+                texts: texts.into_iter().map(|(name, text)| (name.to_owned(), text.to_owned())).collect(),
+                ..Seen::default()
+            }
+        }
+    }
+
+    prop_compose! {
+        fn stage()(
+            act in select(&[Act::Slate, Act::Handover, Act::OnAir][..]), streamer in maybe(&["A", "B"]), next in maybe(&["B", "C"]),
+        ) -> Stage {
+            Stage { show: true, act, streamer, next, ..Stage::default() }
+        }
+    }
+
+    fn on_screen(seen: &Seen, parent: &str, id: i64) -> bool {
+        let shown = seen.items.iter().filter(|item| Some(&item.scene) == seen.program.as_ref());
+        shown.into_iter().any(|item| item.parent == parent && item.id == id)
+    }
+
+    proptest! {
+        /// Whatever is wanted is to be seen before its scene comes, and nothing goes from the screen before the scene does.
+        #[test]
+        fn no_empty_frame_is_ever_shown(config in mapping(), seen in shown(), stage in stage(), restart in any::<bool>()) {
+            let mut seen = seen;
+            let mut wanted = Wanted { act: stage.act, stage: &stage, time: "1:00", restart };
+            let target = scene_for(&config, wanted.act, &seen).map(str::to_owned);
+            for _ in 0..3 {
+                for step in steps(&config, &wanted, &seen) {
+                    let there = target.is_none() || target == seen.program;
+                    match &step {
+                        Step::Visible { parent, id, on: false, .. } => prop_assert!(there || !on_screen(&seen, parent, *id)),
+                        Step::Switch { scene } => {
+                            prop_assert_eq!(Some(scene), target.as_ref());
+                            prop_assert!(!there);
+                            for item in seen.items.iter().filter(|item| &item.scene == scene) {
+                                prop_assert!(item.enabled || !visible(&config, &wanted, &item.source));
+                            }
+                        }
+                        Step::Restart { .. } => prop_assert!(restart),
+                        Step::Text { .. } | Step::Visible { .. } => {}
+                    }
+                    done(&step, &mut seen);
+                }
+                wanted.restart = false;
+            }
+            // Two rounds reach it, the third finds nothing to do.
+            prop_assert_eq!(steps(&config, &wanted, &seen), []);
+            if left_alone(&config, &seen).is_none() {
+                for item in &seen.items {
+                    prop_assert_eq!(item.enabled, visible(&config, &wanted, &item.source), "{:?}", item);
+                }
+                prop_assert!(target.is_none() || target == seen.program);
+            }
+        }
+
+        /// Whoever shows another scene has the wheel.
+        #[test]
+        fn scene_of_somebody_else_is_left_alone(config in mapping(), seen in shown(), stage in stage(), restart in any::<bool>()) {
+            let mut seen = seen;
+            seen.program = Some("own".to_owned());
+            let wanted = Wanted { act: stage.act, stage: &stage, time: "1:00", restart };
+            let steps = steps(&config, &wanted, &seen);
+            if config.only_our_scenes && !mapped(&config).is_empty() {
+                prop_assert_eq!(left_alone(&config, &seen), Some("own"));
+                prop_assert_eq!(steps, []);
+            } else {
+                prop_assert_eq!(left_alone(&config, &seen), None);
+            }
+        }
+
+        /// While the picture fades from one scene to the other, the one that goes stays as it is.
+        #[test]
+        fn old_scene_is_not_touched_in_a_transition(config in mapping(), seen in shown(), stage in stage()) {
+            let mut seen = seen;
+            seen.in_transition = true;
+            let wanted = Wanted { act: stage.act, stage: &stage, time: "", restart: false };
+            let target = scene_for(&config, wanted.act, &seen).map(str::to_owned).or(seen.program.clone());
+            for step in steps(&config, &wanted, &seen) {
+                if let Step::Visible { parent, id, .. } = step {
+                    prop_assert!(seen.items.iter().any(|item| item.parent == parent && item.id == id && Some(&item.scene) == target.as_ref()));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn order_is_texts_then_shows_then_hides_then_restarts_then_the_scene() {
+        let config = ObsConfig {
+            scene_on_air: Some("on".to_owned()),
+            scene_slate: Some("slate".to_owned()),
+            show_on_air: vec!["timer".to_owned()],
+            show_slate: vec!["logo".to_owned()],
+            text_streamer: Some("name".to_owned()),
+            restart_at_take: vec!["movie".to_owned(), "page".to_owned()],
+            ..unset()
+        };
+        let item = |scene: &str, id, source: &str, enabled| Item {
+            scene: scene.to_owned(),
+            parent: scene.to_owned(),
+            id,
+            source: source.to_owned(),
+            enabled,
+        };
+        let mut seen = Seen {
+            scenes: vec!["on".to_owned(), "slate".to_owned()],
+            program: Some("slate".to_owned()),
+            inputs: [("name", "text_gdiplus_v2"), ("movie", "ffmpeg_source"), ("page", "browser_source")]
+                .map(|(name, kind)| (name.to_owned(), kind.to_owned()))
+                .into(),
+            items: vec![item("on", 1, "logo", true), item("on", 2, "timer", false), item("slate", 3, "logo", true)],
+            ..Seen::default()
+        };
+        let stage = Stage { act: Act::OnAir, streamer: Some("A".to_owned()), ..Stage::default() };
+        let wanted = Wanted { act: Act::OnAir, stage: &stage, time: "", restart: true };
+        let visible = |parent: &str, id, source: &str, on| Step::Visible {
+            parent: parent.to_owned(),
+            id,
+            source: source.to_owned(),
+            on,
+        };
+        let first = steps(&config, &wanted, &seen);
+        assert_eq!(
+            first,
+            [
+                Step::Text { input: "name".to_owned(), text: "A".to_owned() },
+                visible("on", 2, "timer", true),
+                visible("on", 1, "logo", false),
+                Step::Restart { input: "movie".to_owned(), role: InputRole::Media },
+                Step::Restart { input: "page".to_owned(), role: InputRole::Browser },
+                Step::Switch { scene: "on".to_owned() },
+            ]
+        );
+        for step in &first {
+            done(step, &mut seen);
+        }
+        let wanted = Wanted { restart: false, ..wanted };
+        assert_eq!(steps(&config, &wanted, &seen), [visible("slate", 3, "logo", false)]);
+    }
+
+    #[test]
+    fn name_of_what_is_not_there_is_a_problem_and_the_rest_goes_on() {
+        let config = ObsConfig {
+            scene_on_air: Some("on".to_owned()),
+            scene_slate: Some("gone".to_owned()),
+            only_our_scenes: false,
+            show_next: vec!["nowhere".to_owned()],
+            text_next: Some("movie".to_owned()),
+            text_time: Some("lost".to_owned()),
+            program_source: Some("movie".to_owned()),
+            ..unset()
+        };
+        let seen = Seen {
+            scenes: vec!["on".to_owned(), "slate".to_owned()],
+            program: Some("slate".to_owned()),
+            inputs: [("movie".to_owned(), "ffmpeg_source".to_owned())].into(),
+            ..Seen::default()
+        };
+        let problems = missing(&config, &seen);
+        for (key, problem) in ["scene_slate", "show_next", "text_next", "text_time"].iter().zip(&problems) {
+            assert!(problem.contains(&format!("(obs.{key})")), "{problem}");
+        }
+        assert_eq!(problems.len(), 4);
+        let stage = Stage { act: Act::OnAir, ..Stage::default() };
+        let wanted = Wanted { act: Act::OnAir, stage: &stage, time: "", restart: false };
+        assert_eq!(steps(&config, &wanted, &seen), [Step::Switch { scene: "on".to_owned() }]);
+    }
+
+    #[test]
+    fn handover_without_a_scene_of_its_own_stays_on_air() {
+        let mut config = ObsConfig { scene_on_air: Some("on".to_owned()), ..unset() };
+        let seen = Seen { scenes: SCENES.map(str::to_owned).to_vec(), ..Seen::default() };
+        assert_eq!(scene_for(&config, Act::Handover, &seen), Some("on"));
+        config.scene_handover = Some("between".to_owned());
+        assert_eq!(scene_for(&config, Act::Handover, &seen), Some("between"));
+    }
+}

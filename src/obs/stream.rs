@@ -221,12 +221,235 @@ impl Watch {
     fn failed(&mut self, now: Instant) {
         self.stopped(now);
         if self.wanted {
-            self.failures += 1;
+            self.failures = (self.failures + 1).min(FAILURES);
         }
     }
 
     fn stopped(&mut self, now: Instant) {
         (self.state, self.started, self.stopping, self.running) = (Streaming::Stopped, None, None, None);
         self.not_before = Some(now + PAUSE);
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const OFF: StreamState = StreamState { active: false, reconnecting: false };
+    const ON: StreamState = StreamState { active: true, reconnecting: false };
+    const TRYING: StreamState = StreamState { active: true, reconnecting: true };
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    /// Connected, idle and settled.
+    fn idle(now: Instant) -> Watch {
+        let mut watch = Watch::default();
+        watch.connected(now - seconds(60));
+        watch.status(OFF, now);
+        watch
+    }
+
+    #[test]
+    fn show_starts_the_stream_once_and_its_end_stops_it() {
+        let now = Instant::now();
+        let mut watch = idle(now);
+        assert_eq!(watch.order(now), None);
+        watch.want(true);
+        assert_eq!(watch.order(now), Some(Order::Start));
+        assert_eq!((watch.state(), watch.order(now)), (Streaming::Starting, None));
+        // A status says inactive while it starts.
+        watch.status(OFF, now + seconds(2));
+        assert_eq!((watch.state(), watch.order(now + seconds(2))), (Streaming::Starting, None));
+        watch.event(OutputState::Starting, now + seconds(2));
+        watch.event(OutputState::Started, now + seconds(3));
+        assert_eq!(watch.state(), Streaming::Running);
+        watch.want(false);
+        assert_eq!(watch.order(now + seconds(9)), Some(Order::Stop));
+        watch.event(OutputState::Stopping, now + seconds(9));
+        watch.event(OutputState::Stopped, now + seconds(10));
+        assert_eq!((watch.state(), watch.order(now + seconds(99))), (Streaming::Stopped, None));
+    }
+
+    #[test]
+    fn stream_that_somebody_else_started_is_not_stopped() {
+        let now = Instant::now();
+        let mut watch = idle(now);
+        watch.status(ON, now);
+        watch.want(true);
+        assert_eq!(watch.order(now), None);
+        watch.want(false);
+        assert_eq!(watch.order(now), None);
+    }
+
+    #[test]
+    fn three_failures_wait_for_a_person() {
+        let mut now = Instant::now();
+        let mut watch = idle(now);
+        watch.want(true);
+        for tries in 1..=3 {
+            assert_eq!(watch.order(now), Some(Order::Start), "{tries}");
+            watch.event(OutputState::Starting, now);
+            watch.event(OutputState::Stopped, now);
+            assert_eq!(watch.order(now), None, "not at once");
+            now = watch.wake().unwrap_or(now + seconds(60));
+        }
+        assert_eq!((watch.state(), watch.order(now + seconds(3600))), (Streaming::GivenUp, None));
+        watch.forgive();
+        assert_eq!(watch.order(now), Some(Order::Start));
+    }
+
+    #[test]
+    fn stream_that_breaks_after_it_worked_is_tried_three_times_again() {
+        let now = Instant::now();
+        let mut watch = idle(now);
+        watch.want(true);
+        watch.failures = 2;
+        watch.order(now).unwrap();
+        watch.event(OutputState::Started, now);
+        watch.event(OutputState::Reconnecting, now + seconds(100));
+        assert_eq!(watch.state(), Streaming::Reconnecting);
+        watch.event(OutputState::Stopped, now + seconds(200));
+        assert_eq!((watch.state(), watch.failures), (Streaming::Stopped, 1));
+        assert_eq!(watch.order(now + seconds(206)), Some(Order::Start));
+    }
+
+    #[test]
+    fn second_person_is_told_that_it_starts() {
+        let now = Instant::now();
+        let mut watch = idle(now);
+        assert_eq!(watch.person(true, now), Ok(Some(Order::Start)));
+        assert!(watch.person(true, now).unwrap_err().contains("starting"));
+        watch.event(OutputState::Started, now);
+        assert_eq!(watch.person(true, now), Ok(None));
+        assert_eq!(watch.person(false, now), Ok(Some(Order::Stop)));
+        assert!(watch.person(true, now).unwrap_err().contains("stopping"));
+    }
+
+    #[test]
+    fn person_who_stops_it_in_mid_show_is_obeyed() {
+        let now = Instant::now();
+        for in_obs in [false, true] {
+            let mut watch = idle(now);
+            watch.want(true);
+            watch.order(now).unwrap();
+            watch.event(OutputState::Started, now);
+            if in_obs {
+                watch.event(OutputState::Stopping, now);
+            } else {
+                watch.person(false, now).unwrap();
+            }
+            watch.event(OutputState::Stopped, now);
+            assert_eq!(watch.order(now + seconds(600)), None);
+            watch.want(false);
+            watch.want(true);
+            assert_eq!(watch.order(now + seconds(600)), Some(Order::Start), "the next show");
+        }
+    }
+
+    #[test]
+    fn lost_connection_does_not_open_the_gate_and_a_gone_process_does() {
+        let now = Instant::now();
+        for gone in [false, true] {
+            let mut watch = idle(now);
+            watch.want(true);
+            watch.order(now).unwrap();
+            watch.away(gone);
+            assert_eq!(watch.state(), Streaming::Unknown);
+            watch.connected(now + seconds(5));
+            watch.status(OFF, now + seconds(5));
+            assert_eq!(watch.order(now + seconds(10)), gone.then_some(Order::Start));
+        }
+    }
+
+    #[test]
+    fn reconnecting_is_not_healthy_and_a_missed_end_is_noticed() {
+        let now = Instant::now();
+        let mut watch = idle(now);
+        watch.status(TRYING, now);
+        assert_eq!(watch.state(), Streaming::Reconnecting);
+        watch.status(OFF, now + seconds(2));
+        assert_eq!(watch.state(), Streaming::Stopped);
+    }
+
+    #[derive(Clone, Debug)]
+    enum Happens {
+        Event(OutputState),
+        Status(StreamState),
+        Person(bool),
+        Want(bool),
+        Away(bool),
+        Connected,
+        Refused,
+        Time(u64),
+    }
+
+    fn happens() -> impl Strategy<Value = Happens> {
+        use OutputState::{Reconnected, Reconnecting, Started, Starting, Stopped, Stopping};
+        prop_oneof![
+            prop::sample::select(vec![Starting, Started, Stopping, Stopped, Reconnecting, Reconnected])
+                .prop_map(Happens::Event),
+            prop::sample::select(vec![OFF, ON, TRYING]).prop_map(Happens::Status),
+            any::<bool>().prop_map(Happens::Person),
+            any::<bool>().prop_map(Happens::Want),
+            any::<bool>().prop_map(Happens::Away),
+            Just(Happens::Connected),
+            Just(Happens::Refused),
+            (1_u64..50).prop_map(Happens::Time),
+        ]
+    }
+
+    proptest! {
+        /// Whatever OBS, people and the network do: after a start none follows until something was heard of it, or its time is over.
+        #[test]
+        fn no_start_follows_a_start_unheard(all in prop::collection::vec(happens(), 1..120)) {
+            let mut now = Instant::now();
+            let mut watch = Watch::default();
+            let mut unheard: Option<Instant> = None;
+            for one in all {
+                let mut order = None;
+                match one {
+                    Happens::Event(state) => {
+                        if !matches!(state, OutputState::Starting | OutputState::Stopping) {
+                            unheard = None;
+                        } else if state == OutputState::Starting {
+                            unheard.get_or_insert(now);
+                        }
+                        watch.event(state, now);
+                    }
+                    Happens::Status(state) => {
+                        if state.active {
+                            unheard = None;
+                        }
+                        watch.status(state, now);
+                    }
+                    Happens::Person(on) => order = watch.person(on, now).ok().flatten(),
+                    Happens::Want(on) => watch.want(on),
+                    Happens::Away(gone) => {
+                        if gone {
+                            unheard = None;
+                        }
+                        watch.away(gone);
+                    }
+                    Happens::Connected => watch.connected(now),
+                    Happens::Refused => {
+                        unheard = None;
+                        watch.refused(Order::Start, now);
+                    }
+                    Happens::Time(passes) => now += seconds(passes),
+                }
+                for order in [order, watch.order(now)].into_iter().flatten() {
+                    if order == Order::Start {
+                        prop_assert!(unheard.is_none_or(|since| now.duration_since(since) >= UNHEARD));
+                        unheard = Some(now);
+                    }
+                }
+                prop_assert!(watch.failures <= FAILURES);
+            }
+        }
     }
 }
