@@ -33,10 +33,18 @@ endef
 
 define MOTHERSTREAM_SRS_CHECK_TARGET
 	$(MOTHERSTREAM_TOOL) check $(TARGET_READELF) $(TARGET_DIR) \
-		$(TARGET_DIR)/usr/bin/srs
+		$(TARGET_DIR)/usr/bin/srs $(MOTHERSTREAM_SRS_BINARY_SHA256)
 endef
-MOTHERSTREAM_SRS_TARGET_FINALIZE_HOOKS += MOTHERSTREAM_SRS_CHECK_TARGET
+
+else
+
+# One that an earlier build with SRS left there.
+define MOTHERSTREAM_SRS_CHECK_TARGET
+	rm -f $(TARGET_DIR)/usr/bin/srs
+endef
 
 endif
+
+MOTHERSTREAM_SRS_TARGET_FINALIZE_HOOKS += MOTHERSTREAM_SRS_CHECK_TARGET
 
 $(eval $(generic-package))

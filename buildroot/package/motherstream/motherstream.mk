@@ -35,7 +35,7 @@ endef
 # Once more on what really goes into the image.
 define MOTHERSTREAM_CHECK_TARGET
 	$(MOTHERSTREAM_TOOL) check $(TARGET_READELF) $(TARGET_DIR) \
-		$(TARGET_DIR)/usr/bin/motherstream
+		$(TARGET_DIR)/usr/bin/motherstream $(MOTHERSTREAM_BINARY_SHA256)
 endef
 MOTHERSTREAM_TARGET_FINALIZE_HOOKS += MOTHERSTREAM_CHECK_TARGET
 
