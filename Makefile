@@ -14,10 +14,10 @@ export PATH := $(HOME)/.cargo/bin:/usr/sbin:$(PATH)
 # `make test T=splice` runs the tests whose names contain "splice".
 T ?=
 
-.PHONY: help run demo doctor test soak bench lint fmt cross cross-check image install-run install-test install-image
+.PHONY: help run demo doctor test soak bench lint fmt cross cross-check image image-test install-run install-test install-image
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
 
 run: install-run ## build the box and start it: the page, the queue, the programme
 	@cargo build --release --bin motherstream
@@ -80,6 +80,10 @@ bench: install-test ## the performance table, against ffmpeg in the same run (MO
 
 cross: install-image ## the program for the images: arm64, stripped, checked, in $CARGO_TARGET_DIR/cross
 	@image/cross/build "$(CARGO_TARGET_DIR)/cross"
+
+image-test: install-image ## boot the image in a virtual machine and try it (CASES=boot,updates: some; the root is made of Debian's packages)
+	@test -e "$(CARGO_TARGET_DIR)/cross/motherstream" || $(MAKE) cross
+	python3 tests/image/run "$(CARGO_TARGET_DIR)/image-test"
 
 cross-check: install-image ## build it twice from nothing and compare the bytes (slow)
 	@image/cross/build "$(CARGO_TARGET_DIR)/cross"

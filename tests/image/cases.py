@@ -1,0 +1,228 @@
+"""What the image must show."""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import hardening
+from machine import Failed, Machine, check, copy_disk, free_port, wait
+
+HERE = Path(__file__).parent
+PASSWORD = "a long password"
+# Of the source: small and slow, because everything is emulated.
+WIDTH, HEIGHT, RATE = 320, 180, 10
+MIB = 1 << 20
+
+
+def say(text: str) -> None:
+    print(f"   {text}", flush=True)
+
+
+class Lab:
+    """Images are assembled once for a run and kept for the next, if nothing they are made of has changed."""
+
+    def __init__(self, out: Path, program: Path, srs: str | None):
+        self.out, self.program, self.srs = out, program, srs
+        self.made: dict[str, Path] = {}
+        # A stand-in for what a program that knows no systemd can not say; told, for it weakens what is shown.
+        self.speaks = b"NOTIFY_SOCKET" in program.read_bytes()
+        self.figures: dict[str, object] = {}
+        if not self.speaks:
+            say("STAND-IN: this program does not tell systemd that it is ready; the unit is Type=exec, and the rig marks slots good")
+
+    def image(self, name: str, version: str, *lay: Path | str, rig: bool = True) -> Path:
+        """The folder with an image and its update."""
+        folder = self.out / name
+        if name in self.made:
+            return folder
+        layers = [HERE / "overlay", HERE / "quick"] if rig else []
+        if not self.speaks:
+            layers.append(HERE / "stand-in")
+        layers += [Path(layer) for layer in lay]
+        env = os.environ | {
+            "PROGRAM": str(self.program), "SRS": self.srs or "", "LAY": " ".join(map(str, layers)), "MOTHERSTREAM_VERSION": version,
+        }  # fmt: skip
+        stamp, mark = self.stamp(version, layers), folder / "stamp"
+        self.made[name] = folder
+        if mark.exists() and mark.read_text() == stamp:
+            return folder
+        say(f"assembling {name} (version {version})")
+        mark.unlink(missing_ok=True)
+        log = self.out / f"{name}.log"
+        with log.open("wb") as file:
+            done = subprocess.run([HERE / "assemble", folder, "qemu"], env=env, stdout=file, stderr=file, check=False)
+        check(f"{name} is assembled", done.returncode == 0, log.read_text(errors="replace")[-2000:])
+        mark.write_text(stamp)
+        return folder
+
+    def stamp(self, version: str, layers: list[Path]) -> str:
+        """What an image is made of."""
+        digest = hashlib.sha256(version.encode())
+        files = [self.program, *([Path(self.srs)] if self.srs else [])]
+        for folder in [HERE.parent.parent / "image", *layers]:
+            files += sorted(path for path in folder.rglob("*") if path.is_file())
+        for path in [*files, *(HERE / name for name in ("assemble", "root", "packages", "prune", "initrd"))]:
+            digest.update(f"{path}\0".encode() + path.read_bytes())
+        return digest.hexdigest()
+
+    def card(self, image: Path, name: str) -> Path:
+        return copy_disk(image / "motherstream-qemu.img", self.out / "vm" / name / "card.img", "3G")
+
+    def machine(self, card: Path, **more: object) -> Machine:
+        return Machine(card, card.parent, **more)
+
+
+def claim(box: Machine) -> str:
+    """Claims the box with the code on its console; the admin's cookie."""
+    code = box.wait_console(r"(?i)setup code\W+([A-Z0-9][A-Z0-9-]{5,})", 60)[1]
+    box.ok("POST", "/api/v1/setup", {"code": code, "name": "Stage", "password": PASSWORD})
+    return box.sign_in("Stage", PASSWORD)
+
+
+def register(box: Machine, name: str) -> dict:
+    return box.ok("POST", "/api/v1/accounts", {"name": name, "password": PASSWORD})
+
+
+class Publisher:
+    """ffmpeg on the host."""
+
+    def __init__(self, box: Machine, key: str, tone: int):
+        command = [
+            "ffmpeg", "-v", "error", "-re", "-f", "lavfi", "-i", f"testsrc2=size={WIDTH}x{HEIGHT}:rate={RATE}", "-f", "lavfi", "-i", f"sine={tone}:sample_rate=48000",
+            "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", str(2 * RATE), "-b:v", "200k", "-c:a", "aac", "-b:a", "64k", "-ac", "2",
+            "-f", "flv", f"rtmp://127.0.0.1:{box.rtmp}/live/{key}",
+        ]  # fmt: skip
+        self.process = subprocess.Popen(["nice", "-n", "5", *command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def __enter__(self) -> "Publisher":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait(10)
+
+
+class Platform:
+    """nginx with its RTMP module on the host, recording whatever arrives: one file for each publish session."""
+
+    def __init__(self, folder: Path):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        folder.chmod(0o777)
+        self.folder, self.port = folder, free_port()
+        user = "user root;" if os.geteuid() == 0 else ""
+        (folder / "nginx.conf").write_text(
+            f"load_module /usr/lib/nginx/modules/ngx_rtmp_module.so; {user} daemon off; master_process off; pid {folder}/pid; error_log {folder}/log info;"
+            f"events {{}} rtmp {{ server {{ listen 127.0.0.1:{self.port}; chunk_size 4096; application app {{ live on; record all; record_unique on; record_path {folder}; }} }} }}"
+        )
+        self.process = subprocess.Popen(["/usr/sbin/nginx", "-p", folder, "-c", folder / "nginx.conf"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def sessions(self) -> list[Path]:
+        return sorted(self.folder.glob("*.flv"))
+
+    def __enter__(self) -> "Platform":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait(10)
+
+
+def steps(recording: Path, kind: str) -> list[float]:
+    """The steps of decoding time from packet to packet, in milliseconds."""
+    text = subprocess.run(
+        ["ffprobe", "-v", "error", "-select_streams", kind, "-show_entries", "packet=dts_time", "-of", "csv=p=0", recording], capture_output=True, text=True, check=True, timeout=120
+    ).stdout
+    times = [float(word) for line in text.split() if (word := line.strip(",")) not in ("", "N/A")]
+    return [1000 * (b - a) for a, b in zip(times, times[1:])]
+
+
+def on_air(box: Machine) -> str | None:
+    turn = box.ok("GET", "/api/v1/queue")["on_air"]
+    return turn["entry"]["name"] if turn and not turn["suspended"] else None
+
+
+def boot(lab: Lab) -> None:
+    """from a fresh card to a programme: the page, the claim, two publishers who take turns, one session at a platform"""
+    card = lab.card(lab.image("one", "1.0"), "boot")
+    with lab.machine(card) as box, Platform(lab.out / "vm/boot/platform") as platform:
+        box.start()
+        seconds = box.wait_page()
+        say(f"first start (makes and grows the data partition): the page answers after {seconds:.0f} s")
+        admin = claim(box)
+        say("claimed with the code from its console")
+        ada, ben = register(box, "Ada"), register(box, "Ben")
+        # 10.0.2.2 is the host, as qemu's network has it.
+        box.ok("POST", "/api/v1/destinations", {"name": "Platform", "url": f"rtmp://10.0.2.2:{platform.port}/app", "key": "programme", "enabled": True}, admin)
+        with Publisher(box, ada["stream_key"], 440), Publisher(box, ben["stream_key"], 880):
+            wait("somebody on air", 90, lambda: on_air(box))
+            turns = [on_air(box)]
+            wait("the platform's session", 60, platform.sessions)
+            for _ in range(3):
+                time.sleep(12)
+                box.ok("POST", "/api/v1/queue/skip", {}, admin)
+                before = turns[-1]
+                turns.append(wait("the other one on air", 60, lambda: (now := on_air(box)) != before and now))
+            time.sleep(12)
+        say(f"on air, one after the other: {', '.join(turns)}")
+        box.ok("PUT", "/api/v1/show", {"on": False}, admin)
+        time.sleep(3)
+        recordings = platform.sessions()
+        check("the platform saw one session", len(recordings) == 1, len(recordings))
+        video, audio = steps(recordings[0], "v"), steps(recordings[0], "a")
+        say(f"one session, {sum(video) / 1000:.0f} s: video steps {min(video):.0f} to {max(video):.0f} ms, audio steps {min(audio):.0f} to {max(audio):.0f} ms")
+        check("time never runs back", min(video) >= 0 and min(audio) >= 0, (min(video), min(audio)))
+        # DESIGN.md's 1.5 frame periods, at 10 frames a second.
+        check("no step is larger than 1.5 frame periods", max(video) <= 1.5 * 1000 / RATE + 1, max(video))
+        check("the sound has no hole", max(audio) <= 100, max(audio))
+        check("the programme is as long as it was on air", sum(video) > 45_000, sum(video))
+        box.shut_down()
+
+
+def sizes(lab: Lab) -> None:
+    """how large the update is, how much memory the box takes idle, and where the time of a start goes"""
+    plain = lab.image("plain", "1.0", rig=False)
+    update = (plain / "motherstream-qemu.raucb").stat().st_size
+    say(f"update (compressed root slot): {update / MIB:.1f} MiB with Debian's packages")
+    card = lab.card(lab.image("one", "1.0"), "sizes")
+    with lab.machine(card) as box:
+        box.start()
+        box.wait_page()
+        box.shut_down()
+        box.start()
+        second = box.wait_page()
+        box.wait_agent()
+        time.sleep(60)
+        analyze = box.sh("systemd-analyze time --no-pager; systemd-analyze critical-chain --no-pager motherstream.service", 100)
+        stages = box.sh("journalctl -D /run/log/journal --no-pager -o cat -u motherstream | grep -o 'stage=.*'")
+        memory = dict(re.findall(r"(\w+): +(\d+) kB", box.sh("cat /proc/meminfo")))
+        cpu = box.sh("cut -d ' ' -f 1,2 /proc/uptime; grep '^cpu ' /proc/stat; cat /sys/fs/cgroup/system.slice/motherstream.service/memory.current; grep -h -e VmRSS -e RssAnon /proc/$(pidof motherstream | cut -d ' ' -f 1)/status")
+        box.shut_down()
+    used = (int(memory["MemTotal"]) - int(memory["MemAvailable"])) / 1024
+    say(f"second start: the page answers after {second:.1f} s")
+    for line in (analyze + "\n" + stages + "\n" + cpu).splitlines():
+        say(f"| {line}")
+    say(f"memory idle: {used:.0f} MiB of {int(memory['MemTotal']) / 1024:.0f} not available")
+    check("the update is at most 150 MiB", update <= 150 * MIB, update)
+    check("the box takes at most 150 MiB idle", used <= 150, used)
+
+
+def secure(lab: Lab) -> None:
+    """nobody gets in: units, sockets, passwords, keys, files"""
+    plain = lab.image("plain", "1.0", rig=False)
+    hardening.tree(plain / "root", say)
+    card = lab.card(lab.image("one", "1.0"), "secure")
+    with lab.machine(card) as box:
+        box.start()
+        box.wait_page()
+        box.wait_agent()
+        hardening.running(box, say)
+        box.shut_down()
+
+
+CASES = {"boot": boot, "sizes": sizes, "secure": secure}

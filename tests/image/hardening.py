@@ -1,0 +1,79 @@
+"""What an image may not have: checked on the root's tree, and on a box that runs."""
+
+import os
+import re
+import stat
+from pathlib import Path
+
+from machine import Machine, check
+
+# What a stranger on the network may reach: the page, encoders, and the name.
+TCP = {80, 443, 1935}
+# mDNS; DHCP's and router discovery's answers. SRS's SRT and WebRTC media where SRS is there.
+UDP = {5353, 68, 546, 10080, 8000}
+# The least of systemd's own exposure score (0 is best, 10 worst) that our units must reach.
+EXPOSURE = {"motherstream.service": 3.0, "motherstream-console@tty1.service": 3.0}
+
+
+def tree(root: Path, say) -> None:
+    """The root as it was laid out, without the rig's own additions."""
+    shadow = (root / "etc/shadow").read_text()
+    passwords = [line for line in shadow.splitlines() if not line.split(":")[1].startswith(("!", "*"))]
+    check("nobody has a password", not passwords, passwords)
+    check("the shadow file is root's", stat.S_IMODE((root / "etc/shadow").stat().st_mode) == 0o600)
+    users = [line.split(":") for line in (root / "etc/passwd").read_text().splitlines()]
+    check("root alone has root's number", [user[0] for user in users if user[2] == "0"] == ["root"])
+    check("root has no shell", next(user[6] for user in users if user[0] == "root").endswith("nologin"))
+    check("there is no server to log in at", not any((root / path).exists() for path in ("usr/sbin/sshd", "usr/sbin/dropbear", "usr/sbin/telnetd", "usr/sbin/in.telnetd")))
+    for unit in ("getty@.service", "serial-getty@.service", "debug-shell.service", "emergency.service", "rescue.service", "ssh.service"):
+        check(f"{unit} is never started", os.path.realpath(root / "etc/systemd/system" / unit) == "/dev/null")
+
+    writable, owners, special, keys, count = [], [], [], [], 0
+    for folder, folders, files in os.walk(root):
+        for name in folders + files:
+            path = Path(folder, name)
+            info = path.lstat()
+            if stat.S_ISLNK(info.st_mode):
+                continue
+            count += 1
+            inside = "/" + str(path.relative_to(root))
+            if info.st_mode & stat.S_IWOTH and not info.st_mode & stat.S_ISVTX:
+                writable.append(inside)
+            if info.st_uid and not inside.startswith(("/var/", "/run/")):
+                owners.append(inside)
+            if info.st_mode & (stat.S_ISUID | stat.S_ISGID) and stat.S_ISREG(info.st_mode):
+                special.append(inside)
+            if stat.S_ISREG(info.st_mode) and info.st_size < 65536 and b"PRIVATE KEY-----" in path.read_bytes():
+                keys.append(inside)
+    check("no file is everybody's to write", not writable, writable)
+    check("everything is root's", not owners, owners)
+    check("no private key is in it", not keys, keys)
+    check("no key of a stranger is trusted", not list(root.glob("**/authorized_keys")))
+    check("the machine id is made by the box", (root / "etc/machine-id").read_bytes() == b"")
+    say(f"{count} files and folders: no password, no login, no key, nothing that everybody writes; {len(special)} programs with set-uid: {' '.join(special) or 'none'}")
+
+
+def running(box: Machine, say) -> None:
+    """The box, as the network sees it."""
+    listening = box.sh("ss -H -lntu")
+    tcp, udp, local = set(), set(), set()
+    for line in listening.splitlines():
+        kind, address = line.split()[0], line.split()[4]
+        host, _, port = address.rpartition(":")
+        if host.startswith("127.") or host == "[::1]":
+            local.add(f"{kind}/{port}")
+        else:
+            (tcp if kind == "tcp" else udp).add(int(port))
+    say(f"listening: tcp {sorted(tcp)}, udp {sorted(udp)}, on loopback {sorted(local)}")
+    check("only what is meant to be reached listens (tcp)", tcp <= TCP and {80, 443, 1935} <= tcp, tcp - TCP or TCP - tcp)
+    check("only what is meant to be reached listens (udp)", udp <= UDP, udp - UDP)
+    for unit, limit in EXPOSURE.items():
+        score = re.search(r"exposure level for \S+: ([0-9.]+)", box.sh(f"systemd-analyze security --no-pager {unit}", 100))
+        check(f"systemd knows {unit}", score)
+        say(f"systemd-analyze security {unit}: {score[1]} (0 best, 10 worst)")
+        check(f"{unit} is sandboxed", float(score[1]) <= limit, score[1])
+    check("the root is read-only", " ro," in box.sh("grep ' / ' /proc/mounts").replace(" ro ", " ro,"))
+    check("the program is not root", box.sh("ps -o user= -C motherstream | sort -u").split() == ["motherst+"] or "root" not in box.sh("ps -o user= -C motherstream"))
+    check("nothing failed", box.sh("systemctl --failed --no-legend --plain") == "", box.sh("systemctl --failed --no-legend --plain"))
+    check("the journal is in memory and bounded", box.sh("ls /var/log/journal 2>/dev/null") == "")
+    check("the hardware watchdog is fed", "/dev/watchdog" in box.sh("systemctl show -p WatchdogDevice; ls /dev/watchdog0") and "RuntimeWatchdogUSec=14s" in box.sh("systemctl show -p RuntimeWatchdogUSec"))

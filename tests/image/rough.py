@@ -1,0 +1,371 @@
+"""The cases in which something goes wrong: updates, power cuts, watchdogs, damaged data."""
+
+import http.client
+import itertools
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import powercut
+from cases import CASES, HERE, PASSWORD, Lab, Publisher, claim, on_air, register, say
+from machine import Failed, Machine, check, free_port, wait
+
+
+def laid(lab: Lab, name: str, files: dict[str, str]) -> Path:
+    """A folder that is laid on top of a root."""
+    folder = lab.out / "lay" / name
+    for path, text in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    return folder
+
+
+def stick(lab: Lab, files: dict[str, Path]) -> Path:
+    """A USB stick labelled MOTHERSTREAM."""
+    image = lab.out / "vm/stick.img"
+    image.unlink(missing_ok=True)
+    image.parent.mkdir(parents=True, exist_ok=True)
+    size = sum(path.stat().st_size for path in files.values()) // (1 << 20) + 80
+    subprocess.run(["truncate", "-s", f"{size}M", image], check=True)
+    subprocess.run(["/usr/sbin/mkfs.vfat", "-F", "32", "-n", "MOTHERSTREAM", image], check=True, stdout=subprocess.DEVNULL)
+    for name, path in files.items():
+        subprocess.run(["mcopy", "-i", image, path, f"::{name}"], check=True)
+    return image
+
+
+def bundle(lab: Lab, name: str, board: str, keys: Path | None = None) -> Path:
+    """A small update that must be refused."""
+    out = lab.out / f"{name}.raucb"
+    if not out.exists():
+        root = lab.out / f"{name}.ext4"
+        subprocess.run(["/usr/sbin/mke2fs", "-q", "-F", "-t", "ext4", root, "8M"], check=True)
+        env = os.environ | ({"MOTHERSTREAM_KEYS": str(keys)} if keys else {})
+        subprocess.run([HERE.parent.parent / "image/rauc/bundle", board, "9.9", root, out], env=env, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return out
+
+
+def state(box: Machine) -> dict[str, str]:
+    """What the boot loader will do."""
+    return dict(line.split("=", 1) for line in box.sh("fw_printenv", ok=True).splitlines())
+
+
+def release(box: Machine) -> str:
+    slot = re.search(r"rauc\.slot=([AB])", box.sh("cat /proc/cmdline"))[1]
+    return f"{slot} {re.search('VERSION=(.*)', box.sh('cat /etc/motherstream-release'))[1]}"
+
+
+def marked_good(lab: Lab, box: Machine, slot: str) -> None:
+    """Waits for the program to mark its slot good, and sees that it did not do so early."""
+    left = state(box)[f"BOOT_{slot}_LEFT"]
+    check("a new version is on trial first", left in ("0", "1"), left)
+    began = time.monotonic()
+    if not lab.speaks:
+        say("STAND-IN: the rig marks the slot good")
+        box.sh("rauc status mark-good", 90, ok=True)
+    wait("the slot to be marked good", 180, lambda: state(box)[f"BOOT_{slot}_LEFT"] == "6", 2)
+    say(f"marked good {time.monotonic() - began:.0f} s after its page answered")
+
+
+def updates(lab: Lab) -> None:
+    """a signed update, one that never becomes ready, and three that must be refused"""
+    one, two = lab.image("one", "1.0"), lab.image("two", "2.0")
+    never = {"usr/lib/systemd/system/motherstream.service.d/never.conf": "[Service]\nExecStart=\nExecStart=/bin/sleep infinity\n"}
+    stuck = lab.image("stuck", "3.0", laid(lab, "stuck", never))
+    half = lab.out / "half.raucb"
+    whole = (two / "motherstream-qemu.raucb").read_bytes()
+    half.write_bytes(whole[: len(whole) // 2])
+    files = {
+        "good.raucb": two / "motherstream-qemu.raucb", "stuck.raucb": stuck / "motherstream-qemu.raucb", "half.raucb": half,
+        "board.raucb": bundle(lab, "board", "rpi4"), "key.raucb": bundle(lab, "key", "qemu", lab.out / "other-keys"),
+    }  # fmt: skip
+    card = lab.card(one, "updates")
+    with lab.machine(card, usb=stick(lab, files)) as box:
+        box.start()
+        box.wait_page()
+        admin = claim(box)
+        register(box, "Ada")
+        box.ok("PUT", "/api/v1/turn", {"seconds": 123}, admin)
+        box.wait_agent()
+        wait("the stick", 60, lambda: "good.raucb" in box.sh("ls /run/motherstream-usb"))
+        say(f"running {release(box)}; the stick is there, read-only")
+        before = state(box)
+        for name, what in {"key": "signed by a stranger", "board": "for another board", "half": "cut in half"}.items():
+            answer = box.sh(f"rauc install /run/motherstream-usb/{name}.raucb", 120)
+            status = box.sh(f"rauc install /run/motherstream-usb/{name}.raucb >/dev/null 2>&1; echo $?", 120)
+            check(f"an update {what} is refused", status != "0", answer)
+            check(f"an update {what} changes nothing", state(box) == before, state(box))
+            reason = [line for line in answer.splitlines() if "LastError" in line or "rror" in line]
+            say(f"refused, {what}: {reason[-1].strip()[-140:] if reason else answer[-140:]}")
+
+        def install(name: str) -> None:
+            began = time.monotonic()
+            box.sh(f"timeout 115 true; (rauc install /run/motherstream-usb/{name}.raucb >/run/install.log 2>&1; echo $? >/run/install.status) &", ok=True)
+            wait("the installation", 600, lambda: box.sh("cat /run/install.status 2>/dev/null"), 3)
+            check(f"{name} is installed", box.sh("cat /run/install.status") == "0", box.sh("tail -n 5 /run/install.log"))
+            box.sh("rm /run/install.status")
+            say(f"{name} installed in {time.monotonic() - began:.0f} s; the page answered meanwhile: {box.call('GET', '/api/v1/queue')[0]}")
+
+        install("good")
+        # As the program asks for it.
+        began = time.monotonic()
+        box.sh("touch /run/motherstream/reboot")
+        box.wait_console(r"slot B, left", 120)
+        wait("the page to go", 30, lambda: True)
+        box.wait_page()
+        say(f"the other slot's page answers {time.monotonic() - began:.0f} s after the order")
+        box.wait_agent()
+        check("version 2.0 runs from slot B", release(box) == "B 2.0", release(box))
+        admin = box.sign_in("Stage", PASSWORD)
+        check("settings are kept", box.ok("GET", "/api/v1/turn", cookie=admin)["seconds"] == 123)
+        marked_good(lab, box, "B")
+        register(box, "Ben")
+
+        wait("the stick", 60, lambda: "stuck.raucb" in box.sh("ls /run/motherstream-usb"))
+        install("stuck")
+        box.sh("touch /run/motherstream/reboot")
+        began = time.monotonic()
+        box.wait_console(r"slot A, left A 1 ", 180)
+        box.wait_console(r"slot A, left A 0 ", 500)
+        say(f"the one that never becomes ready: second try after {time.monotonic() - began:.0f} s")
+        box.wait_console(r"slot B, left A 0 ", 500)
+        say(f"and back on the old version after {time.monotonic() - began:.0f} s, by itself")
+        box.wait_page()
+        box.wait_agent()
+        check("version 2.0 runs from slot B again", release(box) == "B 2.0", release(box))
+        names = [account["name"] for account in box.ok("GET", "/api/v1/accounts", cookie=box.sign_in("Stage", PASSWORD))]
+        check("accounts are kept", {"Stage", "Ada", "Ben"} <= set(names), names)
+        box.shut_down()
+
+
+def host_program(lab: Lab) -> list[str]:
+    """Something that runs the program here: this machine's own build, else the arm64 one emulated (slower)."""
+    target = os.environ.get("CARGO_TARGET_DIR", "")
+    for path in (os.environ.get("HOST_PROGRAM", ""), f"{target}/release/motherstream", f"{target}/debug/motherstream"):
+        if path and Path(path).is_file():
+            return [path]
+    root = lab.image("one", "1.0") / "root"
+    os.environ["GST_PLUGIN_SYSTEM_PATH"] = f"{root}/usr/lib/aarch64-linux-gnu/gstreamer-1.0"
+    return ["qemu-aarch64-static", "-L", str(root), str(lab.program)]
+
+
+def read_store(lab: Lab, data: Path, token: str = "0123456789abcdef0123") -> tuple[set[str], int]:
+    """The names of the accounts and the length of a turn in a store, as the program itself reads them."""
+    port, rtmp = free_port(), free_port()
+    env = os.environ | {
+        "MOTHERSTREAM_DATA_DIR": str(data), "MOTHERSTREAM_WEB__LISTEN": f"127.0.0.1:{port}", "MOTHERSTREAM_WEB__HTTPS_LISTEN": "off",
+        "MOTHERSTREAM_INGEST__RTMP_LISTEN": f"127.0.0.1:{rtmp}", "MOTHERSTREAM_ADMIN__TOKEN": token, "MOTHERSTREAM_INGEST__KIND": "embedded",
+    }  # fmt: skip
+    with (data / "log").open("wb") as log:
+        process = subprocess.Popen([*host_program(lab), "run"], env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=data)
+
+    def get(path: str) -> object:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        try:
+            connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
+            answer = connection.getresponse()
+            return json.loads(answer.read()) if answer.status == 200 else None
+        finally:
+            connection.close()
+
+    try:
+        accounts = wait("the store to open", 90, lambda: process.poll() is not None or get("/api/v1/accounts"), 0.2)
+        if accounts is True:
+            raise Failed(f"the store does not open: {(data / 'log').read_text(errors='replace')[-600:]}")
+        return {account["name"] for account in accounts}, get("/api/v1/turn")["seconds"]
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def power(lab: Lab) -> None:
+    """fifty power cuts at random instants under load, with a log of all writes; nothing acknowledged is missing"""
+    cuts = int(os.environ.get("CUTS", "50"))
+    card = lab.card(lab.image("one", "1.0"), "power")
+    with lab.machine(card) as box:
+        box.start()
+        box.wait_page()
+        admin = claim(box)
+        keys = [register(box, name)["stream_key"] for name in ("Ada", "Ben")]
+        box.shut_down()
+    base, log = card.with_name("base.img"), card.with_name("writes.log")
+    subprocess.run(["cp", "--sparse=always", card, base], check=True)
+    acknowledged: list[tuple[int, str, object]] = []
+    stop = threading.Event()
+    box = lab.machine(card, blockdev=powercut.blockdev(card, log))
+    with box:
+        box.start()
+        box.wait_page()
+        admin = box.sign_in("Stage", PASSWORD)
+        begin = log.stat().st_size
+
+        def load(kind: str) -> None:
+            for number in itertools.count(1):
+                if stop.is_set():
+                    return
+                try:
+                    if kind == "account":
+                        status = box.call("POST", "/api/v1/accounts", {"name": f"Guest {number}", "password": PASSWORD}, admin)[0]
+                        value: object = f"Guest {number}"
+                    else:
+                        status = box.call("PUT", "/api/v1/turn", {"seconds": 100 + number}, admin)[0]
+                        value = 100 + number
+                        time.sleep(0.2)
+                    if 200 <= status < 300:
+                        acknowledged.append((log.stat().st_size, kind, value))
+                    else:
+                        time.sleep(1)
+                except (OSError, http.client.HTTPException):
+                    time.sleep(0.5)
+
+        threads = [threading.Thread(target=load, args=(kind,), daemon=True) for kind in ("account", "turn")]
+        for thread in threads:
+            thread.start()
+        seconds = int(os.environ.get("LOAD_SECONDS", "90"))
+        with Publisher(box, keys[0], 440):
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                # Publishes come and go.
+                with Publisher(box, keys[1], 880):
+                    time.sleep(8)
+        stop.set()
+        for thread in threads:
+            thread.join(40)
+        upto = log.stat().st_size
+        box.kill()
+    counts = {kind: sum(1 for _, k, _ in acknowledged if k == kind) for kind in ("account", "turn")}
+    check("there was a load", counts["account"] >= 3 and counts["turn"] >= 10, counts)
+    table = json.loads(subprocess.run(["/usr/sbin/sfdisk", "--json", base], capture_output=True, check=True).stdout)["partitiontable"]
+    part = next(part for part in table["partitions"] if part.get("name") == "data")
+    first, last = part["start"], part["start"] + part["size"] - 1
+    all_entries = powercut.entries(log, upto)
+    flushes = sum(1 for entry in all_entries if entry.flags & powercut.FLUSH)
+    say(f"{seconds} s of load: {counts['account']} registrations and {counts['turn']} settings acknowledged; {len(all_entries)} requests logged, {flushes} flushes")
+    data = card.with_name("data.img")
+    subprocess.run(["dd", f"if={base}", f"of={data}", "bs=1M", f"skip={first * 512}", f"count={part['size'] * 512}", "iflag=skip_bytes,count_bytes", "conv=sparse", "status=none"], check=True)
+    base.unlink()
+    chance = random.Random(20261)
+    loaded = [index for index, entry in enumerate(all_entries) if entry.at >= begin]
+
+    def cut(number: int, since: int | None) -> str | None:
+        """One cut; what is wrong afterwards, or nothing."""
+        index = chance.choice(loaded)
+        at = all_entries[index].at
+        after = card.with_name("after.img")
+        subprocess.run(["cp", "--sparse=always", "--reflink=auto", data, after], check=True)
+        powercut.rebuild(after, log, all_entries[:index], first, last, chance, since)
+        check_run = lambda *words: subprocess.run(["/usr/sbin/e2fsck", *words, after], capture_output=True, text=True, check=False)  # noqa: E731
+        if (replayed := check_run("-p")).returncode > 1:
+            return f"e2fsck -p: {replayed.stdout[-200:]}"
+        if (clean := check_run("-fn")).returncode:
+            return f"e2fsck -fn: {clean.stdout[-200:]}"
+        folder = card.with_name("after")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        subprocess.run(["/usr/sbin/debugfs", "-R", f"rdump /motherstream {folder}", after], capture_output=True, check=True)
+        try:
+            names, turn = read_store(lab, folder / "motherstream")
+        except (Failed, OSError) as error:
+            return str(error)
+        promised = {value for position, kind, value in acknowledged if kind == "account" and position <= at}
+        least = max((value for position, kind, value in acknowledged if kind == "turn" and position <= at), default=0)
+        if missing := promised - names:
+            return f"acknowledged and missing: {sorted(missing)}"
+        if turn < least:
+            return f"a turn of {least} s was acknowledged, {turn} s is stored"
+        return None
+
+    wrong = [(number, problem) for number in range(cuts) if (problem := cut(number, None))]
+    say(f"{cuts} cuts: {cuts - len(wrong)} with a clean file system, a store that opens, and everything acknowledged in it")
+    check("no cut loses anything", not wrong, wrong[:3])
+    control = [problem for number in range(10) if (problem := cut(number, loaded[0]))]
+    say(f"negative control, flushes ignored: {len(control)} of 10 cuts lose something, for example: {(control or ['nothing'])[0][:110]}")
+    check("the rig can fail", control)
+
+
+def trouble(lab: Lab) -> None:
+    """a frozen program, a hung kernel, a data partition that is full, read-only, missing or damaged"""
+    card = lab.card(lab.image("one", "1.0"), "trouble")
+    with lab.machine(card) as box:
+        box.start()
+        box.wait_page()
+        admin = claim(box)
+        ada, ben = register(box, "Ada"), register(box, "Ben")
+        box.wait_agent()
+
+        def carries_on(what: str, spoil: str, mend: str) -> None:
+            with Publisher(box, ada["stream_key"], 440) as first:
+                wait("Ada on air", 90, lambda: on_air(box) == "Ada")
+                with Publisher(box, ben["stream_key"], 880):
+                    wait("Ben ready", 60, lambda: any(entry["presence"] == "ready" for entry in box.ok("GET", "/api/v1/queue")["waiting"]))
+                    box.sh(spoil, 100, ok=True)
+                    status, answer, _ = box.call("POST", "/api/v1/accounts", {"name": f"Cleo {what}", "password": PASSWORD}, limit=60)
+                    check(f"data {what}: a registration is refused", status >= 500, f"{status} {answer}")
+                    reason = answer.get("detail", answer) if isinstance(answer, dict) else answer
+                    first.process.kill()
+                    wait(f"data {what}: Ben on air after Ada is gone", 90, lambda: on_air(box) == "Ben")
+                    say(f"data {what}: the handover went on; a registration was answered {status}: {str(reason)[:120]}")
+                    box.sh(mend, 100)
+            wait("nobody on air", 60, lambda: on_air(box) is None)
+            wait(f"data {what}: mended, a registration is taken", 90, lambda: box.call("POST", "/api/v1/accounts", {"name": f"Dora {what}", "password": PASSWORD}, admin)[0] == 201, 3)
+
+        carries_on("full", "dd if=/dev/zero of=/data/filler bs=1M >/dev/null 2>&1; sync; df /data | tail -n 1", "rm -f /data/filler; sync")
+        carries_on("read-only", "mount -o remount,ro,force /data 2>/dev/null || { echo u >/proc/sysrq-trigger; sleep 2; grep ' /data ' /proc/mounts; }", "mount -o remount,rw /data")
+
+        if lab.speaks:
+            box.sh("kill -STOP $(systemctl show -p MainPID --value motherstream)")
+            began = time.monotonic()
+            wait("the page to be gone", 40, lambda: not answers(box))
+            box.wait_page()
+            say(f"frozen program: restarted by its watchdog, its page answers {time.monotonic() - began:.0f} s after it froze")
+            check("systemd saw the watchdog", "watchdog" in box.sh("journalctl -D /run/log/journal -o cat -u motherstream | grep -i watchdog"))
+        else:
+            say("NOT SHOWN: a frozen program, for this one does not feed systemd's watchdog")
+
+        # A panic that is told to stand still for ever: nothing runs any more, and nobody feeds the hardware.
+        began = time.monotonic()
+        box.sh("(sleep 1; echo 0 >/proc/sys/kernel/panic; echo c >/proc/sysrq-trigger) >/dev/null 2>&1 &")
+        box.wait_console(r"U-Boot 20", 120, times=2)
+        say(f"hung kernel: reset by the hardware watchdog after {time.monotonic() - began:.0f} s")
+        box.wait_page()
+        box.wait_agent()
+        names = [account["name"] for account in box.ok("GET", "/api/v1/accounts", cookie=box.sign_in("Stage", PASSWORD))]
+        check("accounts are kept", {"Ada", "Ben"} <= set(names), names)
+        box.shut_down()
+
+    table = json.loads(subprocess.run(["/usr/sbin/sfdisk", "--json", card], capture_output=True, check=True).stdout)["partitiontable"]
+    part = next(part for part in table["partitions"] if part.get("name") == "data")
+    for what in ("damaged", "missing"):
+        if what == "damaged":
+            with card.open("r+b") as file:
+                file.seek(part["start"] * 512)
+                size = min(part["size"] * 512, 256 << 20)
+                for _ in range(size >> 20):
+                    file.write(random.Random(7).randbytes(1 << 20))
+        else:
+            number = table["partitions"].index(part) + 1
+            subprocess.run(["/usr/sbin/sfdisk", "--quiet", "--delete", card, str(number)], check=True, stdout=subprocess.DEVNULL)
+        with lab.machine(card) as box:
+            box.start()
+            box.wait_page()
+            box.wait_agent()
+            told = box.sh("cat /run/motherstream-data")
+            check(f"data {what}: the box says so", told.startswith("temporary"), told)
+            check(f"data {what}: its console says so", "memory disk" in box.console())
+            say(f"data {what}: the page answers; {told}")
+            box.shut_down()
+
+
+def answers(box: Machine) -> bool:
+    try:
+        return box.call("GET", "/api/v1/queue", limit=3)[0] in (200, 403)
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+CASES |= {"updates": updates, "power": power, "trouble": trouble}
