@@ -124,7 +124,11 @@ class Machine:
     def __enter__(self) -> "Machine":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind and self.process and self.process.poll() is None:
+            # What the box has to say about it.
+            with contextlib.suppress(Failed, OSError):
+                (self.folder / "journal.log").write_text(self.sh("journalctl -D /run/log/journal --no-pager | tail -c 60000", 60))
         self.kill()
 
     # -- what it says -------------------------------------------------------------------------------------------------------------------
