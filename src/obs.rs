@@ -14,13 +14,18 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use utoipa::ToSchema;
 
-use self::engine::{Answer, Command, Engine};
+use self::{
+    command::{Answer, Command},
+    engine::Engine,
+};
 use crate::{clock::Clock, config::ObsConfig, core::moment::Moment};
 
 mod acts;
+mod command;
 mod engine;
 mod link;
 mod plan;
+mod report;
 mod setup;
 mod stream;
 #[cfg(test)]

@@ -11,16 +11,17 @@ use obws::events::{Event, EventStream};
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, watch},
     time::{Instant, sleep_until},
 };
 
 use super::{
-    Built, Inventory, Link, RequestError, SetUp, Stage, Status, Streaming, Target, TimeLeft, Trouble,
+    Link, RequestError, Stage, Status, Target, TimeLeft, Trouble,
     acts::{self, Acts},
+    command::{Command, reply},
     link::{self, Fault, Session},
     plan::{self, Seen, Step, Wanted},
-    setup,
+    report, setup,
     stream::{Order, Watch},
 };
 use crate::{clock::Clock, config::ObsConfig};
@@ -49,38 +50,6 @@ const AGAIN: Duration = Duration::from_secs(5);
 const FIGHTS: u32 = 5;
 /// After that it may be tried again: whoever undid it may have gone.
 const PEACE: Duration = Duration::from_mins(1);
-
-/// What people ask for, each with where the answer goes. When nobody waits any more it is not carried out.
-pub(super) enum Command {
-    /// Tries again, or reads anew.
-    Reconnect(Answer<()>),
-    /// Lists what OBS has.
-    Inventory(Answer<Inventory>),
-    /// Starts or stops the stream.
-    Stream(bool, Answer<Streaming>),
-    /// Makes scenes and sources.
-    SetUp(SetUp, Answer<Built>),
-    /// Points a media source at the programme.
-    Play(String, secrecy::SecretString, Answer<()>),
-}
-
-/// Where an answer goes.
-pub(super) type Answer<T> = oneshot::Sender<Result<T, RequestError>>;
-
-impl Command {
-    /// Answers that there is no connection.
-    fn away(self, reason: &str) {
-        let away = || RequestError::Away(reason.to_owned());
-        // Whoever does not wait any more needs no answer.
-        match self {
-            Self::Reconnect(answer) => drop(answer.send(Ok(()))),
-            Self::Inventory(answer) => drop(answer.send(Err(away()))),
-            Self::Stream(_, answer) => drop(answer.send(Err(away()))),
-            Self::SetUp(_, answer) => drop(answer.send(Err(away()))),
-            Self::Play(.., answer) => drop(answer.send(Err(away()))),
-        }
-    }
-}
 
 /// Why a connection is not used any more, or a wait is over.
 enum End {
@@ -566,14 +535,14 @@ impl Engine {
                 drop(answer.send(Ok(())));
                 Ok(())
             }
-            Command::Inventory(answer) if !answer.is_closed() => reply(answer, held.session.inventory().await),
+            Command::Inventory(answer) if !answer.is_closed() => Ok(reply(answer, held.session.inventory().await)?),
             Command::Stream(on, answer) if !answer.is_closed() => {
                 match self.watch.person(on, Instant::now()) {
                     Err(busy) => drop(answer.send(Err(RequestError::Busy(busy)))),
                     Ok(None) => drop(answer.send(Ok(self.watch.state()))),
                     Ok(Some(order)) => {
                         let sent = self.send(held, order).await;
-                        return reply(answer, sent.map(|()| self.watch.state()));
+                        return Ok(reply(answer, sent.map(|()| self.watch.state()))?);
                     }
                 }
                 Ok(())
@@ -581,10 +550,10 @@ impl Engine {
             Command::SetUp(wanted, answer) if !answer.is_closed() => {
                 let built = setup::build(held.session, &wanted).await;
                 (held.stale, held.read) = (true, Instant::now() - READ);
-                reply(answer, built)
+                Ok(reply(answer, built)?)
             }
             Command::Play(input, address, answer) if !answer.is_closed() => {
-                reply(answer, setup::play(held.session, &input, address.expose_secret()).await)
+                Ok(reply(answer, setup::play(held.session, &input, address.expose_secret()).await)?)
             }
             _ => Ok(()),
         }
@@ -608,10 +577,11 @@ impl Engine {
                 .map(|scene| format!("OBS shows \"{scene}\", which is none of the show's scenes: it is left alone"))
         });
         let mut problems = held.map(|held| plan::missing(&held.config, &held.seen)).unwrap_or_default();
-        problems.extend(self.refused.iter().map(|(step, reason)| format!("{}: {reason}", describe(step))));
+        problems.extend(self.refused.iter().map(|(step, reason)| format!("{}: {reason}", report::describe(step))));
         let fights = self.made.iter().filter(|(_, made)| **made >= FIGHTS);
-        problems
-            .extend(fights.map(|(step, _)| format!("{}: something in OBS undoes it again and again", describe(step))));
+        problems.extend(
+            fights.map(|(step, _)| format!("{}: something in OBS undoes it again and again", report::describe(step))),
+        );
         if held.is_some() {
             self.followed = alone.is_none().then(Instant::now);
         } else {
@@ -629,30 +599,8 @@ impl Engine {
         if *before == status {
             return;
         }
-        if before.left_alone.is_some() != status.left_alone.is_some() && held.is_some() {
-            tracing::info!(
-                scene = status.scene,
-                left_alone = status.left_alone.is_some(),
-                "obs is left alone or follows again"
-            );
-        }
-        for problem in status.problems.iter().filter(|problem| !before.problems.contains(problem)) {
-            tracing::warn!(error = problem, "obs can not be brought to the mapping");
-        }
-        if status.streaming == Streaming::GivenUp && before.streaming != Streaming::GivenUp {
-            tracing::warn!("obs failed to stream three times, a person is needed");
-        }
+        report::log(&before, &status, held.is_some());
         self.status.send_replace(Arc::new(status));
-    }
-}
-
-fn describe(step: &Step) -> String {
-    match step {
-        Step::Text { input, .. } => format!("the text of \"{input}\" can not be written"),
-        Step::Visible { source, on: true, .. } => format!("\"{source}\" can not be shown"),
-        Step::Visible { source, on: false, .. } => format!("\"{source}\" can not be hidden"),
-        Step::Restart { input, .. } => format!("\"{input}\" can not begin anew"),
-        Step::Switch { scene } => format!("the scene \"{scene}\" can not be shown"),
     }
 }
 
@@ -661,17 +609,6 @@ fn relisten(held: &mut Held<'_>) -> Result<(), End> {
     held.events = held.session.events().ok_or(Trouble::Lost)?;
     held.stale = true;
     Ok(())
-}
-
-fn reply<T>(answer: Answer<T>, result: Result<T, Fault>) -> Result<(), End> {
-    let (result, end) = match result {
-        Ok(answer) => (Ok(answer), Ok(())),
-        Err(Fault::Refused(reason)) => (Err(RequestError::Refused(reason)), Ok(())),
-        Err(Fault::Gone(trouble)) => (Err(RequestError::Away(trouble.to_string())), Err(End::Trouble(trouble))),
-    };
-    // Whoever does not wait any more needs no answer.
-    drop(answer.send(result));
-    end
 }
 
 fn target(config: &ObsConfig) -> Option<Target> {

@@ -171,3 +171,68 @@ pub(super) async fn play(session: &Session, input: &str, address: &str) -> Resul
         Some(_) => session.set(input, &programme(address)).await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted() -> SetUp {
+        SetUp {
+            programme: "http://box/program.flv?token=secret".to_owned().into(),
+            queue: "http://box/queue-list".to_owned(),
+            timer: "http://box/timer".to_owned(),
+            now: "http://box/now".to_owned(),
+        }
+    }
+
+    fn kinds(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn inputs(sources: &[Source]) -> BTreeMap<String, String> {
+        sources.iter().map(|source| (source.name.to_owned(), source.kind.clone())).collect()
+    }
+
+    #[test]
+    fn pages_are_browser_sources_where_there_are_any_and_texts_where_not() {
+        let browser = sources(&wanted(), &kinds(&["ffmpeg_source", "browser_source", "text_gdiplus_v3"]), (1920, 1080));
+        let names: Vec<_> = browser.iter().map(|source| source.name).collect();
+        assert_eq!(names, [PROGRAMME, QUEUE, TIMER, NOW]);
+        let mapped = mapping(&inputs(&browser));
+        assert_eq!(mapped.get("show_on_air"), Some(&json!([TIMER])));
+        assert_eq!(mapped.get("text_time"), None);
+        let text = sources(&wanted(), &kinds(&["ffmpeg_source", "text_ft2_source_v2"]), (320, 180));
+        let names: Vec<_> = text.iter().map(|source| source.name).collect();
+        assert_eq!(names, [PROGRAMME, STREAMER, NEXT, TIME]);
+        let mapped = mapping(&inputs(&text));
+        assert_eq!(mapped.get("text_time"), Some(&json!(TIME)));
+        assert_eq!(mapped.get("program_source"), Some(&json!(PROGRAMME)));
+    }
+
+    #[test]
+    fn everything_lies_in_the_canvas() {
+        for canvas in [(1920, 1080), (320, 180), (1080, 1920), (8, 8)] {
+            for kind in ["browser_source", "text_gdiplus_v3"] {
+                for source in sources(&wanted(), &kinds(&["ffmpeg_source", kind]), canvas) {
+                    let area = source.area;
+                    assert!(area.x >= 0.0 && area.y >= 0.0 && area.width >= 1.0 && area.height >= 1.0, "{source:?}");
+                    assert!(area.x + area.width <= canvas.0 as f32 + 1.0, "{source:?}");
+                    assert!(area.y + area.height <= canvas.1 as f32 + 1.0, "{source:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn newest_version_of_a_kind_is_taken_and_no_other_kind() {
+        let all = kinds(&["text_gdiplus", "text_gdiplus_v3", "text_gdiplus_v2", "text_gdiplusplus"]);
+        assert_eq!(newest(&all, "text_gdiplus").as_deref(), Some("text_gdiplus_v3"));
+        assert_eq!(newest(&all, "text_ft2_source"), None);
+    }
+
+    #[test]
+    fn source_of_our_name_and_another_kind_is_not_mapped() {
+        let there = [(PROGRAMME.to_owned(), "image_source".to_owned())].into();
+        assert_eq!(mapping(&there).get("program_source"), None);
+    }
+}
