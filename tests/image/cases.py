@@ -89,22 +89,37 @@ def register(box: Machine, name: str) -> dict:
 
 
 class Publisher:
-    """ffmpeg on the host."""
+    """An encoder: ffmpeg on the host, which connects again whenever it is disconnected, as encoders do."""
 
     def __init__(self, box: Machine, key: str, tone: int):
-        command = [
-            "ffmpeg", "-v", "error", "-re", "-f", "lavfi", "-i", f"testsrc2=size={WIDTH}x{HEIGHT}:rate={RATE}", "-f", "lavfi", "-i", f"sine={tone}:sample_rate=48000",
-            "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", str(2 * RATE), "-b:v", "200k", "-c:a", "aac", "-b:a", "64k", "-ac", "2",
-            "-f", "flv", f"rtmp://127.0.0.1:{box.rtmp}/live/{key}",
+        self.command = [
+            "nice", "-n", "5", "ffmpeg", "-v", "error", "-re", "-f", "lavfi", "-i", f"testsrc2=size={WIDTH}x{HEIGHT}:rate={RATE}",
+            "-f", "lavfi", "-i", f"sine={tone}:sample_rate=48000", "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", str(2 * RATE),
+            "-b:v", "200k", "-c:a", "aac", "-b:a", "64k", "-ac", "2", "-f", "flv", f"rtmp://127.0.0.1:{box.rtmp}/live/{key}",
         ]  # fmt: skip
-        self.process = subprocess.Popen(["nice", "-n", "5", *command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.stopped = threading.Event()
+        self.process: subprocess.Popen | None = None
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self) -> None:
+        while not self.stopped.is_set():
+            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            while self.process.poll() is None and not self.stopped.wait(0.2):
+                pass
+            self.process.kill()
+            self.process.wait(10)
+            self.stopped.wait(2)
+
+    def stop(self) -> None:
+        self.stopped.set()
+        self.thread.join(15)
 
     def __enter__(self) -> "Publisher":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.wait(10)
+        self.stop()
 
 
 class Platform:
@@ -160,14 +175,14 @@ def boot(lab: Lab) -> None:
         # 10.0.2.2 is the host, as qemu's network has it.
         box.ok("POST", "/api/v1/destinations", {"name": "Platform", "url": f"rtmp://10.0.2.2:{platform.port}/app", "key": "programme", "enabled": True}, admin)
         with Publisher(box, ada["stream_key"], 440), Publisher(box, ben["stream_key"], 880):
-            wait("somebody on air", 90, lambda: on_air(box))
+            wait("somebody on air", 180, lambda: on_air(box))
             turns = [on_air(box)]
-            wait("the platform's session", 60, platform.sessions)
+            wait("the platform's session", 120, platform.sessions)
             for _ in range(3):
                 time.sleep(12)
                 box.ok("POST", "/api/v1/queue/skip", {}, admin)
                 before = turns[-1]
-                turns.append(wait("the other one on air", 60, lambda: (now := on_air(box)) != before and now))
+                turns.append(wait("the other one on air", 120, lambda: (now := on_air(box)) != before and now))
             time.sleep(12)
         say(f"on air, one after the other: {', '.join(turns)}")
         box.ok("PUT", "/api/v1/show", {"on": False}, admin)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 U_BOOT = "/usr/lib/u-boot/qemu_arm64/u-boot.bin"
 # TCG is 10 to 30 times slower than the machine it plays; this is what a boot may take here, not what it takes on a Pi.
-BOOT_LIMIT = 240
+BOOT_LIMIT = 420
 
 
 class Failed(Exception):

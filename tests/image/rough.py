@@ -307,7 +307,7 @@ def trouble(lab: Lab) -> None:
                     status, answer, _ = box.call("POST", "/api/v1/accounts", {"name": f"Cleo {what}", "password": PASSWORD}, limit=60)
                     check(f"data {what}: a registration is refused", status >= 500, f"{status} {answer}")
                     reason = answer.get("detail", answer) if isinstance(answer, dict) else answer
-                    first.process.kill()
+                    first.stop()
                     wait(f"data {what}: Ben on air after Ada is gone", 90, lambda: on_air(box) == "Ben")
                     say(f"data {what}: the handover went on; a registration was answered {status}: {str(reason)[:120]}")
                     box.sh(mend, 100)
