@@ -96,7 +96,6 @@ fn what_all_boards_say_stands_in_the_common_fragment() {
 }
 
 #[test]
-#[ignore = "image/ is not whole yet"]
 fn every_file_that_the_tree_names_exists() {
     let external = top().join("buildroot");
     let mut named = 0;
@@ -119,7 +118,6 @@ fn every_file_that_the_tree_names_exists() {
 }
 
 #[test]
-#[ignore = "image/ is not whole yet"]
 fn every_script_that_a_script_calls_exists_and_may_be_run() {
     let mut called = 0;
     for file in ["post-build.sh", "post-image.sh"] {
@@ -283,6 +281,29 @@ fn the_kernels_have_what_bundles_and_the_watchdog_need() {
             )),
             "{board}"
         );
+    }
+}
+
+#[test]
+fn what_the_overlay_runs_is_in_the_image() {
+    let mut overlay = String::new();
+    for file in files(&top().join("image/overlay")) {
+        overlay.push_str(&fs::read_to_string(file).unwrap());
+    }
+    let common = common();
+    for (word, symbol) in [
+        ("sfdisk ", "BR2_PACKAGE_UTIL_LINUX_BINARIES"),
+        ("partx ", "BR2_PACKAGE_UTIL_LINUX_PARTX"),
+        ("setpriv ", "BR2_PACKAGE_UTIL_LINUX_SETPRIV"),
+        ("e2fsck ", "BR2_PACKAGE_E2FSPROGS"),
+        ("resize2fs ", "BR2_PACKAGE_E2FSPROGS_RESIZE2FS"),
+        ("fw_printenv ", "BR2_PACKAGE_LIBUBOOTENV"),
+        ("de.pengutronix.rauc", "BR2_PACKAGE_RAUC_DBUS"),
+        ("SystemCallFilter=", "BR2_PACKAGE_LIBSECCOMP"),
+        ("[keyfile]", "BR2_PACKAGE_NETWORK_MANAGER"),
+    ] {
+        assert!(overlay.contains(word), "nothing in the overlay says {word} any more: {symbol} may go");
+        assert!(common.lines().any(|line| line == format!("{symbol}=y")), "{word} needs {symbol}");
     }
 }
 
