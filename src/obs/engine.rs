@@ -106,6 +106,14 @@ struct Held<'a> {
     peace: Instant,
 }
 
+impl Held<'_> {
+    /// Everything is to be read anew, at once.
+    fn read_now(&mut self) {
+        self.stale = true;
+        self.read = Instant::now().checked_sub(READ).unwrap_or(self.read);
+    }
+}
+
 impl Engine {
     /// An engine for `config` and `stage`; `run` starts it.
     pub(super) fn new(
@@ -531,7 +539,7 @@ impl Engine {
         match command {
             Command::Reconnect(answer) => {
                 self.watch.forgive();
-                (held.stale, held.read) = (true, Instant::now() - READ);
+                held.read_now();
                 drop(answer.send(Ok(())));
                 Ok(())
             }
@@ -549,7 +557,7 @@ impl Engine {
             }
             Command::SetUp(wanted, answer) if !answer.is_closed() => {
                 let built = setup::build(held.session, &wanted).await;
-                (held.stale, held.read) = (true, Instant::now() - READ);
+                held.read_now();
                 Ok(reply(answer, built)?)
             }
             Command::Play(input, address, answer) if !answer.is_closed() => {
