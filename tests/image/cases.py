@@ -29,11 +29,11 @@ class Lab:
     def __init__(self, out: Path, program: Path, srs: str | None):
         self.out, self.program, self.srs = out, program, srs
         self.made: dict[str, Path] = {}
-        # A stand-in for what a program that knows no systemd can not say; told, for it weakens what is shown.
+        # Who marks a version good and notices a frozen program: the program and systemd between them, or motherstream-health.
         self.speaks = b"NOTIFY_SOCKET" in program.read_bytes()
         self.figures: dict[str, object] = {}
         if not self.speaks:
-            say("STAND-IN: this program does not tell systemd that it is ready; the unit is Type=exec, and the rig marks slots good")
+            say("this program does not speak to systemd: motherstream-health.service asks its page instead (image/overlay-silent)")
 
     def image(self, name: str, version: str, *lay: Path | str, rig: bool = True) -> Path:
         """The folder with an image and its update."""
@@ -41,8 +41,6 @@ class Lab:
         if name in self.made:
             return folder
         layers = [HERE / "overlay", HERE / "quick"] if rig else []
-        if not self.speaks:
-            layers.append(HERE / "stand-in")
         layers += [Path(layer) for layer in lay]
         env = os.environ | {
             "PROGRAM": str(self.program), "SRS": self.srs or "", "LAY": " ".join(map(str, layers)), "MOTHERSTREAM_VERSION": version,
