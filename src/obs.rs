@@ -14,6 +14,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use utoipa::ToSchema;
 
+pub use self::setup::PROGRAMME as PROGRAMME_INPUT;
 use self::{
     command::{Answer, Command},
     engine::Engine,

@@ -1,6 +1,6 @@
 //! Builds everything in order, owns the tokens, says when the box is ready, and stops it.
 //!
-//! The order of a start: store, programme on the slate, ingest, director, web, destinations. Nothing waits for the internet. The order of a
+//! The order of a start: store, programme on the slate, ingest, director, OBS, web, destinations. Nothing waits for the internet. The order of a
 //! stop: director (its last commit), front doors and destinations together, store. SRS, where it is the ingest, is stopped by TERM and INT; it
 //! goes on when HUP ends the supervisor for an upgrade, and when the supervisor dies.
 
@@ -11,7 +11,7 @@ use thiserror::Error;
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::{JoinHandle, spawn_blocking},
     time::{MissedTickBehavior, interval, timeout},
 };
@@ -26,10 +26,13 @@ use crate::{
     director::{self, Director, Stored},
     ingest::{self, Door, Ingest, IngestEvent, embedded, srs},
     media::{Media, MediaError, MediaEvents, MediaSettings},
+    obs::{self, Obs},
     store::{Loaded, Store, StoreError, backup},
     telemetry::{self, RecentEvents},
     web::{self, Destinations, Https, Latch, Readiness, WebState},
 };
+
+mod stage;
 
 /// A clean stop takes at most so long.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
@@ -206,6 +209,8 @@ impl Running {
         let task = tracker.spawn(task.instrument(tracing::info_span!("director")));
         stage(clock, "queue");
 
+        let obs = start_obs(&config, clock, &director, doors.child_token(), &tracker);
+
         let destinations = Destinations::new(store.clone(), &config, loaded.destinations, ingest.state());
         for destination in destinations.all() {
             media.put_destination(destination);
@@ -221,6 +226,7 @@ impl Running {
             destinations,
             readiness,
             ingest: ingest.clone(),
+            obs,
             recent,
         };
         let secure = https.as_ref().map(|https| (https.port, https.fingerprint.clone()));
@@ -376,6 +382,20 @@ fn start_director(
         accounts: front.accounts,
     };
     Ok(Director::start(parts, token)?)
+}
+
+/// The venue's OBS, which follows the queue. Nothing waits for it.
+fn start_obs(
+    config: &Config,
+    clock: Clock,
+    director: &Director,
+    token: CancellationToken,
+    tracker: &TaskTracker,
+) -> Obs {
+    let (shown, stage) = watch::channel(Arc::default());
+    let follow = stage::follow(director.snapshot(), shown, token.clone());
+    tracker.spawn(follow.instrument(tracing::info_span!("stage")));
+    Obs::start(obs::Parts { config: config.obs.clone(), stage, clock, token }, tracker)
 }
 
 async fn listen(what: &'static str, address: SocketAddr, key: &'static str) -> Result<TcpListener, SupervisorError> {

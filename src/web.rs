@@ -32,6 +32,7 @@ use crate::{
     director::Director,
     ingest::Ingest,
     media::Media,
+    obs::Obs,
     store::Store,
     telemetry::RecentEvents,
 };
@@ -54,6 +55,7 @@ mod log;
 mod me;
 mod metrics;
 mod obs;
+mod obs_profile;
 mod page;
 mod pictures;
 mod problem;
@@ -113,6 +115,8 @@ pub struct WebState {
     pub readiness: Readiness,
     /// The front door, for its state and for WebRTC.
     pub ingest: Ingest,
+    /// The venue's OBS.
+    pub obs: Obs,
     /// The latest events of the log.
     pub recent: RecentEvents,
 }
@@ -138,6 +142,8 @@ pub(crate) struct App {
     pub(crate) bitrates: destinations::bitrate::Bitrates,
     /// Held while a destination is tried out: one at a time.
     pub(crate) trial: Mutex<()>,
+    /// Held while a connection to an OBS is tried out: one at a time.
+    pub(crate) obs_trial: Mutex<()>,
     /// How many slates were asked for: the last one counts.
     pub(crate) slates: AtomicU64,
     /// By which ports and with which certificate the page is reached.
@@ -188,6 +194,7 @@ impl App {
             machine: system::Machine::default(),
             bitrates: destinations::bitrate::Bitrates::default(),
             trial: Mutex::default(),
+            obs_trial: Mutex::default(),
             slates: AtomicU64::new(0),
             doors,
             stop,
@@ -258,6 +265,7 @@ fn routes() -> Routes {
         .merge(accounts::routes())
         .merge(me::routes())
         .merge(obs::routes())
+        .merge(obs_profile::routes())
         .merge(queue::routes())
         .merge(show::routes())
         .merge(history::routes())

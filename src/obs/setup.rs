@@ -14,7 +14,8 @@ use super::{
 const ON_AIR: &str = "Motherstream - On air";
 const SLATE: &str = "Motherstream - Slate";
 const HANDOVER: &str = "Motherstream - Handover";
-const PROGRAMME: &str = "Motherstream - Programme";
+/// The media source that "set it up for me" makes for the programme.
+pub const PROGRAMME: &str = "Motherstream - Programme";
 const QUEUE: &str = "Motherstream - Queue";
 const TIMER: &str = "Motherstream - Timer";
 const NOW: &str = "Motherstream - Now";

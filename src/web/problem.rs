@@ -14,7 +14,7 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{accounts::AccountError, director::OrderError, store::StoreError};
+use crate::{accounts::AccountError, director::OrderError, obs::RequestError, store::StoreError};
 
 /// What went wrong, as far as a program has to tell it apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub(crate) enum Kind {
     Busy,
     NotReady,
     NoIngest,
+    NoObs,
+    ObsRefused,
     Internal,
 }
 
@@ -82,6 +84,8 @@ impl Kind {
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Busy; try again in a moment"),
             Self::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "not-ready", "Not everything works yet"),
             Self::NoIngest => (StatusCode::SERVICE_UNAVAILABLE, "no-ingest", "Nobody can publish at the moment"),
+            Self::NoObs => (StatusCode::SERVICE_UNAVAILABLE, "no-obs", "OBS is not connected"),
+            Self::ObsRefused => (StatusCode::BAD_GATEWAY, "obs-refused", "OBS did not do it"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here"),
         }
     }
@@ -265,6 +269,18 @@ impl From<OrderError> for Problem {
             OrderError::Invalid { field, reason } => Self::invalid(field, reason),
             OrderError::Store(_) => Self::new(Kind::NotStored, detail),
             OrderError::Stopping => Self::new(Kind::Busy, detail).retry_after(Duration::from_secs(5)),
+        }
+    }
+}
+
+impl From<RequestError> for Problem {
+    fn from(error: RequestError) -> Self {
+        let detail = error.to_string();
+        match error {
+            RequestError::Away(_) => Self::new(Kind::NoObs, detail),
+            RequestError::Refused(_) => Self::new(Kind::ObsRefused, detail),
+            RequestError::Busy(_) => Self::new(Kind::Refused, detail),
+            RequestError::Stopping => Self::new(Kind::Busy, detail).retry_after(Duration::from_secs(5)),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use axum::{Json, extract::State};
+use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::{task::spawn_blocking, time::timeout};
@@ -22,7 +23,7 @@ use super::{
     to_the_end,
 };
 use crate::{
-    config::{ChangeError, Config, Proposal, SettingView, SlateSound},
+    config::{ChangeError, Config, ObsConfig, Proposal, SettingView, SlateSound},
     director,
     media::slate::{self, SlateError, SlateSettings},
 };
@@ -111,6 +112,9 @@ pub(crate) async fn put_into_effect(app: &Arc<App>, before: &Config, now: &Confi
         notes.push(format!("the queue follows its new settings from the next start of the box on: {error}"));
     }
     app.state.media.set_idle_end(idle_end(now));
+    if !same_obs(&before.obs, &now.obs) {
+        app.state.obs.configure(now.obs.clone());
+    }
     let look = |config: &Config| (config.venue.name.clone(), config.program.slate.clone(), config.program.slate_sound);
     if look(before) != look(now)
         && let Err(note) = show_slate(app, now).await
@@ -118,6 +122,13 @@ pub(crate) async fn put_into_effect(app: &Arc<App>, before: &Config, now: &Confi
         notes.push(note);
     }
     notes
+}
+
+/// Whether nothing of `[obs]` has changed.
+fn same_obs(before: &ObsConfig, now: &ObsConfig) -> bool {
+    let password = |config: &ObsConfig| config.password.as_ref().map(|secret| secret.expose_secret().to_owned());
+    // The text has everything but the password, which it hides.
+    format!("{before:?}") == format!("{now:?}") && password(before) == password(now)
 }
 
 fn idle_end(config: &Config) -> Option<Duration> {

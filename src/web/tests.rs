@@ -35,6 +35,7 @@ mod desk;
 mod guards;
 mod house;
 mod invitations;
+mod obs;
 mod pages;
 mod people;
 mod rights;
@@ -286,8 +287,23 @@ async fn a_box(folder: &Path, settings: &[(&str, &str)], whip: Option<Whip>) -> 
     let readiness = Readiness::default();
     let settings = Settings::new(configured);
     let recent = RecentEvents::default();
-    let state =
-        WebState { config, settings, clock, accounts, director, media, store, destinations, readiness, ingest, recent };
+    let (_, shown) = watch::channel(Arc::default());
+    let obs = crate::obs::Parts { config: config.obs.clone(), stage: shown, clock, token: token.clone() };
+    let obs = Obs::start(obs, &TaskTracker::new());
+    let state = WebState {
+        config,
+        settings,
+        clock,
+        accounts,
+        director,
+        media,
+        store,
+        destinations,
+        readiness,
+        ingest,
+        obs,
+        recent,
+    };
     Whole { state, ingest: events, door, token }
 }
 

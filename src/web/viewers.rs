@@ -49,7 +49,7 @@ impl Players {
         ends.entry(viewer).or_insert_with(|| stop.child_token()).clone()
     }
 
-    fn end(&self, viewer: u64) {
+    pub(crate) fn end(&self, viewer: u64) {
         if let Some(end) = self.ends.lock().unwrap_or_else(PoisonError::into_inner).remove(&viewer) {
             end.cancel();
         }

@@ -4,7 +4,7 @@ use super::{pages::told, running::eventually, *};
 
 impl Site {
     /// Rows as `who action target: outcome`, the latest first, as soon as `last` is among them.
-    async fn rows(&self, last: &str) -> Vec<String> {
+    pub(super) async fn rows(&self, last: &str) -> Vec<String> {
         let rows = async || {
             let rows = self.get("/api/v1/audit", &As::Token).await;
             let text = |row: &Value, key: &str| row[key].as_str().unwrap().to_owned();
