@@ -45,6 +45,10 @@ def bundle(lab: Lab, name: str, board: str, keys: Path | None = None) -> Path:
     if not out.exists():
         root = lab.out / f"{name}.ext4"
         subprocess.run(["/usr/sbin/mke2fs", "-q", "-F", "-t", "ext4", root, "8M"], check=True)
+        # Something that is not nothing: RAUC makes no update of next to no bytes.
+        with root.open("r+b") as file:
+            file.seek(4 << 20)
+            file.write(random.Random(name).randbytes(1 << 20))
         env = os.environ | ({"MOTHERSTREAM_KEYS": str(keys)} if keys else {})
         subprocess.run([HERE.parent.parent / "image/rauc/bundle", board, "9.9", root, out], env=env, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return out
@@ -156,7 +160,8 @@ def host_program(lab: Lab) -> list[str]:
 def read_store(lab: Lab, data: Path, token: str = "0123456789abcdef0123") -> tuple[set[str], int]:
     """The names of the accounts and the length of a turn in a store, as the program itself reads them."""
     port, rtmp = free_port(), free_port()
-    env = os.environ | {
+    # What this rig is told by is no configuration.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("MOTHERSTREAM_")} | {
         "MOTHERSTREAM_DATA_DIR": str(data), "MOTHERSTREAM_WEB__LISTEN": f"127.0.0.1:{port}", "MOTHERSTREAM_WEB__HTTPS_LISTEN": "off",
         "MOTHERSTREAM_INGEST__RTMP_LISTEN": f"127.0.0.1:{rtmp}", "MOTHERSTREAM_ADMIN__TOKEN": token, "MOTHERSTREAM_INGEST__KIND": "embedded",
     }  # fmt: skip
