@@ -27,13 +27,13 @@ def laid(lab: Lab, name: str, files: dict[str, str]) -> Path:
 
 
 def stick(lab: Lab, files: dict[str, Path]) -> Path:
-    """A USB stick labelled MOTHERSTREAM."""
+    """A USB stick labelled MSTREAM-USB."""
     image = lab.out / "vm/stick.img"
     image.unlink(missing_ok=True)
     image.parent.mkdir(parents=True, exist_ok=True)
     size = sum(path.stat().st_size for path in files.values()) // (1 << 20) + 80
     subprocess.run(["truncate", "-s", f"{size}M", image], check=True)
-    subprocess.run(["/usr/sbin/mkfs.vfat", "-F", "32", "-n", "MOTHERSTREAM", image], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["/usr/sbin/mkfs.vfat", "-F", "32", "-n", "MSTREAM-USB", image], check=True, stdout=subprocess.DEVNULL)
     for name, path in files.items():
         subprocess.run(["mcopy", "-i", image, path, f"::{name}"], check=True)
     return image
