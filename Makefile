@@ -77,6 +77,9 @@ bench: install-test ## the performance table, against ffmpeg in the same run (MO
 	cargo bench --locked --bench splice
 	cargo bench --locked --bench box
 	cargo bench --locked --bench hooks
+	MOTHERSTREAM_TEST_OBS=$$(scripts/obs-root) || MOTHERSTREAM_TEST_OBS=off
+	export MOTHERSTREAM_TEST_OBS
+	cargo bench --locked --bench obs
 
 cross: install-image ## the program for the images: arm64, stripped, checked, in $CARGO_TARGET_DIR/cross
 	@image/cross/build "$(CARGO_TARGET_DIR)/cross"

@@ -15,4 +15,8 @@
 #[expect(dead_code, reason = "each of the test binaries uses other parts of it")]
 mod support;
 
+mod night;
+mod stream;
 mod streamer;
+mod trouble;
+mod venue;

@@ -170,7 +170,7 @@ impl RealObs {
     pub(crate) fn observe(&self) -> Observer {
         wait("OBS to take requests", seconds(20), || {
             let observer = Observer::connect(self.port, PASSWORD).ok()?;
-            observer.try_request("GetSceneList", json!({})).ok().map(|_| observer)
+            observer.try_request("GetSceneList", &json!({})).ok().map(|_| observer)
         })
     }
 

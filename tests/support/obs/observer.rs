@@ -77,19 +77,19 @@ impl Observer {
     ///
     /// # Errors
     /// When OBS refuses it or does not answer within 10 s.
-    pub(crate) fn try_request(&self, kind: &str, data: Value) -> Result<Value, Refusal> {
+    pub(crate) fn try_request(&self, kind: &str, data: &Value) -> Result<Value, Refusal> {
         let (answers, answer) = mpsc::channel();
         let silence = |_| Refusal { code: 0, comment: "no answer".to_owned() };
         self.requests
-            .send((kind.to_owned(), data, answers))
+            .send((kind.to_owned(), data.clone(), answers))
             .map_err(|_| silence(mpsc::RecvTimeoutError::Disconnected))?;
         answer.recv_timeout(seconds(10)).map_err(silence)?
     }
 
     /// One request that must be carried out.
     #[track_caller]
-    pub(crate) fn request(&self, kind: &str, data: Value) -> Value {
-        self.try_request(kind, data.clone()).unwrap_or_else(|refusal| panic!("{kind} {data}: {refusal:?}"))
+    pub(crate) fn request(&self, kind: &str, data: &Value) -> Value {
+        self.try_request(kind, data).unwrap_or_else(|refusal| panic!("{kind} {data}: {refusal:?}"))
     }
 
     /// The events so far.
@@ -109,19 +109,19 @@ impl Observer {
     /// The scene that goes out.
     #[track_caller]
     pub(crate) fn scene(&self) -> String {
-        text(&self.request("GetCurrentProgramScene", json!({}))["currentProgramSceneName"])
+        text(&self.request("GetCurrentProgramScene", &json!({}))["currentProgramSceneName"])
     }
 
     /// Chooses the scene that goes out, as a person does.
     #[track_caller]
     pub(crate) fn choose(&self, scene: &str) {
-        self.request("SetCurrentProgramScene", json!({ "sceneName": scene }));
+        self.request("SetCurrentProgramScene", &json!({ "sceneName": scene }));
     }
 
     /// Every scene, from the top.
     #[track_caller]
     pub(crate) fn scenes(&self) -> Vec<String> {
-        let answer = self.request("GetSceneList", json!({}));
+        let answer = self.request("GetSceneList", &json!({}));
         // It lists them from the bottom.
         answer["scenes"].as_array().unwrap().iter().rev().map(|scene| text(&scene["sceneName"])).collect()
     }
@@ -129,7 +129,7 @@ impl Observer {
     /// Every input: name and kind.
     #[track_caller]
     pub(crate) fn inputs(&self) -> Vec<(String, String)> {
-        let answer = self.request("GetInputList", json!({}));
+        let answer = self.request("GetInputList", &json!({}));
         let inputs = answer["inputs"].as_array().unwrap().iter();
         inputs.map(|input| (text(&input["inputName"]), text(&input["inputKind"]))).collect()
     }
@@ -137,7 +137,7 @@ impl Observer {
     /// The settings of an input, without its kind's defaults.
     #[track_caller]
     pub(crate) fn settings(&self, input: &str) -> Value {
-        self.request("GetInputSettings", json!({ "inputName": input }))["inputSettings"].clone()
+        self.request("GetInputSettings", &json!({ "inputName": input }))["inputSettings"].clone()
     }
 
     /// What a text source says.
@@ -149,7 +149,7 @@ impl Observer {
     /// The sources of a scene, from the bottom: name, and whether it is shown.
     #[track_caller]
     pub(crate) fn items(&self, scene: &str) -> Vec<(String, bool)> {
-        let answer = self.request("GetSceneItemList", json!({ "sceneName": scene }));
+        let answer = self.request("GetSceneItemList", &json!({ "sceneName": scene }));
         let items = answer["sceneItems"].as_array().unwrap().iter();
         items.map(|item| (text(&item["sourceName"]), item["sceneItemEnabled"] == true)).collect()
     }
@@ -157,7 +157,7 @@ impl Observer {
     /// A picture of a source or a scene, 64 x 36.
     pub(crate) fn try_picture(&self, source: &str) -> Option<RgbImage> {
         let wanted = json!({ "sourceName": source, "imageFormat": "png", "imageWidth": 64, "imageHeight": 36 });
-        let answer = self.try_request("GetSourceScreenshot", wanted).ok()?;
+        let answer = self.try_request("GetSourceScreenshot", &wanted).ok()?;
         let bytes =
             BASE64.decode(answer["imageData"].as_str()?.strip_prefix("data:image/png;base64,")?.as_bytes()).ok()?;
         Some(image::load_from_memory(&bytes).ok()?.to_rgb8())
