@@ -18,6 +18,7 @@ use crate::{
 };
 
 mod ingest;
+mod obs;
 
 /// Elements that a destination is built from.
 const EGRESS: &[&str] = &["appsrc", "rtmp2sink"];
@@ -112,6 +113,7 @@ pub fn examine(sources: &Sources) -> Vec<Finding> {
             findings.extend(https(&config, running));
             findings.extend(ingest::examine(&config, running));
             findings.push(open_files(&config));
+            findings.extend(obs::examine(&config.obs));
             findings
         }
         Err(error) => {
