@@ -10,6 +10,7 @@ mod accounts;
 pub(crate) mod destinations;
 mod invitations;
 pub(crate) mod night;
+pub(crate) mod obs;
 mod past;
 mod settings;
 mod system;
@@ -18,6 +19,7 @@ pub(super) fn routes() -> Routes {
     Routes::new()
         .merge(night::routes())
         .merge(destinations::routes())
+        .merge(obs::routes())
         .merge(accounts::routes())
         .merge(invitations::routes())
         .merge(past::routes())
@@ -42,6 +44,7 @@ pub(super) struct Tab {
 const TABS: &[(bool, &str, &str)] = &[
     (false, "/admin", "Night"),
     (false, "/admin/destinations", "Destinations"),
+    (true, "/admin/obs", "OBS"),
     (true, "/admin/people", "People"),
     (false, "/admin/history", "History"),
     (true, "/admin/settings", "Settings"),

@@ -70,6 +70,8 @@ pub(crate) struct Live {
     night: Channel,
     /// What operators see of destinations, and what admins do: `/admin/destinations`.
     destinations: [Channel; 2],
+    /// How OBS does: `/admin/obs`.
+    obs: Channel,
     /// Counts changes that no other watch tells of.
     pokes: watch::Sender<u64>,
 }
@@ -81,6 +83,7 @@ impl Live {
             overlay: Channel::new(),
             night: Channel::new(),
             destinations: [Channel::new(), Channel::new()],
+            obs: Channel::new(),
             pokes: watch::Sender::new(0),
         }
     }
@@ -98,6 +101,7 @@ pub(super) fn routes() -> Routes {
         .live(Right::Anyone, "/live/overlay", live_overlay)
         .live(Right::Operator, "/live/admin", live_night)
         .live(Right::Operator, "/live/admin/destinations", live_destinations)
+        .live(Right::Admin, "/live/admin/obs", live_obs)
 }
 
 async fn live_room(State(app): State<Arc<App>>) -> Result<Response, Problem> {
@@ -121,6 +125,20 @@ async fn live_destinations(State(app): State<Arc<App>>, caller: Caller) -> Resul
     }
 }
 
+async fn live_obs(State(app): State<Arc<App>>, caller: Caller) -> Result<Response, Problem> {
+    app.live.obs.listen_as(&app, caller, Role::Admin)
+}
+
+/// What OBS does is seldom news, and is told as other such changes are.
+async fn follow_obs(app: &App) {
+    let mut status = app.state.obs.status();
+    while status.changed().await.is_ok() {
+        app.live.poke();
+    }
+    // The adapter is gone: the box stops.
+    std::future::pending::<()>().await;
+}
+
 /// Renders what is listened to, until the box stops.
 pub(crate) async fn run(app: Arc<App>) {
     let room = app.live.room.keep(&app, false, room::parts);
@@ -129,8 +147,11 @@ pub(crate) async fn run(app: Arc<App>) {
     let [operators, admins] = &app.live.destinations;
     let operators = operators.keep(&app, true, admin::destinations::parts_for_operators);
     let admins = admins.keep(&app, true, admin::destinations::parts_for_admins);
+    let obs = app.live.obs.keep(&app, false, admin::obs::parts);
     tokio::select! {
         () = app.stop.cancelled() => {}
+        () = follow_obs(&app) => {}
+        () = obs => {}
         () = room => {}
         () = overlay => {}
         () = night => {}

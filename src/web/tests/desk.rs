@@ -23,6 +23,7 @@ async fn operators_see_the_pages_that_their_right_allows_and_no_others() {
         ("/admin", false),
         ("/admin/destinations", false),
         ("/admin/history", false),
+        ("/admin/obs", true),
         ("/admin/people", true),
         ("/admin/people/new", true),
         (person.as_str(), true),

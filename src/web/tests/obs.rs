@@ -111,3 +111,121 @@ async fn only_admins_reach_obs_and_what_they_do_is_noted() {
     assert!(!rows.join(" ").contains(SECRET), "{rows:?}");
     site.end().await;
 }
+
+#[tokio::test]
+async fn connection_is_saved_by_the_form_and_its_password_is_never_shown() {
+    let folder = folder();
+    let site = Site::start(folder.path(), &[]).await;
+    let (_, admin) = site.admin("Root").await;
+    let form = "/admin/obs/connection";
+    let (_, _, page) = site.look("/admin/obs", &admin).await;
+    assert!(page.contains("Not set up") && page.contains("Test connection"), "{page}");
+    let port = free_port().await.to_string();
+    let fields = [("host", "127.0.0.1"), ("port", port.as_str()), ("password", SECRET), ("act", "save")];
+    site.does(&admin, form, &fields, "/admin/obs", "OBS is being connected").await;
+    let password = || {
+        let set = site.state.settings.now().obs.password.clone();
+        set.map(|secret| secrecy::ExposeSecret::expose_secret(&secret).to_owned())
+    };
+    assert_eq!(password().as_deref(), Some(SECRET));
+    for path in ["/admin/obs", "/admin/settings", "/admin/audit", "/api/v1/settings", "/api/v1/obs/status"] {
+        let (status, _, text) = site.look(path, &admin).await;
+        assert_eq!(status, 200, "{path}");
+        assert!(!text.contains(SECRET), "{path}");
+    }
+
+    // Left empty it stays; nonsense is said beside its field and keeps what was written.
+    let wrong = site.sends(&admin, form, &[("host", "a b"), ("port", "x"), ("password", "")], false).await;
+    assert_eq!(wrong.status, 422);
+    assert!(wrong.text.contains("value=\"a b\"") && wrong.text.contains("-wrong\" role=\"alert\""), "{}", wrong.text);
+    let same = [("host", "127.0.0.1"), ("port", port.as_str()), ("password", "")];
+    site.does(&admin, form, &same, "/admin/obs", "stays as it was").await;
+    assert_eq!(password().as_deref(), Some(SECRET));
+    let remove = [("host", "127.0.0.1"), ("port", port.as_str()), ("password", ""), ("remove", "yes")];
+    site.does(&admin, form, &remove, "/admin/obs", "Saved").await;
+    assert_eq!(password(), None);
+    let none = [("host", ""), ("port", port.as_str()), ("password", "")];
+    site.does(&admin, form, &none, "/admin/obs", "no OBS to follow").await;
+    assert_eq!(site.state.settings.now().obs.host, None);
+    site.end().await;
+}
+
+#[tokio::test]
+async fn trial_by_the_form_says_what_is_in_the_way_and_saves_nothing() {
+    let folder = folder();
+    let site = Site::start(folder.path(), &[]).await;
+    let (_, admin) = site.admin("Root").await;
+    let port = free_port().await.to_string();
+    let fields = [("host", "127.0.0.1"), ("port", port.as_str()), ("password", SECRET), ("act", "test")];
+    let tried = site.sends(&admin, "/admin/obs/connection", &fields, false).await;
+    assert_eq!(tried.status, 200);
+    assert!(
+        tried.text.contains("Nothing answers there") && tried.text.contains("value=\"127.0.0.1\""),
+        "{}",
+        tried.text
+    );
+    assert!(!tried.text.contains(SECRET));
+    assert_eq!(site.state.settings.now().obs.host, None);
+    let nowhere = [("host", ""), ("port", port.as_str()), ("act", "test")];
+    let wrong = site.sends(&admin, "/admin/obs/connection", &nowhere, false).await;
+    assert!(wrong.status == 422 && wrong.text.contains("id=\"obs-host-wrong\""), "{}", wrong.text);
+    site.end().await;
+}
+
+#[tokio::test]
+async fn mapping_is_typed_while_obs_is_away_and_stays_on_its_own_page() {
+    let folder = folder();
+    let (site, _) = site_without_its_obs(folder.path()).await;
+    let (_, admin) = site.admin("Root").await;
+    let fields = [
+        ("obs.scene_on_air", "Live & loud"),
+        ("obs.scene_slate", ""),
+        ("obs.handover_seconds", "5"),
+        ("obs.show_next", "Banner\r\n\r\nBanner\r\nArrow"),
+        ("obs.stream", "true"),
+    ];
+    site.does(&admin, "/admin/obs/mapping", &fields, "/admin/obs#mapping", "Saved").await;
+    let set = site.state.settings.now().obs.clone();
+    assert_eq!((set.scene_on_air.as_deref(), set.handover_seconds, set.stream), (Some("Live & loud"), 5, true));
+    assert_eq!(set.show_next, ["Banner", "Arrow"]);
+    assert!(!set.only_our_scenes, "a box that is not ticked is not sent");
+    let (_, _, page) = site.look("/admin/obs", &admin).await;
+    assert!(page.contains("value=\"Live &#38; loud\""), "{page}");
+    // What the environment sets is shown and not asked for.
+    assert!(page.contains("MOTHERSTREAM_OBS__HOST") && page.contains("disabled"), "{page}");
+    let (_, _, settings) = site.look("/admin/settings", &admin).await;
+    assert!(!settings.contains("obs.scene_on_air") && !settings.contains("obs.host"), "{settings}");
+
+    let wrong = site.sends(&admin, "/admin/obs/mapping", &[("obs.handover_seconds", "900")], false).await;
+    assert_eq!(wrong.status, 422);
+    assert!(wrong.text.contains("id=\"obs-handover_seconds-wrong\""), "{}", wrong.text);
+    assert_eq!(site.state.settings.now().obs.handover_seconds, 5);
+    site.end().await;
+}
+
+#[tokio::test]
+async fn tab_is_live_and_for_admins_only() {
+    let folder = folder();
+    let site = Site::start(folder.path(), &[]).await;
+    let (_, admin) = site.admin("Root").await;
+    let (_, operator) = site.operator("Opa").await;
+    let (status, _, page) = site.look("/admin/obs", &operator).await;
+    assert!(status == 403 && !page.contains("/admin/obs/connection"), "{page}");
+    for form in ["connection", "mapping", "reconnect", "stream", "setup", "program"] {
+        let sent = site.sends(&operator, &format!("/admin/obs/{form}"), &[("on", "true")], false).await;
+        assert_eq!(sent.status, 403, "{form}");
+    }
+    let mut ear = pages::Ear::as_who(&site, "/live/admin/obs", &admin).await;
+    assert!(ear.hears("obs").await.contains("Not set up"));
+    let set = json!({"obs.host": "127.0.0.1", "obs.port": free_port().await});
+    site.patch("/api/v1/settings", &As::Token, set).await.is(200);
+    // It may be heard while it connects.
+    let mut heard = ear.hears("obs").await;
+    if heard.contains("Connecting") {
+        heard = ear.hears("obs").await;
+    }
+    assert!(heard.contains("Not connected") && heard.contains("It is tried again by itself"), "{heard}");
+    let toast = site.sends(&admin, "/admin/obs/setup", &[], true).await;
+    assert!(toast.status == 503 && toast.text.contains("toast-failed"), "{} {}", toast.status, toast.text);
+    site.end().await;
+}

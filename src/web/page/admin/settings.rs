@@ -241,7 +241,9 @@ struct Settings<'a> {
 
 impl<'a> Settings<'a> {
     fn of(app: &App, page: &'a Page, desk: Desk) -> Self {
-        let view = app.state.settings.view();
+        let mut view = app.state.settings.view();
+        // These have a page of their own.
+        view.retain(|setting| !setting.key.starts_with("obs."));
         let slate = view.iter().find(|setting| setting.key == "program.slate").cloned();
         let (open, fixed): (Vec<_>, Vec<_>) = view.into_iter().partition(|setting| setting.locked.is_none());
         let mut open: Vec<_> = open.into_iter().map(Field::of).collect();

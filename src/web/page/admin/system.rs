@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::{Desk, destinations::bytes, past::zone};
 use crate::{
+    obs::Link,
     store::backup,
     telemetry::RecentEvent,
     web::{
@@ -174,10 +175,12 @@ async fn show(
     let ready = ready_now(&app);
     let log = if desk.admin { Some(log(&app, filter).await?) } else { None };
     let gauges = gauges(&view);
+    let obs = app.state.obs.status().borrow().link.clone();
     let parts = vec![
         ("The store does not work: nothing can be remembered.", ready.store),
         ("The programme does not run.", ready.program),
         ("Nobody can publish at the moment.", ready.ingest),
+        ("The venue's OBS is not connected. Everything else goes on without it.", !matches!(obs, Link::Away { .. })),
     ];
     let restore_waits = backup::is_staged(&app.state.config.data_dir);
     Ok(page.show(&System { page: &page, desk, view, gauges, parts, ready: ready.ready, restore_waits, log }))
