@@ -231,7 +231,7 @@ impl Accounts {
             loaded.settings.get(NEXT_ACCOUNT).and_then(Value::as_u64).unwrap_or(1).max(highest.saturating_add(1));
         let mut setup_code =
             loaded.settings.get(SETUP_CODE).and_then(Value::as_str).map(|code| SecretString::from(code.to_owned()));
-        if index.has_admin() {
+        if index.has_admin() || store.trouble().is_some() {
             setup_code = None;
         } else if setup_code.is_none() {
             let code = account::setup_code(rand::random());
@@ -325,6 +325,11 @@ impl Accounts {
     /// The setup code while the box is not claimed. Printed at the first start, the same until it is used.
     pub fn setup_code(&self) -> Option<SecretString> {
         if self.is_claimed() { None } else { self.state().setup_code.clone() }
+    }
+
+    /// Why nobody is known here, where the store can not be opened.
+    pub fn trouble(&self) -> Option<&StoreError> {
+        self.inner.store.trouble()
     }
 
     /// Checks a password. Takes as long for a name nobody has.

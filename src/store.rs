@@ -210,6 +210,8 @@ struct Inner {
     inbox: Arc<Inbox>,
     cell: Arc<Cell>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Why there is no store and this only stands in for it.
+    trouble: Option<StoreError>,
 }
 
 impl std::fmt::Debug for Store {
@@ -235,8 +237,21 @@ impl Store {
         let cell = Arc::new(cell);
         let inbox = Arc::new(Inbox::default());
         let thread = writer::spawn(Arc::clone(&inbox), Arc::clone(&cell), elapsed_path)?;
-        let inner = Inner { inbox, cell, thread: Mutex::new(Some(thread)) };
+        let inner = Inner { inbox, cell, thread: Mutex::new(Some(thread)), trouble: None };
         Ok((Self { inner: Arc::new(inner) }, loaded))
+    }
+
+    /// Stands in for a store that can not be opened, so that the box comes up on the slate and can say why: it is empty, refuses every
+    /// request with that reason, forgets facts, and never touches the disk.
+    pub fn stand_in(data_dir: &Path, trouble: StoreError) -> (Self, Loaded) {
+        let cell = Arc::new(Cell::closed(data_dir, trouble.clone()));
+        let inner = Inner { inbox: Arc::default(), cell, thread: Mutex::new(None), trouble: Some(trouble) };
+        (Self { inner: Arc::new(inner) }, Loaded::default())
+    }
+
+    /// Why the store could not be opened, if this only stands in for it.
+    pub fn trouble(&self) -> Option<&StoreError> {
+        self.inner.trouble.as_ref()
     }
 
     /// Commits `changes` in one transaction, together with whatever else waits.
@@ -245,9 +260,10 @@ impl Store {
     /// With [`Durability::Durable`]: whatever kept the changes from the disk; then none of them happened. With
     /// [`Durability::Soon`]: only [`StoreError::Stopped`].
     pub async fn commit(&self, changes: Vec<Change>, durability: Durability) -> Result<(), StoreError> {
-        match durability {
-            Durability::Soon => self.commit_soon(changes),
-            Durability::Durable => {
+        match (durability, self.trouble()) {
+            (Durability::Soon, _) => self.commit_soon(changes),
+            (Durability::Durable, Some(trouble)) => Err(trouble.clone()),
+            (Durability::Durable, None) => {
                 let (answer, answered) = oneshot::channel();
                 self.inner.inbox.push(changes, Some(answer))?;
                 answered.await.unwrap_or(Err(StoreError::Stopped))
@@ -260,13 +276,18 @@ impl Store {
     /// # Errors
     /// [`StoreError::Stopped`] after [`Store::close`].
     pub fn commit_soon(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        if self.trouble().is_some() {
+            return Ok(());
+        }
         self.inner.inbox.push(changes, None)
     }
 
     /// Notes how long the running turn has been on air: right after the death of the process, not after a power cut (no
     /// fsync, so that an SD card does not wear). Meant for every 4 s or so; never waits.
     pub fn note_elapsed(&self, turn: TurnId, elapsed: Duration) {
-        self.inner.inbox.note_elapsed(turn, elapsed);
+        if self.trouble().is_none() {
+            self.inner.inbox.note_elapsed(turn, elapsed);
+        }
     }
 
     /// Past turns, the latest first, at most `limit`; only those before a turn, if one is given.

@@ -6,6 +6,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use rustix::time::{ClockId, clock_gettime};
 use secrecy::ExposeSecret;
 use thiserror::Error;
 use tokio::{
@@ -27,7 +28,7 @@ use crate::{
     ingest::{self, Door, Ingest, IngestEvent, embedded, srs},
     media::{Media, MediaError, MediaEvents, MediaSettings},
     obs::{self, Obs},
-    store::{Loaded, Store, StoreError, backup},
+    store::{self, Loaded, Store, StoreError, backup},
     telemetry::{self, RecentEvents},
     web::{self, Destinations, Https, Latch, Readiness, WebState},
 };
@@ -181,7 +182,7 @@ impl Running {
         let readiness = Readiness::default();
 
         let (store, loaded) = open_store(&config).await?;
-        readiness.set(Latch::Store, true);
+        readiness.set(Latch::Store, store.trouble().is_none());
         stage(clock, "store");
 
         let (media, media_events) = start_media(&config, clock, &tracker).await?;
@@ -292,9 +293,22 @@ async fn follow_ingest(ingest: Ingest, readiness: Readiness, token: Cancellation
     }
 }
 
+/// The store, or what stands in for one that is there and can not be read: then the programme runs on the slate, and the page says why.
 async fn open_store(config: &Config) -> Result<(Store, Loaded), SupervisorError> {
     let data_dir = config.data_dir.clone();
-    Ok(blocking("the store", move || Store::open(&data_dir)).await??)
+    let trouble = match blocking("the store", move || Store::open(&data_dir)).await {
+        Ok(Ok(opened)) => return Ok(opened),
+        // Somebody else's business, or a mistake in the configuration: whoever started it is there to read it.
+        Ok(Err(error @ (StoreError::InUse { .. } | StoreError::Folder { .. }))) => return Err(error.into()),
+        Ok(Err(error)) => error,
+        // The library stumbled over what it read.
+        Err(_) => StoreError::Corrupt {
+            path: config.data_dir.join(store::FILE_NAME),
+            detail: "what it holds makes no sense".to_owned(),
+        },
+    };
+    tracing::error!(error = %trouble, "the box runs without its store, on the slate; it takes nobody");
+    Ok(Store::stand_in(&config.data_dir, trouble))
 }
 
 async fn start_media(
@@ -418,8 +432,11 @@ async fn open_https(config: &Config) -> Option<Https> {
     }
 }
 
+/// Since the process started, and since the machine did: on a box of its own that is the whole boot.
 fn stage(clock: Clock, stage: &'static str) {
-    tracing::info!(stage, elapsed_ms = clock.now().since_start().as_millis(), "started");
+    let up = clock_gettime(ClockId::Boottime);
+    let machine_ms = up.tv_sec * 1000 + up.tv_nsec / 1_000_000;
+    tracing::info!(stage, elapsed_ms = clock.now().since_start().as_millis(), machine_ms, "started");
 }
 
 /// Tells whoever started it where to go. Standard output, not the log: this is for people, and the setup code belongs in no log.

@@ -113,7 +113,11 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
         let owner = self.accounts.key_owner(&key);
         let refusal = if app == self.app {
             match &owner {
-                None => Some("nobody has this stream key; copy it again from your page".to_owned()),
+                None => Some(
+                    self.accounts
+                        .trouble()
+                        .unwrap_or_else(|| "nobody has this stream key; copy it again from your page".to_owned()),
+                ),
                 Some(owner) => owner.refusal.clone(),
             }
         } else {

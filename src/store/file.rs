@@ -158,15 +158,24 @@ fn put_meta(transaction: &WriteTransaction, meta: &Meta) -> Result<(), redb::Err
 pub(super) struct Cell {
     disk: Disk,
     database: RwLock<Option<Database>>,
+    /// Why it is never opened.
+    trouble: Option<StoreError>,
 }
 
 impl Cell {
     pub(super) fn open(disk: Disk) -> Result<(Self, Loaded), StoreError> {
         let database = disk.open()?;
         check(&database, &disk.path, MIGRATIONS, SCHEMA)?;
-        let cell = Self { disk, database: RwLock::new(Some(database)) };
+        let cell = Self { disk, database: RwLock::new(Some(database)), trouble: None };
         let loaded = cell.load()?;
         Ok((cell, loaded))
+    }
+
+    /// One that is never opened, because of `trouble`.
+    pub(super) fn closed(data_dir: &Path, trouble: StoreError) -> Self {
+        let open = || Err(DatabaseError::DatabaseAlreadyOpen);
+        let disk = Disk { path: data_dir.join(FILE_NAME), open: Box::new(open) };
+        Self { disk, database: RwLock::new(None), trouble: Some(trouble) }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -286,10 +295,9 @@ impl Cell {
     ) -> Result<T, StoreError> {
         let database = self.lock();
         let Some(database) = database.as_ref() else {
-            return Err(StoreError::Io {
-                path: self.disk.path.clone(),
-                detail: "closed after a failed write".to_owned(),
-            });
+            let closed =
+                || StoreError::Io { path: self.disk.path.clone(), detail: "closed after a failed write".to_owned() };
+            return Err(self.trouble.clone().unwrap_or_else(closed));
         };
         database
             .begin_read()

@@ -500,3 +500,19 @@ async fn cut_off_first_start_is_repeated() {
     std::fs::write(folder.path().join("motherstream.redb.new"), "half").unwrap();
     assert!(reload(&folder).await.accounts.is_empty());
 }
+
+#[tokio::test]
+async fn stand_in_is_empty_refuses_requests_with_the_reason_and_leaves_the_disk_alone() {
+    let folder = TempDir::new().unwrap();
+    let trouble = StoreError::Corrupt { path: folder.path().join(FILE_NAME), detail: "a test says so".to_owned() };
+    let (store, loaded) = Store::stand_in(folder.path(), trouble.clone());
+    assert_eq!(store.trouble(), Some(&trouble));
+    assert!(loaded.accounts.is_empty() && loaded.queue.is_none());
+    assert_eq!(put(&store, 1, "Ada").await, Err(trouble.clone()));
+    // Facts are forgotten, not piled up.
+    assert_eq!(store.commit_soon(vec![Change::PutQueue(b"{}".to_vec())]), Ok(()));
+    store.note_elapsed(TurnId(1), Duration::from_secs(1));
+    assert_eq!(store.sessions().await.map(|_| ()), Err(trouble));
+    store.close().await;
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}

@@ -53,7 +53,7 @@ use super::{
     problem::{Kind, Problem},
     sessions::{Caller, Peer},
 };
-use crate::core::account::Role;
+use crate::{core::account::Role, store::StoreError};
 
 /// Where whoever has to sign in first is led.
 const SIGN_IN: &str = "/login";
@@ -104,6 +104,11 @@ impl Right {
     /// Whether it answers while the box has no owner.
     const fn answers_unclaimed(self) -> bool {
         matches!(self, Self::Stranger | Self::LocalOrAdmin)
+    }
+
+    /// Whether it answers while there is no store: what tells how the box does, and what error pages are made of.
+    fn answers_in_trouble(self, path: &str) -> bool {
+        self == Self::LocalOrAdmin || (self == Self::Stranger && path.starts_with("/assets/"))
     }
 
     /// How the API's description says it.
@@ -337,7 +342,10 @@ pub(crate) async fn enforce(
             return (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, allow)]).into_response();
         }
     };
-    let (mut response, passed) = if !claimed && !stated.right.answers_unclaimed() {
+    let in_trouble = app.state.store.trouble().filter(|_| !stated.right.answers_in_trouble(path.as_str()));
+    let (mut response, passed) = if let Some(trouble) = in_trouble {
+        (without_store(trouble).into_response(), false)
+    } else if !claimed && !stated.right.answers_unclaimed() {
         (lead_to_set_up(request.method(), request.uri(), Some(stated.face)), false)
     } else {
         let (mut parts, body) = request.into_parts();
@@ -424,6 +432,20 @@ fn refuse(problem: Problem, face: Face, method: &Method, uri: &Uri) -> Response 
         });
     }
     problem.into_response()
+}
+
+/// The answer while the store can not be opened.
+fn without_store(trouble: &StoreError) -> Problem {
+    Problem::new(Kind::NoStore, no_store(trouble))
+}
+
+/// What people are told while the store can not be opened: what is wrong, what goes on, what to do next.
+pub(crate) fn no_store(trouble: &StoreError) -> String {
+    format!(
+        "{trouble}. The programme goes on with the slate; until this is put right nobody can sign in or publish, and nothing is kept. First \
+         start the box again. On a box made from our image, if this stays: put an empty file named factory-reset on the card's small \
+         partition, start again, claim the box, and restore a backup on the page System."
+    )
 }
 
 /// The answer while the box has no owner. Without a face nothing is there: a person's browser is led on nevertheless.
