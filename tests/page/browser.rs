@@ -147,6 +147,12 @@ fn admins_pages_are_sound_and_a_destination_is_edited() {
 }
 
 #[test]
+fn tab_of_obs_works_where_no_obs_is() {
+    let nobody = crate::support::free_port().to_string();
+    play("obs", &mut a_box().start(), &[("NOBODY", &nobody)]);
+}
+
+#[test]
 fn first_look_is_light_and_quick() {
     play("light", &mut a_box().start(), &[]);
 }
