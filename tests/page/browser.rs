@@ -13,6 +13,7 @@ use std::{
 use crate::support::{
     assets::Asset,
     boxed::{Builder, TOKEN, TheBox},
+    obs::{PASSWORD, RealObs},
     recorder::Recorder,
     seconds,
 };
@@ -150,6 +151,13 @@ fn admins_pages_are_sound_and_a_destination_is_edited() {
 fn tab_of_obs_works_where_no_obs_is() {
     let nobody = crate::support::free_port().to_string();
     play("obs", &mut a_box().start(), &[("NOBODY", &nobody)]);
+}
+
+#[test]
+fn tab_of_obs_sets_a_real_obs_up_and_offers_its_lists() {
+    let Some(obs) = RealObs::start() else { return };
+    let more = [("OBS_TEST_PORT", obs.port.to_string()), ("OBS_TEST_PASSWORD", PASSWORD.to_owned())];
+    play("obs_real", &mut a_box().start(), &more.each_ref().map(|(key, value)| (*key, value.as_str())));
 }
 
 #[test]
