@@ -1,6 +1,6 @@
 //! How soon a real OBS shows the right scene: the whole box, release build, and Debian 13's OBS 30.2 from `scripts/obs-root`. Orders and
-//! OBS's events are timed by one clock, here: the time includes the order's way through the API and the event's way back. OBS cuts; a
-//! venue whose transition is a fade sees its end later by the fade.
+//! OBS's events are timed by one clock, here: the time includes the order's way through the API and the event's way back. OBS shows 30
+//! pictures a second and cuts; a venue whose transition is a fade sees its end later by the fade.
 //!
 //! `make bench`, or `cargo bench --bench obs`. Without such an OBS it says so and measures nothing.
 
@@ -26,6 +26,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::json;
 use support::{Metronome, boxed::path_part, obs::Observer, seconds, wait};
 use venue::{AIR, CHANGE, PAUSE, SOON, Venue};
 
@@ -39,8 +40,10 @@ fn main() {
         println!("SKIPPED, NOT MEASURED: there is no OBS; scripts/obs-root makes one");
         return;
     };
-    venue.furnish();
     let observer = venue.obs.observe();
+    // As many pictures as a venue shows: a switch is told of with the next one.
+    observer.request("SetVideoSettings", &json!({ "fpsNumerator": 30, "fpsDenominator": 1 }));
+    venue.furnish();
     let _anna = venue.anna();
     venue.the_box.api.wait_on_air("Anna", SOON);
     let _bert = venue.bert();
@@ -54,7 +57,7 @@ fn main() {
         let name = ["Bert", "Anna"][round % 2];
         let id = path_part(&venue.the_box.api.entry(name).unwrap()["id"]);
         let address = format!("/api/v1/queue/entries/{id}/take");
-        handovers.push(timed(&observer, CHANGE, || drop(venue.the_box.api.post(&address, &serde_json::json!({})))));
+        handovers.push(timed(&observer, CHANGE, || drop(venue.the_box.api.post(&address, &json!({})))));
         venue.the_box.api.wait_on_air(name, SOON);
         observer.wait_scene(AIR, SOON);
         pause(round);
