@@ -97,6 +97,8 @@ def updates(lab: Lab) -> None:
         box.wait_agent()
         wait("the stick", 60, lambda: "good.raucb" in box.sh("ls /run/motherstream-usb"))
         say(f"running {release(box)}; the stick is there, read-only")
+        # It is marked good at every start.
+        wait("this version to be marked good", 300, lambda: state(box)["BOOT_A_LEFT"] == "6", 2)
         before = state(box)
         for name, what in {"key": "signed by a stranger", "board": "for another board", "half": "cut in half"}.items():
             answer = box.sh(f"rauc install /run/motherstream-usb/{name}.raucb", 120)
