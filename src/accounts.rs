@@ -38,6 +38,9 @@ const MAX_ACCOUNTS: usize = 10_000;
 /// The setting that holds the setup code until it is used.
 const SETUP_CODE: &str = "setup_code";
 
+/// The file on the boot partition that holds the setup code, and in which it can be preset.
+pub const SETUP_CODE_FILE: &str = "setup-code.txt";
+
 /// The setting that holds the next account's id: an id never comes back, not even after its account is deleted.
 const NEXT_ACCOUNT: &str = "next_account";
 
@@ -234,7 +237,8 @@ impl Accounts {
         if index.has_admin() || store.trouble().is_some() {
             setup_code = None;
         } else if setup_code.is_none() {
-            let code = account::setup_code(rand::random());
+            let preset = config.machine.boot_dir.as_deref().and_then(preset_code);
+            let code = preset.unwrap_or_else(|| account::setup_code(rand::random()));
             let change = Change::PutSetting(SETUP_CODE.to_owned(), json!(code.expose_secret()));
             store.commit(vec![change], Durability::Durable).await?;
             setup_code = Some(code);
@@ -609,7 +613,9 @@ impl State {
         if self.index.has_admin() {
             return Err(AccountError::AlreadyClaimed);
         }
-        let expected = self.setup_code.as_ref().map_or("", |code| code.expose_secret());
+        // A preset one may have been written as people write.
+        let expected =
+            self.setup_code.as_ref().and_then(|code| account::folded(code.expose_secret())).unwrap_or_default();
         if !expected.is_empty() && bool::from(expected.as_bytes().ct_eq(code.as_bytes())) {
             Ok(())
         } else {
@@ -714,4 +720,19 @@ fn valid_timezone(typed: &str) -> Result<Option<String>, AccountError> {
         return Err(invalid("timezone", "this is not a time zone such as Europe/Berlin"));
     }
     Ok(Some(name.to_owned()))
+}
+
+/// A setup code that somebody wrote onto the boot partition before the first start: 8 to 40 letters and digits.
+fn preset_code(boot_dir: &std::path::Path) -> Option<SecretString> {
+    let path = boot_dir.join(SETUP_CODE_FILE);
+    let mut text = String::new();
+    let file = std::fs::File::open(&path).ok()?;
+    std::io::Read::read_to_string(&mut std::io::Read::take(file, 200), &mut text).ok()?;
+    let code = text.trim();
+    let symbols = account::folded(code)?;
+    if (8..=40).contains(&symbols.len()) && symbols.chars().all(|symbol| symbol.is_ascii_alphanumeric()) {
+        return Some(SecretString::from(code.to_owned()));
+    }
+    tracing::warn!(path = %path.display(), "this is no setup code (8 to 40 letters and digits); the box makes one");
+    None
 }

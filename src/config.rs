@@ -48,6 +48,9 @@ pub struct Config {
     pub program: ProgramConfig,
     /// The venue's OBS.
     pub obs: ObsConfig,
+    /// The machine, where the box is an image of its own.
+    #[serde(rename = "box")]
+    pub machine: MachineConfig,
     /// Destinations that the page shows locked.
     pub destinations: Vec<DestinationConfig>,
     /// The venue.
@@ -247,6 +250,16 @@ pub enum SlateSound {
     Silence,
     /// A soft tone.
     Tone,
+}
+
+/// `[box]`: set by the image alone.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MachineConfig {
+    /// Where the boot partition is mounted, which any computer can read: it carries the setup code. None: this is no image.
+    pub boot_dir: Option<PathBuf>,
+    /// Whether RAUC keeps two systems, of which a new one has to prove itself.
+    pub updates: bool,
 }
 
 /// `[obs]`; see `docs/obs.md`. Scenes and sources are named as that OBS names them.

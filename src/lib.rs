@@ -19,5 +19,6 @@ pub mod director;
 
 pub mod web;
 
+pub mod console;
 pub mod doctor;
 pub mod supervisor;

@@ -5,6 +5,7 @@ use std::{error::Error, io::Write, path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 use motherstream::{
     config::Sources,
+    console,
     doctor::{self, Grade},
     supervisor,
 };
@@ -26,6 +27,8 @@ enum Command {
     Run,
     /// Explains what is missing or wrong on this machine
     Doctor,
+    /// Draws the status page of the box's own screen, for ever
+    Console,
     /// Prints every key with its value and where it came from
     Config,
 }
@@ -48,6 +51,9 @@ fn main() -> ExitCode {
         (Ok(loaded), Some(Command::Config)) => {
             let _written = write!(out, "{loaded}");
             ExitCode::SUCCESS
+        }
+        (Ok(loaded), Some(Command::Console)) => {
+            console::run(&loaded.config).map_or_else(|error| failed(1, &error), |()| ExitCode::SUCCESS)
         }
         (Ok(loaded), _) => supervisor::start(loaded).map_or_else(|error| failed(1, &error), |()| ExitCode::SUCCESS),
     }

@@ -19,6 +19,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
+use self::setup_file::SetupFile;
 use crate::{
     accounts::{AccountError, Accounts},
     clock::Clock,
@@ -33,7 +34,9 @@ use crate::{
     web::{self, Destinations, Https, Latch, Readiness, WebState},
 };
 
+mod setup_file;
 mod stage;
+mod systemd;
 
 /// A clean stop takes at most so long.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
@@ -122,11 +125,12 @@ pub async fn run(loaded: LoadedConfig, recent: RecentEvents) -> Result<(), Super
         tracing::warn!(setting = problem.field, reason = problem.reason, "a setting of the page is ignored");
     }
     let config = Arc::new(loaded.config.clone());
-    let running = Running::start(config, Settings::new(loaded), Clock::start(), recent).await?;
+    let mut running = Running::start(config, Settings::new(loaded), Clock::start(), recent).await?;
     let ended = tokio::select! {
         asked = signals.next() => Ok(asked),
         error = running.watch() => Err(error),
     };
+    systemd::tell_stopping();
     let with_server = matches!(ended, Ok(Asked::Stop));
     tracing::info!(with_server, "stopping");
     tokio::select! {
@@ -168,6 +172,11 @@ struct Running {
     /// The front doors: ingest and web.
     doors: CancellationToken,
     director_token: CancellationToken,
+    readiness: Readiness,
+    accounts: Accounts,
+    setup_file: SetupFile,
+    /// Whether a new version has to prove itself.
+    updates: bool,
 }
 
 impl Running {
@@ -225,7 +234,7 @@ impl Running {
             media: media.clone(),
             store: store.clone(),
             destinations,
-            readiness,
+            readiness: readiness.clone(),
             ingest: ingest.clone(),
             obs,
             recent,
@@ -235,11 +244,26 @@ impl Running {
         let web = tracker.spawn(serving.instrument(tracing::info_span!("web")));
         greet(&config, &accounts, page_port, secure, &ingest);
         stage(clock, "ready");
-        Ok(Self { clock, store, ingest, media, director: task, web, tracker, doors, director_token })
+        Ok(Self {
+            clock,
+            store,
+            ingest,
+            media,
+            director: task,
+            web,
+            tracker,
+            doors,
+            director_token,
+            readiness,
+            setup_file: SetupFile::new(config.machine.boot_dir.as_deref()),
+            updates: config.machine.updates,
+            accounts,
+        })
     }
 
     /// Returns when a part that must never end has ended.
-    async fn watch(&self) -> SupervisorError {
+    async fn watch(&mut self) -> SupervisorError {
+        let mut health = systemd::Health::default();
         let mut look = interval(WATCH);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -256,6 +280,18 @@ impl Running {
             if self.web.is_finished() {
                 return SupervisorError::Died("the web server");
             }
+            let ready = self.readiness.look();
+            let signs = health.judge(systemd::Look {
+                now: self.clock.now(),
+                serves: ready.store && ready.program && ready.web,
+                ingest: ready.ingest,
+                program_ms: self.media.status().borrow().program.time_ms,
+            });
+            systemd::tell(signs);
+            if signs.proven && self.updates {
+                self.tracker.spawn(systemd::mark_good());
+            }
+            self.setup_file.keep(self.accounts.setup_code().as_ref());
         }
     }
 

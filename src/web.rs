@@ -42,6 +42,7 @@ mod audit;
 mod backup;
 mod body;
 mod connections;
+mod console;
 mod describe;
 mod destinations;
 mod encoders;
@@ -72,6 +73,7 @@ mod tls;
 mod viewers;
 mod whip;
 
+pub use console::ConsoleView;
 pub use destinations::Destinations;
 pub use encoders::rtmp_door;
 pub use health::{Latch, Readiness, Ready};
@@ -279,6 +281,7 @@ fn routes() -> Routes {
         .merge(settings::routes())
         .merge(audit::routes())
         .merge(backup::routes())
+        .merge(console::routes())
         .merge(invitations::routes())
         .merge(health::routes())
         .merge(whip::routes())

@@ -1,4 +1,4 @@
-//! Imports run one way: `core <- adapters <- director, accounts <- web <- supervisor, doctor <- main`.
+//! Imports run one way: `core <- adapters <- director, accounts <- web <- supervisor, doctor, console <- main`.
 //!
 //! The sources are read as text, paths are resolved (`crate::`, `super::`, `self::`, grouped `use`), and every edge between
 //! two top modules is judged. No compiler is asked, so code behind any `cfg` counts too.
@@ -19,7 +19,7 @@ fn layer(top: &str) -> Option<u8> {
         "store" | "ingest" | "media" | "obs" => 2,
         "accounts" | "director" => 3,
         "web" => 4,
-        "supervisor" | "doctor" => 5,
+        "supervisor" | "doctor" | "console" => 5,
         "main" | "lib" => 6,
         _ => return None,
     })

@@ -86,6 +86,8 @@ const NEVER: &[(&str, &str)] = &[
     ("ingest.srs.unit", "it names a service; set it where the box is installed"),
     ("ingest.srs.hooks_secret", "it is set where the box is installed"),
     ("program.slate", "upload a picture instead"),
+    ("box.boot_dir", "it is set by the image"),
+    ("box.updates", "it is set by the image"),
     ("destinations", "these are set where the box is installed; others are added on the page of destinations"),
 ];
 
@@ -167,6 +169,8 @@ pub const KEYS: &[Key] = &[
     key("obs.restart_at_take", Default::NoTexts, SOURCES),
     key("obs.program_source", Default::NoText, SOURCE),
     key("obs.stream", Default::Flag(false), "true or false"),
+    key("box.boot_dir", Default::NoText, "the folder where the boot partition is mounted"),
+    key("box.updates", Default::Flag(false), "true or false"),
     key("destinations", Default::NoTables, "[[destinations]] with name, url, key and enabled"),
 ];
 

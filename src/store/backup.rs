@@ -154,7 +154,7 @@ fn dump(transaction: &redb::ReadTransaction) -> Result<Tables, redb::Error> {
 pub fn pack(
     tables: &Tables,
     settings: Option<&str>,
-    slate: Option<(String, Vec<u8>)>,
+    slate: Option<&(String, Vec<u8>)>,
     made: jiff::Timestamp,
 ) -> io::Result<Vec<u8>> {
     let manifest = Manifest {
@@ -162,7 +162,7 @@ pub fn pack(
         format: FORMAT,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         made,
-        slate: slate.as_ref().map(|(name, _)| name.clone()),
+        slate: slate.map(|(name, _)| name.clone()),
     };
     let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
     let mut add = |name: &str, content: &[u8]| {
@@ -176,7 +176,7 @@ pub fn pack(
     if let Some(settings) = settings {
         add(SETTINGS, settings.as_bytes())?;
     }
-    if let Some((name, picture)) = &slate {
+    if let Some((name, picture)) = slate {
         add(name, picture)?;
     }
     Ok(archive.finish()?.into_inner())

@@ -83,7 +83,7 @@ async fn download(State(app): State<Arc<App>>, by: By) -> Result<Response, Probl
     let file = spawn_blocking(move || {
         let settings = read_settings(&data_dir)?;
         let slate = settings.as_deref().and_then(|settings| slate_of(settings, &data_dir));
-        backup::pack(&tables, settings.as_deref(), slate, now)
+        backup::pack(&tables, settings.as_deref(), slate.as_ref(), now)
     });
     let file = file.await.map_err(|_| gone())?;
     let file =

@@ -267,3 +267,32 @@ async fn profile_for_obs_is_its_owners_to_download() {
     site.get("/me/obs-profile.zip", &As::Nobody).await.is(401);
     site.end().await;
 }
+
+#[tokio::test]
+async fn screen_of_the_box_shows_the_code_that_was_preset_until_there_is_an_owner() {
+    let (folder, boot) = (folder(), folder());
+    std::fs::write(boot.path().join("setup-code.txt"), "Blue Room 2345\r\n").unwrap();
+    let settings = [("ADMIN__TOKEN", ""), ("BOX__BOOT_DIR", boot.path().to_str().unwrap())];
+    let site = Site::start(folder.path(), &settings).await;
+    let shown = site.get("/api/v1/console", &As::Nobody).await;
+    assert_eq!(shown.is(200).body["setup_code"], "Blue Room 2345", "{shown:?}");
+    assert!(shown.body["pages"].is_array() && shown.body["on_air"].is_null());
+    let claim = json!({"code": "blueroom2345", "name": "Root", "password": PASSWORD});
+    site.post("/api/v1/setup", &As::Nobody, claim).await.is(201);
+    let shown = site.get("/api/v1/console", &As::Nobody).await;
+    assert!(shown.is(200).body["setup_code"].is_null(), "{shown:?}");
+    site.end().await;
+}
+
+#[tokio::test]
+async fn nonsense_on_the_boot_partition_is_no_setup_code() {
+    for text in ["", "short", "eight!!!", &"long".repeat(100)] {
+        let (folder, boot) = (folder(), folder());
+        std::fs::write(boot.path().join("setup-code.txt"), text).unwrap();
+        let settings = [("ADMIN__TOKEN", ""), ("BOX__BOOT_DIR", boot.path().to_str().unwrap())];
+        let site = Site::start(folder.path(), &settings).await;
+        let code = site.get("/api/v1/console", &As::Nobody).await.is(200).body["setup_code"].clone();
+        assert!(code.as_str().is_some_and(|code| code.len() == 8 && code != text), "{text:?}: {code}");
+        site.end().await;
+    }
+}

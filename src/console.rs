@@ -1,0 +1,237 @@
+//! `motherstream console`: the status page of the box's own screen, without sign-in. Asks the running box over loopback and draws the answer
+//! in place, for ever.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
+
+use qrcode::{Color, EcLevel, QrCode};
+
+use crate::{config::Config, web::ConsoleView};
+
+/// How often it is drawn anew.
+const EVERY: Duration = Duration::from_secs(2);
+/// How long the box may take to answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// The screen: what every console has.
+const WIDTH: usize = 80;
+
+/// Draws until nobody can read it any more.
+///
+/// # Errors
+/// When nothing can be written, or this machine gives no thread.
+pub fn run(config: &Config) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let address = loopback(config.web.listen);
+    let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().map_err(io::Error::other)?;
+    runtime.block_on(async {
+        let mut shown = String::new();
+        loop {
+            let page = match look(&client, address).await {
+                Ok(view) => draw(&view),
+                Err(reason) => draw_down(&reason),
+            };
+            if page != shown {
+                let mut out = io::stdout().lock();
+                // From the top left; what was there below goes.
+                write!(out, "\x1b[H\x1b[2J\x1b[3J{page}")?;
+                out.flush()?;
+                shown = page;
+            }
+            tokio::time::sleep(EVERY).await;
+        }
+    })
+}
+
+/// Where a listener is reached from this machine.
+fn loopback(listen: SocketAddr) -> SocketAddr {
+    let address = match listen.ip() {
+        IpAddr::V4(address) if address.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(address) if address.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        address => address,
+    };
+    SocketAddr::new(address, listen.port())
+}
+
+async fn look(client: &reqwest::Client, address: SocketAddr) -> Result<ConsoleView, String> {
+    let url = format!("http://{address}/api/v1/console");
+    let answer = client.get(url).send().await.map_err(|error| {
+        if error.is_connect() {
+            "it does not run, or is still starting".to_owned()
+        } else {
+            "it does not answer".to_owned()
+        }
+    })?;
+    if !answer.status().is_success() {
+        return Err(format!("it answers {}", answer.status()));
+    }
+    answer.json().await.map_err(|_| "another program answers in its place".to_owned())
+}
+
+/// The page of a box that answers.
+fn draw(view: &ConsoleView) -> String {
+    let mut text = Vec::new();
+    text.push(visible(&view.venue));
+    text.push(String::new());
+    let page = view.pages.first();
+    match page {
+        Some(_) => {
+            text.push("Open this page, on a phone or computer in the same network:".to_owned());
+            text.extend(view.pages.iter().take(3).map(|page| format!("  {page}")));
+            text.push("  http://motherstream.local/  (where the network allows it)".to_owned());
+        }
+        None => text.push("No network yet: is the cable plugged in at both ends?".to_owned()),
+    }
+    if let Some(code) = &view.setup_code {
+        text.push(String::new());
+        text.push(format!("Setup code: {}", visible(code)));
+        text.push("It makes you the owner of this box, once.".to_owned());
+    }
+    text.push(String::new());
+    text.push(match (&view.on_air, view.forced_slate) {
+        (_, true) => "The slate is shown: somebody pressed the panic button.".to_owned(),
+        (Some(name), false) => format!("On air: {}", visible(name)),
+        (None, false) => "Nobody is on air.".to_owned(),
+    });
+    let show = if view.show { "The show is on" } else { "No show" };
+    text.push(format!("{show}. {} waiting. {} destinations.", view.waiting, view.destinations));
+    if view.ready {
+        text.push("Everything works.".to_owned());
+    }
+    text.extend(view.troubles.iter().map(|trouble| format!("! {}", visible(trouble))));
+    text.push(format!("Motherstream {}", visible(&view.version)));
+    beside(&page.map(|page| code(page)).unwrap_or_default(), &text)
+}
+
+/// The page of a box that does not answer.
+fn draw_down(reason: &str) -> String {
+    let text = [
+        "Motherstream".to_owned(),
+        String::new(),
+        format!("The box is not ready: {reason}."),
+        "It is started again by itself. If this stays for more than two minutes:".to_owned(),
+        "unplug it, wait ten seconds, and plug it in again.".to_owned(),
+    ];
+    beside(&[], &text)
+}
+
+/// Text without anything that would move the cursor.
+fn visible(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(WIDTH).collect()
+}
+
+/// A QR code in half blocks, two rows of modules to a line: dark on light needs no colours of the screen, since the light ones are drawn.
+/// Empty when the text is too long.
+fn code(text: &str) -> Vec<String> {
+    let Ok(code) = QrCode::with_error_correction_level(text, EcLevel::L) else { return Vec::new() };
+    let side = code.width();
+    let margin = 2;
+    let light = |column: usize, row: usize| {
+        let inside = |at: usize| at.checked_sub(margin).filter(|at| *at < side);
+        match (inside(column), inside(row)) {
+            (Some(x), Some(y)) => code[(x, y)] == Color::Light,
+            _ => true,
+        }
+    };
+    let whole = side + 2 * margin;
+    (0..whole.div_ceil(2))
+        .map(|line| {
+            (0..whole)
+                .map(|column| match (light(column, 2 * line), light(column, 2 * line + 1)) {
+                    (true, true) => '█',
+                    (true, false) => '▀',
+                    (false, true) => '▄',
+                    (false, false) => ' ',
+                })
+                .collect()
+        })
+        .collect()
+}
+
+/// The code on the left, the text on the right, or below where it is too wide.
+fn beside(code: &[String], text: &[String]) -> String {
+    let left = code.first().map_or(0, |line| line.chars().count());
+    let room = WIDTH.saturating_sub(left + 3);
+    let mut lines: Vec<String> = Vec::new();
+    for paragraph in text {
+        lines.extend(wrapped(paragraph, if left == 0 { WIDTH } else { room }));
+    }
+    let mut page = String::new();
+    for row in 0..code.len().max(lines.len()) {
+        let blank = " ".repeat(left);
+        let drawn = code.get(row).unwrap_or(&blank);
+        let said = lines.get(row).map(String::as_str).unwrap_or_default();
+        let gap = if left == 0 { "" } else { "   " };
+        let _written = writeln!(page, "{}\r", format!("{drawn}{gap}{said}").trim_end());
+    }
+    page
+}
+
+/// Lines of at most `width`, broken at spaces where there are any.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_inclusive(' ') {
+        let fits = lines.last().is_some_and(|line| line.chars().count() + word.trim_end().chars().count() <= width);
+        if !fits {
+            lines.push("  ".to_owned());
+        }
+        if let Some(line) = lines.last_mut() {
+            line.push_str(word);
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn view() -> ConsoleView {
+        ConsoleView {
+            venue: "Blue Room".to_owned(),
+            pages: vec!["http://192.168.1.7/".to_owned()],
+            setup_code: Some("abcd2345".to_owned()),
+            ready: true,
+            on_air: Some("Ada\x1b[2J".to_owned()),
+            waiting: 2,
+            ..ConsoleView::default()
+        }
+    }
+
+    #[test]
+    fn screen_of_eighty_by_twenty_five_holds_it_all() {
+        let page = draw(&view());
+        let lines: Vec<_> = page.split("\r\n").collect();
+        assert!(lines.len() <= 25, "{page}");
+        assert!(lines.iter().all(|line| line.chars().count() <= WIDTH), "{page}");
+        for what in
+            ["Blue Room", "http://192.168.1.7/", "Setup code: abcd2345", "On air: Ada", "2 waiting", "Everything works"]
+        {
+            assert!(page.contains(what), "{what}: {page}");
+        }
+        assert!(!page.contains('\x1b'), "a name moves the cursor: {page:?}");
+        assert!(page.contains('█') && page.contains('▀'));
+    }
+
+    #[test]
+    fn box_without_an_answer_or_a_network_says_what_to_do() {
+        assert!(draw_down("it does not run").contains("plug it in again"));
+        let alone = draw(&ConsoleView { pages: Vec::new(), setup_code: None, ..view() });
+        assert!(alone.contains("cable") && !alone.contains("Setup code"), "{alone}");
+    }
+
+    #[test]
+    fn every_module_of_the_code_is_drawn() {
+        let text = "http://192.168.1.7/";
+        let drawn = code(text);
+        let side = QrCode::with_error_correction_level(text, EcLevel::L).unwrap().width();
+        assert_eq!(drawn.len(), (side + 4).div_ceil(2));
+        assert!(drawn.iter().all(|line| line.chars().count() == side + 4));
+        // The finder at the top left: its dark edge, and the light ring within it.
+        assert!(drawn[1].starts_with("██ ▄▄▄▄▄ █"), "{}", drawn[1]);
+    }
+}

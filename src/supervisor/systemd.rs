@@ -1,0 +1,172 @@
+//! What systemd is told, where systemd started the box: that it is ready, that it lives, and, on an image with updates, that this version
+//! works.
+//!
+//! A sign of life is given only while the programme's time goes on and the other parts run: a process that is frozen, or whose programme
+//! stands, is ended and started again by systemd's watchdog. Without systemd nothing of this happens.
+
+use std::{process::Stdio, time::Duration};
+
+use sd_notify::NotifyState;
+use tokio::{process::Command, time::timeout};
+
+use crate::core::moment::Moment;
+
+/// A box whose ingest does not start is told ready after this all the same: its page has to say what is wrong.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The programme's time may stand for so long: it is published twice a second.
+const STANDSTILL: Duration = Duration::from_secs(5);
+/// A new version works when it has been ready and has paced its programme for so long.
+const PROOF: Duration = Duration::from_secs(30);
+/// How long RAUC may take to mark a slot.
+const MARKING: Duration = Duration::from_secs(30);
+
+/// What is seen of the box at one moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Look {
+    /// The moment.
+    pub(super) now: Moment,
+    /// Store, programme and page work.
+    pub(super) serves: bool,
+    /// Encoders can connect.
+    pub(super) ingest: bool,
+    /// The programme's time in milliseconds.
+    pub(super) program_ms: u64,
+}
+
+/// What follows from it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Signs {
+    /// It is ready: told once.
+    pub(super) ready: bool,
+    /// It lives.
+    pub(super) alive: bool,
+    /// This version has proven itself: told once.
+    pub(super) proven: bool,
+}
+
+/// Remembers what was seen and told.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Health {
+    first: Option<Moment>,
+    /// The programme's time, and when it went on last.
+    program: Option<(u64, Moment)>,
+    told_ready: bool,
+    /// Since when everything works.
+    sound_since: Option<Moment>,
+    proven: bool,
+}
+
+impl Health {
+    /// Judges a look. To be called about once a second.
+    pub(super) fn judge(&mut self, look: Look) -> Signs {
+        let first = *self.first.get_or_insert(look.now);
+        let program = match self.program {
+            Some((before, since)) if before == look.program_ms => (before, since),
+            _ => (look.program_ms, look.now),
+        };
+        self.program = Some(program);
+        let paces = look.program_ms > 0 && look.now.since(program.1) < STANDSTILL;
+        let may = look.ingest || look.now.since(first) >= PATIENCE;
+        let ready = !self.told_ready && look.serves && paces && may;
+        self.told_ready |= ready;
+
+        let sound = look.serves && look.ingest && paces;
+        self.sound_since = sound.then(|| self.sound_since.unwrap_or(look.now));
+        let proven = !self.proven && self.sound_since.is_some_and(|since| look.now.since(since) >= PROOF);
+        self.proven |= proven;
+        // While the box starts, its start has a limit of its own.
+        Signs { ready, alive: paces || !self.told_ready, proven }
+    }
+}
+
+/// Passes signs on. Costs nothing where nobody listens.
+pub(super) fn tell(signs: Signs) {
+    let mut states = Vec::new();
+    if signs.ready {
+        states.push(NotifyState::Ready);
+        states.push(NotifyState::Status("running"));
+    }
+    if signs.alive {
+        states.push(NotifyState::Watchdog);
+    }
+    send(&states);
+}
+
+/// Says that the box stops.
+pub(super) fn tell_stopping() {
+    send(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
+}
+
+fn send(states: &[NotifyState<'_>]) {
+    if states.is_empty() || std::env::var_os("NOTIFY_SOCKET").is_none() {
+        return;
+    }
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "systemd was not told");
+    }
+}
+
+/// Tells RAUC that the running slot works, so that the boot loader stays with it.
+pub(super) async fn mark_good() {
+    let mut command = Command::new("rauc");
+    command.args(["status", "mark-good"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.kill_on_drop(true);
+    match timeout(MARKING, command.output()).await {
+        Ok(Ok(output)) if output.status.success() => tracing::info!("this version works: its slot was marked good"),
+        Ok(Ok(output)) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let said: String = said.trim().chars().take(300).collect();
+            tracing::error!(
+                said,
+                "RAUC did not mark this slot good; the box falls back to the other at its next start"
+            );
+        }
+        Ok(Err(error)) => tracing::error!(%error, "rauc can not be started; is `box.updates` right?"),
+        Err(_) => tracing::error!("RAUC does not answer; this slot is not marked good"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Looks once a second, with the programme's time as `program` says.
+    fn looks(seconds: u64, ingest: bool, program: impl Fn(u64) -> u64) -> Vec<(u64, Signs)> {
+        let mut health = Health::default();
+        let look = |second| Look {
+            now: Moment::from_start(Duration::from_secs(second)),
+            serves: second >= 2,
+            ingest: ingest && second >= 3,
+            program_ms: program(second),
+        };
+        (0..seconds).map(|second| (second, health.judge(look(second)))).collect()
+    }
+
+    #[test]
+    fn box_is_told_ready_once_and_proven_after_thirty_sound_seconds() {
+        let signs = looks(60, true, |second| second * 1000);
+        let when = |what: fn(&Signs) -> bool| -> Vec<u64> {
+            signs.iter().filter(|(_, signs)| what(signs)).map(|(second, _)| *second).collect()
+        };
+        assert_eq!(when(|signs| signs.ready), [3]);
+        assert_eq!(when(|signs| signs.proven), [33]);
+        assert!(signs.iter().all(|(_, signs)| signs.alive));
+    }
+
+    #[test]
+    fn box_without_an_ingest_serves_its_page_and_proves_nothing() {
+        let signs = looks(100, false, |second| second * 1000);
+        let ready: Vec<_> = signs.iter().filter(|(_, signs)| signs.ready).map(|(second, _)| *second).collect();
+        assert_eq!(ready, [30]);
+        assert!(!signs.iter().any(|(_, signs)| signs.proven));
+    }
+
+    #[test]
+    fn programme_that_stands_gives_no_sign_of_life() {
+        let signs = looks(40, true, |second| second.min(20) * 1000);
+        let dead: Vec<_> = signs.iter().filter(|(_, signs)| !signs.alive).map(|(second, _)| *second).collect();
+        assert_eq!(dead.first(), Some(&25));
+        assert_eq!(dead.len(), 15);
+        assert!(!signs.iter().any(|(_, signs)| signs.proven));
+    }
+}

@@ -1,0 +1,88 @@
+//! What the box's own screen shows: told to whoever is on the machine.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use secrecy::ExposeSecret as _;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::routes;
+
+use super::{
+    App,
+    health::ready_now,
+    hosts::{own_addresses, primary_address},
+    rights::{Right, Routes},
+    sessions::Peer,
+};
+
+pub(crate) fn routes() -> Routes {
+    Routes::new().api(Right::LocalOrAdmin, routes!(console))
+}
+
+/// What the box's own screen shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct ConsoleView {
+    /// The venue's name.
+    pub venue: String,
+    /// Addresses of the page, the likeliest first.
+    pub pages: Vec<String>,
+    /// The setup code while the box has no owner; told on the machine itself only.
+    pub setup_code: Option<String>,
+    /// Whether everything works.
+    pub ready: bool,
+    /// What does not, in words.
+    pub troubles: Vec<String>,
+    /// Whether a show is on.
+    pub show: bool,
+    /// Who is on air.
+    pub on_air: Option<String>,
+    /// The slate is forced.
+    pub forced_slate: bool,
+    /// How many wait.
+    pub waiting: usize,
+    /// How many destinations take part in shows.
+    pub destinations: usize,
+    /// The program's version.
+    pub version: String,
+}
+
+/// What the box's own screen shows: where the page is, the setup code while there is no owner, and how the box does.
+#[utoipa::path(get, path = "/api/v1/console", tag = "system",
+    responses((status = 200, description = "What the screen shows", body = ConsoleView)))]
+async fn console(State(app): State<Arc<App>>, peer: Peer) -> Json<ConsoleView> {
+    let ready = ready_now(&app);
+    let parts = [
+        (ready.store, "The store does not work: nothing can be remembered."),
+        (ready.program, "The programme does not run."),
+        (ready.ingest, "Nobody can publish at the moment."),
+    ];
+    let mut addresses: Vec<String> = primary_address().into_iter().map(|address| address.to_string()).collect();
+    for address in own_addresses() {
+        let address = address.to_string();
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    let page = |address: &String| {
+        let host = if address.contains(':') { format!("[{address}]") } else { address.clone() };
+        format!("http://{}/", app.doors.plain_host(&host))
+    };
+    let snapshot = app.state.director.snapshot();
+    let queue = &snapshot.borrow().queue.clone();
+    let code = app.state.accounts.setup_code().filter(|_| peer.0.ip().to_canonical().is_loopback());
+    Json(ConsoleView {
+        venue: app.state.settings.now().venue.name.clone(),
+        pages: addresses.iter().map(page).collect(),
+        setup_code: code.map(|code| code.expose_secret().to_owned()),
+        ready: ready.ready,
+        troubles: parts.iter().filter(|(works, _)| !works).map(|(_, words)| (*words).to_owned()).collect(),
+        show: queue.show,
+        on_air: queue.on_air.as_ref().map(|turn| turn.entry.name.clone()),
+        forced_slate: queue.forced_slate,
+        waiting: queue.waiting.len(),
+        destinations: app.state.destinations.all().iter().filter(|destination| destination.enabled).count(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    })
+}
