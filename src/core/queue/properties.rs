@@ -414,9 +414,13 @@ impl World {
         );
     }
 
-    /// Nobody does anything any more: what ends by itself has ended.
+    /// Nobody does anything any more: what ends by itself has ended. Everybody who is ready may have a turn still, and the end of the last
+    /// one may hold its streamer off.
     fn check_end(&mut self) {
-        self.wait(Duration::from_mins(10), false);
+        let usual = self.queue.turn_length();
+        let this = self.queue.on_air(self.now).map_or(usual, |turn| turn.length);
+        let turns = this + usual * u32::try_from(self.entries().len()).unwrap_or(u32::MAX);
+        self.wait(turns + self.settings.hold_off + Duration::from_mins(5), false);
         assert_eq!(self.queue.hold_offs(self.now), []);
         assert!(self.entries().iter().all(|entry| entry.presence != Presence::Absent), "absent for ever");
         assert_eq!(self.queue.pending(), None, "pending for ever");
