@@ -11,6 +11,7 @@ use super::{
     connections::Encrypted,
     hosts::{primary_address, requested_host, without_port},
     problem::Problem,
+    with_port,
 };
 use crate::{
     config::IngestConfig,
@@ -25,6 +26,8 @@ pub(crate) struct Reached {
     host: String,
     /// With the page's port, if that is not the usual one.
     page: String,
+    /// The port of HTTPS, if whoever asks came by that.
+    encrypted: Option<u16>,
 }
 
 impl Reached {
@@ -35,7 +38,7 @@ impl Reached {
         // A configured name may bring a port of its own; the one the request came to is the page's otherwise.
         let port = [configured, requested].into_iter().flatten().find_map(port);
         let page = port.map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
-        Self { host, page }
+        Self { host, page, encrypted: None }
     }
 
     /// The address of a page for other devices. A browser on the box itself may have asked for `localhost`, which leads nobody
@@ -43,6 +46,15 @@ impl Reached {
     pub(crate) fn page_url(&self, path: &str) -> String {
         let port = self.page.get(self.host.len()..).unwrap_or_default();
         format!("http://{}{port}{path}", self.host_for_others())
+    }
+
+    /// The address of a page for other devices, with a secret in it: encrypted for whoever asks for it encrypted, and has seen to the
+    /// browser's warning.
+    pub(crate) fn secret_url(&self, path: &str) -> String {
+        match self.encrypted {
+            Some(port) => format!("https://{}{path}", with_port(&self.host_for_others(), port, 443)),
+            None => self.page_url(path),
+        }
     }
 
     /// The host without a port, for other devices.
@@ -73,8 +85,11 @@ impl FromRequestParts<Arc<App>> for Reached {
         let config = app.state.settings.now();
         let requested = requested_host(&parts.uri, &parts.headers);
         // Encoders trust no certificate that the box made itself, and a phone that scans a code is to see no warning.
-        let plain = parts.extensions.get::<Encrypted>().and(requested).map(|host| app.doors.plain_host(host));
-        Ok(Self::new(config.web.public_host.as_deref(), plain.as_deref().or(requested)))
+        let by_https = parts.extensions.get::<Encrypted>().is_some();
+        let plain = requested.filter(|_| by_https).map(|host| app.doors.plain_host(host));
+        let reached = Self::new(config.web.public_host.as_deref(), plain.as_deref().or(requested));
+        let encrypted = app.doors.https.as_ref().filter(|_| by_https).map(|(port, _)| *port);
+        Ok(Self { encrypted, ..reached })
     }
 }
 
@@ -182,6 +197,18 @@ mod tests {
         ] {
             let reached = Reached::new(configured, requested);
             assert_eq!((reached.host.as_str(), reached.page.as_str()), (host, page));
+        }
+    }
+
+    #[test]
+    fn link_with_a_secret_is_encrypted_for_whoever_came_encrypted() {
+        let reached = |encrypted| Reached { encrypted, ..Reached::new(None, Some("192.168.1.7:8080")) };
+        for (encrypted, url) in [
+            (None, "http://192.168.1.7:8080/reset/x"),
+            (Some(8443), "https://192.168.1.7:8443/reset/x"),
+            (Some(443), "https://192.168.1.7/reset/x"),
+        ] {
+            assert_eq!(reached(encrypted).secret_url("/reset/x"), url);
         }
     }
 }

@@ -70,7 +70,7 @@ pub(crate) async fn make_invitation(
     by.did("invitation.create", new.label.clone());
     let (invitation, code) = app.state.accounts.invite(new).await?;
     let code = code.expose_secret().to_owned();
-    let url = reached.page_url(&format!("/register?invitation={code}"));
+    let url = reached.secret_url(&format!("/register?invitation={code}"));
     Ok(MadeInvitation { invitation, code, url })
 }
 
@@ -124,7 +124,7 @@ pub(crate) async fn make_reset_link(
 ) -> Result<ResetLink, Problem> {
     by.did("account.reset-link", name_of(app, id));
     let (code, expires) = app.state.accounts.reset_code(id).await?;
-    Ok(ResetLink { url: reached.page_url(&format!("/reset/{}", code.expose_secret())), expires })
+    Ok(ResetLink { url: reached.secret_url(&format!("/reset/{}", code.expose_secret())), expires })
 }
 
 /// Sets the password that a link is for, and ends all sessions of the account.
