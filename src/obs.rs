@@ -180,6 +180,7 @@ pub enum Streaming {
 
 /// How OBS does, for people.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = ObsStatus)]
 pub struct Status {
     /// The connection.
     pub link: Link,

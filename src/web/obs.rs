@@ -121,7 +121,7 @@ async fn status(State(app): State<Arc<App>>) -> Json<ObsView> {
 /// The names of OBS's scenes, in its order.
 #[utoipa::path(get, path = "/api/v1/obs/scenes", tag = "obs",
     responses((status = 200, description = "The scenes", body = Vec<String>),
-        (status = 409, description = "Too many requests wait for OBS"), (status = 502, description = "OBS refused")))]
+        (status = 409, description = "OBS is not connected, refused, or has too many requests waiting")))]
 async fn scenes(State(app): State<Arc<App>>) -> Result<Json<Vec<String>>, Problem> {
     Ok(Json(inventory(&app).await?.scenes))
 }
@@ -129,7 +129,7 @@ async fn scenes(State(app): State<Arc<App>>) -> Result<Json<Vec<String>>, Proble
 /// OBS's inputs, and what each can be used for.
 #[utoipa::path(get, path = "/api/v1/obs/inputs", tag = "obs",
     responses((status = 200, description = "The inputs", body = Vec<InputInfo>),
-        (status = 409, description = "Too many requests wait for OBS"), (status = 502, description = "OBS refused")))]
+        (status = 409, description = "OBS is not connected, refused, or has too many requests waiting")))]
 async fn inputs(State(app): State<Arc<App>>) -> Result<Json<Vec<InputInfo>>, Problem> {
     Ok(Json(inventory(&app).await?.inputs))
 }
@@ -155,8 +155,7 @@ async fn in_time<T: Send + 'static>(
 
 /// Tries to connect now instead of after the pause; with a connection, reads OBS anew.
 #[utoipa::path(post, path = "/api/v1/obs/reconnect", tag = "obs",
-    responses((status = 204, description = "It is tried"), (status = 409, description = "Too many requests wait for OBS"),
-        (status = 502, description = "OBS refused")))]
+    responses((status = 204, description = "It is tried"), (status = 409, description = "Too many requests wait for OBS")))]
 async fn reconnect(State(app): State<Arc<App>>, by: By) -> Result<StatusCode, Problem> {
     connect_anew(&app, &by).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -179,7 +178,7 @@ struct StreamView {
 /// Starts OBS's own stream. One start at a time: 409 while it starts or stops.
 #[utoipa::path(post, path = "/api/v1/obs/stream/start", tag = "obs",
     responses((status = 200, description = "OBS was told", body = StreamView),
-        (status = 409, description = "It starts or stops just now"), (status = 502, description = "OBS refused")))]
+        (status = 409, description = "OBS is not connected, refused, or starts or stops just now")))]
 async fn start(State(app): State<Arc<App>>, by: By) -> Result<Json<StreamView>, Problem> {
     Ok(Json(StreamView { streaming: stream(&app, &by, true).await? }))
 }
@@ -187,7 +186,7 @@ async fn start(State(app): State<Arc<App>>, by: By) -> Result<Json<StreamView>, 
 /// Stops OBS's own stream. The box leaves it alone then until the next show or a start by a person.
 #[utoipa::path(post, path = "/api/v1/obs/stream/stop", tag = "obs",
     responses((status = 200, description = "OBS was told", body = StreamView),
-        (status = 409, description = "It starts or stops just now"), (status = 502, description = "OBS refused")))]
+        (status = 409, description = "OBS is not connected, refused, or starts or stops just now")))]
 async fn stop(State(app): State<Arc<App>>, by: By) -> Result<Json<StreamView>, Problem> {
     Ok(Json(StreamView { streaming: stream(&app, &by, false).await? }))
 }
@@ -204,6 +203,7 @@ pub(crate) async fn stream(app: &App, by: &By, on: bool) -> Result<Streaming, Pr
 
 /// Where an OBS may be.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = ObsTrial)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Trial {
     /// A name or an address.
@@ -281,7 +281,7 @@ pub(crate) struct SetUpDone {
 /// second time changes nothing. The programme's source plays with a viewer token of its own.
 #[utoipa::path(post, path = "/api/v1/obs/setup", tag = "obs",
     responses((status = 200, description = "What was made", body = SetUpDone),
-        (status = 409, description = "Too many requests wait for OBS"), (status = 502, description = "OBS refused")))]
+        (status = 409, description = "OBS is not connected, refused, or has too many requests waiting")))]
 async fn setup(State(app): State<Arc<App>>, by: By) -> Result<Json<SetUpDone>, Problem> {
     set_up(&app, &by).await.map(Json)
 }
@@ -357,8 +357,7 @@ pub(crate) struct ProgramSource {
 /// Points a media source of OBS at the programme, with a viewer token of its own, and notes it as `obs.program_source`.
 #[utoipa::path(post, path = "/api/v1/obs/program", tag = "obs", request_body = ProgramSource,
     responses((status = 204, description = "It plays the programme"),
-        (status = 409, description = "`obs.program_source` is set where the page can not change it"),
-        (status = 502, description = "OBS refused")))]
+        (status = 409, description = "OBS is not connected or refused, or `obs.program_source` is set where the page can not change it")))]
 async fn program(
     State(app): State<Arc<App>>,
     by: By,

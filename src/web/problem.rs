@@ -86,8 +86,8 @@ impl Kind {
             Self::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "not-ready", "Not everything works yet"),
             Self::NoIngest => (StatusCode::SERVICE_UNAVAILABLE, "no-ingest", "Nobody can publish at the moment"),
             Self::NoStore => (StatusCode::SERVICE_UNAVAILABLE, "no-store", "The box can not read what it remembers"),
-            Self::NoObs => (StatusCode::SERVICE_UNAVAILABLE, "no-obs", "OBS is not connected"),
-            Self::ObsRefused => (StatusCode::BAD_GATEWAY, "obs-refused", "OBS did not do it"),
+            Self::NoObs => (StatusCode::CONFLICT, "no-obs", "OBS is not connected"),
+            Self::ObsRefused => (StatusCode::CONFLICT, "obs-refused", "OBS did not do it"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here"),
         }
     }

@@ -7,3 +7,9 @@ import schemathesis
 def offer(_context, value):
     """A WebRTC offer is text."""
     return value if isinstance(value, bytes) else str(value).encode(errors="replace")
+
+
+@schemathesis.serializer("application/zip")
+def archive(_context, value):
+    """A backup is a file."""
+    return value if isinstance(value, bytes) else str(value).encode(errors="replace")

@@ -66,7 +66,7 @@ async fn what_needs_obs_says_that_it_is_away_and_leaves_no_token_behind() {
         (Method::POST, "/api/v1/obs/program", Some(program)),
     ] {
         let refused = site.call(method, path, &As::Token, body).await;
-        assert_eq!(refused.is(503).body["type"], "urn:motherstream:no-obs", "{path}: {refused:?}");
+        assert_eq!(refused.is(409).body["type"], "urn:motherstream:no-obs", "{path}: {refused:?}");
     }
     site.post("/api/v1/obs/program", &As::Token, json!({"input": ""})).await.blames(422, "input");
     site.post("/api/v1/obs/reconnect", &As::Token, json!({})).await.is(204);
@@ -103,7 +103,7 @@ async fn only_admins_reach_obs_and_what_they_do_is_noted() {
         site.get(path, &operator).await.is(403);
     }
     site.post("/api/v1/obs/stream/start", &operator, json!({})).await.is(403);
-    site.post("/api/v1/obs/stream/start", &As::Token, json!({})).await.is(503);
+    site.post("/api/v1/obs/stream/start", &As::Token, json!({})).await.is(409);
     let test = json!({"host": "127.0.0.1", "port": 1, "password": SECRET});
     site.post("/api/v1/obs/test", &As::Token, test).await.is(200);
     let rows = site.rows("admin.token obs.test 127.0.0.1:1: done").await;
@@ -226,6 +226,6 @@ async fn tab_is_live_and_for_admins_only() {
     }
     assert!(heard.contains("Not connected") && heard.contains("It is tried again by itself"), "{heard}");
     let toast = site.sends(&admin, "/admin/obs/setup", &[], true).await;
-    assert!(toast.status == 503 && toast.text.contains("toast-failed"), "{} {}", toast.status, toast.text);
+    assert!(toast.status == 409 && toast.text.contains("toast-failed"), "{} {}", toast.status, toast.text);
     site.end().await;
 }
