@@ -281,17 +281,21 @@ impl Running {
                 return SupervisorError::Died("the web server");
             }
             let ready = self.readiness.look();
+            let in_trouble = self.store.trouble().is_some();
             let signs = health.judge(systemd::Look {
                 now: self.clock.now(),
-                serves: ready.store && ready.program && ready.web,
-                ingest: ready.ingest,
+                // Without its store it serves as well as it can; a new version has not proven itself then.
+                serves: (ready.store || in_trouble) && ready.program && ready.web,
+                ingest: ready.ingest && ready.store,
                 program_ms: self.media.status().borrow().program.time_ms,
             });
             systemd::tell(signs);
             if signs.proven && self.updates {
                 self.tracker.spawn(systemd::mark_good());
             }
-            self.setup_file.keep(self.accounts.setup_code().as_ref());
+            if !in_trouble {
+                self.setup_file.keep(self.accounts.setup_code().as_ref());
+            }
         }
     }
 
@@ -334,8 +338,9 @@ async fn open_store(config: &Config) -> Result<(Store, Loaded), SupervisorError>
     let data_dir = config.data_dir.clone();
     let trouble = match blocking("the store", move || Store::open(&data_dir)).await {
         Ok(Ok(opened)) => return Ok(opened),
-        // Somebody else's business, or a mistake in the configuration: whoever started it is there to read it.
-        Ok(Err(error @ (StoreError::InUse { .. } | StoreError::Folder { .. }))) => return Err(error.into()),
+        Ok(Err(error @ StoreError::InUse { .. })) => return Err(error.into()),
+        // A mistake in the configuration: whoever started it is there to read it. Not where the image is the configuration.
+        Ok(Err(error @ StoreError::Folder { .. })) if config.machine.boot_dir.is_none() => return Err(error.into()),
         Ok(Err(error)) => error,
         // The library stumbled over what it read.
         Err(_) => StoreError::Corrupt {
