@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
+    error::Error as _,
+    io,
     net::{IpAddr, SocketAddr},
+    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -13,14 +16,15 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use rustix::net::sockopt::{set_tcp_nodelay, set_tcp_user_timeout};
+use rustix::net::sockopt::{set_socket_linger, set_socket_send_buffer_size, set_tcp_nodelay, set_tcp_user_timeout};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     time::timeout,
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 use tracing::{Instrument, debug, debug_span, warn};
@@ -40,6 +44,14 @@ const HEAD_TIME: Duration = Duration::from_secs(10);
 /// A peer that acknowledges nothing for so long is gone; without this a closed laptop holds a stream's place for a quarter of
 /// an hour.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
+
+/// A client that takes nothing for so long is given up. Sooner than the system does it, which tells the client nothing: a player that was
+/// frozen meanwhile would wait on a dead connection for ever.
+const UNREAD: Duration = Duration::from_secs(10);
+
+/// Bytes that wait in the system for a client; the system doubles them for its own records. Few, so that a player that does not read is
+/// noticed within seconds at the rate of a slate; enough for 30 Mbit/s over 30 ms.
+const SEND_BUFFER: usize = 128 * 1024;
 
 /// How long answers under way may take once the box stops; the whole box has 5 s.
 const GRACE: Duration = Duration::from_secs(2);
@@ -111,8 +123,8 @@ pub(crate) async fn serve(
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await.map_err(std::io::Error::other)?;
+) -> io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
     let (socket, peer) = listener.accept().await?;
     Ok((socket, peer, place))
 }
@@ -166,6 +178,7 @@ async fn connection(
     // Neither failing harms: answers come later, or a dead peer is noticed later.
     let _ = set_tcp_nodelay(&socket, true);
     let _ = set_tcp_user_timeout(&socket, patience);
+    let _ = set_socket_send_buffer_size(&socket, SEND_BUFFER);
     let local = socket.local_addr().ok().map(Local);
     let encrypted = tls.is_some().then_some(Encrypted);
     let router = router.map_request(move |request: Request<Incoming>| {
@@ -181,6 +194,9 @@ async fn connection(
         request
     });
     let service = TowerToHyperService::new(router);
+    let mut socket = TimeoutStream::new(socket);
+    socket.set_write_timeout(Some(UNREAD));
+    let socket = Box::pin(socket);
     match tls {
         None => talk(socket, service, stop).await,
         Some(tls) => match timeout(HEAD_TIME, tls.accept(socket)).await {
@@ -192,27 +208,47 @@ async fn connection(
     }
 }
 
+/// A connection, down to its socket.
+trait Connected: AsyncRead + AsyncWrite + Unpin {
+    fn socket(&self) -> &TcpStream;
+}
+
+impl Connected for Pin<Box<TimeoutStream<TcpStream>>> {
+    fn socket(&self) -> &TcpStream {
+        self.get_ref()
+    }
+}
+
+impl<C: Connected> Connected for TlsStream<C> {
+    fn socket(&self) -> &TcpStream {
+        self.get_ref().0.socket()
+    }
+}
+
 /// Serves the requests of one connection.
-async fn talk<S>(socket: impl AsyncRead + AsyncWrite + Unpin, service: S, stop: CancellationToken)
+async fn talk<S>(connected: impl Connected, service: S, stop: CancellationToken)
 where
     S: hyper::service::HttpService<Incoming, ResBody = Body>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let served = hyper::server::conn::http1::Builder::new()
+    let mut served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
         .max_buf_size(64 * 1024)
-        .serve_connection(TokioIo::new(socket), service);
-    let mut served = std::pin::pin!(served);
+        .serve_connection(TokioIo::new(connected), service);
     let ended = tokio::select! {
         ended = &mut served => ended,
         () = stop.cancelled() => {
-            served.as_mut().graceful_shutdown();
-            served.await
+            Pin::new(&mut served).graceful_shutdown();
+            (&mut served).await
         }
     };
-    if let Err(error) = ended {
-        debug!(%error, "web connection ended");
+    let Err(error) = ended else { return };
+    debug!(%error, "web connection ended");
+    let stuck = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    if stuck.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+        // A reset reaches the client even when what was sent before does not; failing, it finds out by itself, or never.
+        let _ = set_socket_linger(served.into_parts().io.inner().socket(), Some(Duration::ZERO));
     }
 }
 
@@ -246,6 +282,23 @@ mod tests {
             assert!(ended.is_ok(), "{begun:?} is waited for");
             assert!(began.elapsed() <= HEAD_TIME + Duration::from_secs(1), "{begun:?} took {:?}", began.elapsed());
         }
+    }
+
+    /// A frozen player must find out when it thaws, or it waits for ever.
+    #[tokio::test(start_paused = true)]
+    async fn client_that_takes_nothing_is_cut_off_so_that_it_notices() {
+        let endless = || {
+            Body::from_stream(futures_util::stream::repeat(Ok::<_, std::convert::Infallible>(vec![0_u8; 32 * 1024])))
+        };
+        let (address, _stop, _served) = served(Router::new().route("/", get(async move || endless()))).await;
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        tokio::time::sleep(UNREAD * 2).await;
+        let mut taken = Vec::new();
+        let ended = timeout(HEAD_TIME, client.read_to_end(&mut taken)).await.unwrap();
+        assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        assert!(taken.starts_with(b"HTTP/1.1 200"), "what had arrived is read first");
+        assert!(taken.len() < 8 * 1024 * 1024, "{} bytes waited for a client that takes nothing", taken.len());
     }
 
     #[tokio::test(start_paused = true)]

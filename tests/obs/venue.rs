@@ -160,6 +160,18 @@ impl Venue {
         Encoder::publish(&Asset::Blue.path(), &self.the_box.publish_url(&self.streamers[1].key))
     }
 
+    /// Anna on air with Bert behind her, in the venue's own scenes. The encoders go on until they are dropped.
+    pub(crate) fn anna_on_air(&self) -> (Observer, [Encoder; 2]) {
+        self.furnish();
+        let anna = self.anna();
+        self.the_box.api.wait_on_air("Anna", SOON);
+        let bert = self.bert();
+        self.the_box.api.wait_ready("Bert", SOON);
+        let observer = self.obs.observe();
+        observer.wait_scene(AIR, SOON);
+        (observer, [anna, bert])
+    }
+
     /// Begins or ends the panic slate.
     #[track_caller]
     pub(crate) fn slate(&self, on: bool) {
