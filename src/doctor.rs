@@ -18,6 +18,7 @@ use crate::{
 };
 
 mod ingest;
+mod machine;
 mod obs;
 
 /// Elements that a destination is built from.
@@ -113,6 +114,7 @@ pub fn examine(sources: &Sources) -> Vec<Finding> {
             findings.extend(https(&config, running));
             findings.extend(ingest::examine(&config, running));
             findings.push(open_files(&config));
+            findings.extend(machine::examine(&config.machine));
             findings.extend(obs::examine(&config.obs));
             findings
         }

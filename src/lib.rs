@@ -2,7 +2,7 @@
 //!
 //! Imports run one way, and a test holds it: `core <- adapters <- director, accounts <- web <- supervisor <- main`.
 //! `core` is pure: no clock, no I/O, no tokio, no GStreamer. The adapters (`clock`, `config`, `telemetry`, `store`,
-//! `ingest`, `media`, `obs`) never import each other, but for `config`, `clock` and `telemetry`, which all of them may use.
+//! `ingest`, `media`, `obs`, `update`) never import each other, but for `config`, `clock` and `telemetry`, which all of them may use.
 
 pub mod core;
 
@@ -13,6 +13,7 @@ pub mod media;
 pub mod obs;
 pub mod store;
 pub mod telemetry;
+pub mod update;
 
 pub mod accounts;
 pub mod director;

@@ -4,7 +4,7 @@
 //! stop: director (its last commit), front doors and destinations together, store. SRS, where it is the ingest, is stopped by TERM and INT; it
 //! goes on when HUP ends the supervisor for an upgrade, and when the supervisor dies.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use rustix::time::{ClockId, clock_gettime};
 use secrecy::ExposeSecret;
@@ -31,6 +31,7 @@ use crate::{
     obs::{self, Obs},
     store::{self, Loaded, Store, StoreError, backup},
     telemetry::{self, RecentEvents},
+    update::Updates,
     web::{self, Destinations, Https, Latch, Readiness, WebState},
 };
 
@@ -225,6 +226,8 @@ impl Running {
         for destination in destinations.all() {
             media.put_destination(destination);
         }
+        let requests = std::env::var_os("RUNTIME_DIRECTORY").map(PathBuf::from);
+        let updates = Updates::new(&config, requests);
         let state = WebState {
             config: config.clone(),
             settings,
@@ -238,6 +241,7 @@ impl Running {
             ingest: ingest.clone(),
             obs,
             recent,
+            updates,
         };
         let secure = https.as_ref().map(|https| (https.port, https.fingerprint.clone()));
         let serving = web::serve(page, https, state, doors.child_token());

@@ -35,6 +35,7 @@ use crate::{
     obs::Obs,
     store::Store,
     telemetry::RecentEvents,
+    update::Updates,
 };
 
 mod accounts;
@@ -70,6 +71,7 @@ mod system;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod updates;
 mod viewers;
 mod whip;
 
@@ -121,6 +123,8 @@ pub struct WebState {
     pub obs: Obs,
     /// The latest events of the log.
     pub recent: RecentEvents,
+    /// What only the machine can do: updates, a restart, a reset.
+    pub updates: Updates,
 }
 
 /// What handlers share.
@@ -281,6 +285,7 @@ fn routes() -> Routes {
         .merge(settings::routes())
         .merge(audit::routes())
         .merge(backup::routes())
+        .merge(updates::routes())
         .merge(console::routes())
         .merge(invitations::routes())
         .merge(health::routes())

@@ -16,7 +16,7 @@ fn layer(top: &str) -> Option<u8> {
     Some(match top {
         "core" => 0,
         "clock" | "config" | "telemetry" => 1,
-        "store" | "ingest" | "media" | "obs" => 2,
+        "store" | "ingest" | "media" | "obs" | "update" => 2,
         "accounts" | "director" => 3,
         "web" => 4,
         "supervisor" | "doctor" | "console" => 5,

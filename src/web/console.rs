@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State};
+use axum::{Json, extract::State, http::HeaderMap};
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -12,9 +12,13 @@ use super::{
     App,
     health::ready_now,
     hosts::{own_addresses, primary_address},
-    rights::{Right, Routes},
+    rights::{Right, Routes, no_store},
     sessions::Peer,
 };
+use crate::update::Progress;
+
+/// What proxies say of whom they ask for.
+const PROXIED: &[&str] = &["forwarded", "x-forwarded-for", "x-real-ip", "via"];
 
 pub(crate) fn routes() -> Routes {
     Routes::new().api(Right::LocalOrAdmin, routes!(console))
@@ -51,7 +55,7 @@ pub struct ConsoleView {
 /// What the box's own screen shows: where the page is, the setup code while there is no owner, and how the box does.
 #[utoipa::path(get, path = "/api/v1/console", tag = "system",
     responses((status = 200, description = "What the screen shows", body = ConsoleView)))]
-async fn console(State(app): State<Arc<App>>, peer: Peer) -> Json<ConsoleView> {
+async fn console(State(app): State<Arc<App>>, peer: Peer, headers: HeaderMap) -> Json<ConsoleView> {
     let ready = ready_now(&app);
     let parts = [
         (ready.store, "The store does not work: nothing can be remembered."),
@@ -71,13 +75,18 @@ async fn console(State(app): State<Arc<App>>, peer: Peer) -> Json<ConsoleView> {
     };
     let snapshot = app.state.director.snapshot();
     let queue = &snapshot.borrow().queue.clone();
-    let code = app.state.accounts.setup_code().filter(|_| peer.0.ip().to_canonical().is_loopback());
+    // Never through a proxy on this machine: then whoever asks is somewhere else.
+    let here = peer.0.ip().to_canonical().is_loopback() && !PROXIED.iter().any(|name| headers.contains_key(*name));
+    let code = app.state.accounts.setup_code().filter(|_| here);
+    let trouble = app.state.store.trouble().map(|trouble| no_store(trouble, app.state.updates.can_reset()));
+    let broken = parts.iter().filter(|(works, _)| !works).map(|(_, words)| (*words).to_owned());
+    let notes = [trouble, app.state.updates.memory_disk(), progress(&app.state.updates.progress())];
     Json(ConsoleView {
         venue: app.state.settings.now().venue.name.clone(),
         pages: addresses.iter().map(page).collect(),
         setup_code: code.map(|code| code.expose_secret().to_owned()),
         ready: ready.ready,
-        troubles: parts.iter().filter(|(works, _)| !works).map(|(_, words)| (*words).to_owned()).collect(),
+        troubles: broken.chain(notes.into_iter().flatten()).collect(),
         show: queue.show,
         on_air: queue.on_air.as_ref().map(|turn| turn.entry.name.clone()),
         forced_slate: queue.forced_slate,
@@ -85,4 +94,17 @@ async fn console(State(app): State<Arc<App>>, peer: Peer) -> Json<ConsoleView> {
         destinations: app.state.destinations.all().iter().filter(|destination| destination.enabled).count(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     })
+}
+
+/// An update under way, in words.
+fn progress(progress: &Progress) -> Option<String> {
+    match progress {
+        Progress::Nothing => None,
+        Progress::Receiving { .. } => Some("An update is being uploaded.".to_owned()),
+        Progress::Installing { percent } => {
+            Some(format!("An update is being installed ({percent} %): do not pull the plug."))
+        }
+        Progress::Installed { version } => Some(format!("Version {version} runs from the next start on.")),
+        Progress::Failed { reason } => Some(format!("Update: {reason}.")),
+    }
 }

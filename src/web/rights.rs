@@ -344,7 +344,7 @@ pub(crate) async fn enforce(
     };
     let in_trouble = app.state.store.trouble().filter(|_| !stated.right.answers_in_trouble(path.as_str()));
     let (mut response, passed) = if let Some(trouble) = in_trouble {
-        (without_store(trouble).into_response(), false)
+        (without_store(&app, trouble).into_response(), false)
     } else if !claimed && !stated.right.answers_unclaimed() {
         (lead_to_set_up(request.method(), request.uri(), Some(stated.face)), false)
     } else {
@@ -435,16 +435,21 @@ fn refuse(problem: Problem, face: Face, method: &Method, uri: &Uri) -> Response 
 }
 
 /// The answer while the store can not be opened.
-fn without_store(trouble: &StoreError) -> Problem {
-    Problem::new(Kind::NoStore, no_store(trouble))
+fn without_store(app: &App, trouble: &StoreError) -> Problem {
+    Problem::new(Kind::NoStore, no_store(trouble, app.state.updates.can_reset()))
 }
 
-/// What people are told while the store can not be opened: what is wrong, what goes on, what to do next.
-pub(crate) fn no_store(trouble: &StoreError) -> String {
+/// What people are told while the store can not be opened: what is wrong, what goes on, what to do next. `image`: the box has a way back
+/// to the factory.
+pub(crate) fn no_store(trouble: &StoreError, image: bool) -> String {
+    let next = if image {
+        " First start the box again. If this stays: put an empty file named factory-reset on the card's small partition, start again, \
+         claim the box, and restore a backup on the page System."
+    } else {
+        ""
+    };
     format!(
-        "{trouble}. The programme goes on with the slate; until this is put right nobody can sign in or publish, and nothing is kept. First \
-         start the box again. On a box made from our image, if this stays: put an empty file named factory-reset on the card's small \
-         partition, start again, claim the box, and restore a backup on the page System."
+        "{trouble}. The programme goes on with the slate; until this is put right nobody can sign in or publish, and nothing is kept.{next}"
     )
 }
 

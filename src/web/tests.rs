@@ -44,6 +44,7 @@ mod secure;
 mod settings;
 mod signed_in;
 mod streams;
+mod updates;
 mod webrtc;
 
 /// `admin.token` of the tests.
@@ -51,6 +52,11 @@ const TOKEN: &str = "a-token-for-the-tests";
 
 /// The port that encoders would connect to.
 const RTMP_PORT: u16 = 19_350;
+
+/// In the data folder: what stands for RAUC, a USB stick, and the folder that the machine looks into.
+const SIMULATED_RAUC: &str = "simulated-rauc";
+const STICK: &str = "stick";
+const REQUESTS: &str = "requests";
 
 /// The password of everybody in the tests.
 const PASSWORD: &str = "correct horse";
@@ -290,6 +296,10 @@ async fn a_box(folder: &Path, settings: &[(&str, &str)], whip: Option<Whip>) -> 
     let (_, shown) = watch::channel(Arc::default());
     let obs = crate::obs::Parts { config: config.obs.clone(), stage: shown, clock, token: token.clone() };
     let obs = Obs::start(obs, &TaskTracker::new());
+    // Where a test puts a program in RAUC's place.
+    let rauc = Some(config.data_dir.join(SIMULATED_RAUC)).filter(|_| config.machine.updates);
+    let requests = Some(config.data_dir.join(REQUESTS));
+    let updates = Updates::with(rauc, &config, config.data_dir.join(STICK), requests);
     let state = WebState {
         config,
         settings,
@@ -303,6 +313,7 @@ async fn a_box(folder: &Path, settings: &[(&str, &str)], whip: Option<Whip>) -> 
         ingest,
         obs,
         recent,
+        updates,
     };
     Whole { state, ingest: events, door, token }
 }

@@ -63,6 +63,7 @@ pub(crate) struct Builder {
     settings: BTreeMap<String, String>,
     destinations: Vec<(String, String)>,
     srs: Option<SrsPorts>,
+    environment: BTreeMap<String, String>,
 }
 
 impl Builder {
@@ -97,6 +98,12 @@ impl Builder {
         self
     }
 
+    /// A variable of its environment that is no configuration.
+    pub(crate) fn environment(mut self, name: &str, value: impl std::fmt::Display) -> Self {
+        self.environment.insert(name.to_owned(), value.to_string());
+        self
+    }
+
     /// Leaves a key at its default.
     pub(crate) fn without(mut self, key: &str) -> Self {
         self.settings.remove(key);
@@ -128,6 +135,7 @@ impl Builder {
         let mut this = TheBox {
             program: self.program,
             settings: self.settings,
+            environment: self.environment,
             api: Api::new(web),
             rtmp: SocketAddr::from(([127, 0, 0, 1], rtmp)),
             srs: self.srs,
@@ -145,6 +153,7 @@ impl Builder {
 pub(crate) struct TheBox {
     program: PathBuf,
     settings: BTreeMap<String, String>,
+    environment: BTreeMap<String, String>,
     pub(crate) api: Api,
     /// Where encoders connect.
     pub(crate) rtmp: SocketAddr,
@@ -164,8 +173,13 @@ impl TheBox {
 
     /// A box of another build.
     pub(crate) fn of(program: &Path) -> Builder {
-        let builder =
-            Builder { program: program.to_owned(), settings: BTreeMap::new(), destinations: Vec::new(), srs: None };
+        let builder = Builder {
+            program: program.to_owned(),
+            settings: BTreeMap::new(),
+            destinations: Vec::new(),
+            srs: None,
+            environment: BTreeMap::new(),
+        };
         builder.set("ingest.kind", "embedded").set("admin.token", TOKEN)
     }
 
@@ -188,6 +202,7 @@ impl TheBox {
                 command.env(name, value);
             }
         }
+        command.envs(&self.environment);
         let set = |key: &str| format!("MOTHERSTREAM_{}", key.to_uppercase().replace('.', "__"));
         command.env(set("data_dir"), self.folder.path().join("data"));
         command.env(set("web.listen"), format!("127.0.0.1:{}", self.api.port));

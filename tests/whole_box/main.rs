@@ -45,6 +45,7 @@ mod refusals;
 mod srs;
 mod srs_elsewhere;
 mod srs_trouble;
+mod systemd;
 mod takes;
 mod tools;
 mod unbroken;

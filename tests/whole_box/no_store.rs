@@ -34,7 +34,8 @@ fn page(api: &Api, path: &str) -> String {
 
 #[test]
 fn box_whose_store_is_damaged_comes_up_on_the_slate_and_says_so() {
-    let mut the_box = TheBox::builder().start();
+    let boot = tempfile::TempDir::new().unwrap();
+    let mut the_box = TheBox::builder().set("box.boot_dir", boot.path().display()).start();
     let ada = the_box.api.register("Ada");
     assert!(the_box.stop().success());
     let file = the_box.data().join("motherstream.redb");

@@ -11,6 +11,7 @@ use crate::{
     obs::Link,
     store::backup,
     telemetry::RecentEvent,
+    update::Progress,
     web::{
         App,
         body::UrlQuery,
@@ -20,6 +21,7 @@ use crate::{
         problem::Problem,
         rights::{Right, Routes},
         system::{self, SystemView},
+        updates::{self, UpdateView},
     },
 };
 
@@ -152,7 +154,18 @@ struct System<'a> {
     ready: bool,
     /// A backup lies ready for the next start.
     restore_waits: bool,
+    /// Where the box is an image of its own: for admins.
+    machine: Option<Machine>,
+    /// A memory disk stands in for the data partition.
+    memory_disk: Option<String>,
     log: Option<Log>,
+}
+
+/// What only the machine can do.
+struct Machine {
+    update: Option<UpdateView>,
+    can_restart: bool,
+    venue: String,
 }
 
 impl System<'_> {
@@ -182,8 +195,20 @@ async fn show(
         ("Nobody can publish at the moment.", ready.ingest),
         ("The venue's OBS is not connected. Everything else goes on without it.", !matches!(obs, Link::Away { .. })),
     ];
+    let machine = if desk.admin { machine(&app).await } else { None };
+    let memory_disk = app.state.updates.memory_disk();
     let restore_waits = backup::is_staged(&app.state.config.data_dir);
-    Ok(page.show(&System { page: &page, desk, view, gauges, parts, ready: ready.ready, restore_waits, log }))
+    let template =
+        System { page: &page, desk, view, gauges, parts, ready: ready.ready, restore_waits, machine, memory_disk, log };
+    Ok(page.show(&template))
+}
+
+async fn machine(app: &Arc<App>) -> Option<Machine> {
+    if !app.state.updates.can_reset() {
+        return None;
+    }
+    let venue = app.state.settings.now().venue.name.clone();
+    Some(Machine { update: updates::look(app).await.ok(), can_restart: app.state.updates.can_restart(), venue })
 }
 
 async fn log(app: &Arc<App>, filter: Filter) -> Result<Log, Problem> {
