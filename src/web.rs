@@ -72,6 +72,7 @@ mod system;
 mod tests;
 mod tls;
 mod updates;
+mod upload;
 mod viewers;
 mod whip;
 
@@ -334,6 +335,6 @@ pub(crate) async fn to_the_end<T: Send + 'static>(
 ) -> Result<T, Problem> {
     match tokio::spawn(change.in_current_span()).await {
         Ok(done) => done,
-        Err(_) => Err(Problem::new(Kind::Internal, "something went wrong here, not with the request")),
+        Err(_) => Err(Problem::ours()),
     }
 }

@@ -8,13 +8,13 @@ use std::{
 
 use axum::{
     Json,
-    extract::{FromRequest, Multipart, Request, State},
+    extract::{Request, State},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use serde::Serialize;
-use tokio::{task::spawn_blocking, time::timeout};
+use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
@@ -25,14 +25,22 @@ use super::{
     problem::{Kind, Problem},
     rights::{Right, Routes},
     to_the_end,
+    upload::Upload,
 };
 use crate::store::backup::{self, Backup, BackupError, LARGEST};
 
 /// The largest form with a backup in it.
 const LARGEST_FORM: usize = LARGEST + 64 * 1024;
 
-/// How long a backup may take to arrive.
-const UPLOAD_TIME: Duration = Duration::from_mins(2);
+/// How one arrives.
+const FILE: Upload = Upload {
+    name: "the backup",
+    field: "backup",
+    time: Duration::from_mins(2),
+    largest: LARGEST,
+    too_large: "a backup is 32 MB at most; this is another file",
+    too_slow: "the backup took more than two minutes to arrive",
+};
 
 /// Where the page's forms lead to.
 const PAGE: &str = "/admin/system#backup";
@@ -85,7 +93,7 @@ async fn download(State(app): State<Arc<App>>, by: By) -> Result<Response, Probl
         let slate = settings.as_deref().and_then(|settings| slate_of(settings, &data_dir));
         backup::pack(&tables, settings.as_deref(), slate.as_ref(), now)
     });
-    let file = file.await.map_err(|_| gone())?;
+    let file = file.await.map_err(|_| Problem::ours())?;
     let file =
         file.map_err(|error| Problem::new(Kind::Internal, format!("the backup could not be packed: {error}")))?;
     let name = format!("motherstream-backup-{}.zip", now.strftime("%Y-%m-%d-%H%M"));
@@ -125,12 +133,7 @@ fn slate_path(settings: &str) -> Option<PathBuf> {
         (status = 409, description = "A show is on"),
         (status = 422, description = "The file is no backup that this box can restore")))]
 async fn restore(State(app): State<Arc<App>>, by: By, request: Request) -> Result<Json<Restored>, Problem> {
-    let file = match timeout(UPLOAD_TIME, Bytes::from_request(request, &())).await {
-        Ok(Ok(file)) => file,
-        Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => return Err(too_large()),
-        Ok(Err(_)) => return Err(Problem::new(Kind::BadRequest, "the backup did not arrive whole")),
-        Err(_) => return Err(too_slow()),
-    };
+    let file = FILE.body(request).await?;
     to_the_end(async move { stage(&app, &by, file).await.map(Json) }).await
 }
 
@@ -148,7 +151,7 @@ async fn restore_form(
     sender: Sender,
     request: Request,
 ) -> Result<Response, Problem> {
-    let file = timeout(UPLOAD_TIME, field(request)).await.map_err(|_| too_slow())??;
+    let (file, _) = FILE.form(request, None).await?;
     if file.is_empty() {
         return Err(Problem::invalid("backup", "choose a backup first"));
     }
@@ -160,23 +163,6 @@ async fn restore_form(
 async fn discard_form(State(app): State<Arc<App>>, by: By, sender: Sender) -> Result<Response, Problem> {
     unstage(&app, &by).await?;
     Ok(sender.go(&app, PAGE, Some(&Flash::done("The backup is not restored. Everything stays as it is."))))
-}
-
-async fn field(request: Request) -> Result<Bytes, Problem> {
-    let broken = |error: axum::extract::multipart::MultipartError| match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
-        _ => Problem::new(Kind::BadRequest, "the form did not arrive whole"),
-    };
-    let mut form = Multipart::from_request(request, &())
-        .await
-        .map_err(|_| Problem::new(Kind::BadRequest, "this address takes what its page's form sends"))?;
-    let mut file = Bytes::new();
-    while let Some(field) = form.next_field().await.map_err(broken)? {
-        if field.name() == Some("backup") {
-            file = field.bytes().await.map_err(broken)?;
-        }
-    }
-    Ok(file)
 }
 
 /// Checks a backup and lays it ready for the next start.
@@ -203,7 +189,7 @@ async fn stage(app: &Arc<App>, by: &By, file: Bytes) -> Result<Restored, Problem
         let accounts = backup.stage(&data_dir).map_err(|error| refused(&error))?;
         Ok(Restored { accounts, made: backup.manifest.made, version: backup.manifest.version })
     });
-    staged.await.map_err(|_| gone())?
+    staged.await.map_err(|_| Problem::ours())?
 }
 
 /// Settings that name a picture of the data folder name it in this one.
@@ -222,7 +208,7 @@ async fn unstage(app: &Arc<App>, by: &By) -> Result<(), Problem> {
     by.did("backup.discard", "");
     let _turn = app.settings_turn.lock().await;
     let data_dir = app.state.config.data_dir.clone();
-    let done = spawn_blocking(move || backup::discard(&data_dir)).await.map_err(|_| gone())?;
+    let done = spawn_blocking(move || backup::discard(&data_dir)).await.map_err(|_| Problem::ours())?;
     done.map_err(|error| Problem::new(Kind::NotStored, format!("the backup could not be discarded: {error}")))
 }
 
@@ -232,16 +218,4 @@ fn refused(error: &BackupError) -> Problem {
         BackupError::Store(store) => Problem::from(store.clone()),
         BackupError::Damaged(_) | BackupError::TooNew(_) => Problem::invalid("backup", error.to_string()),
     }
-}
-
-fn too_large() -> Problem {
-    Problem::new(Kind::BodyTooLarge, "a backup is 32 MB at most; this is another file")
-}
-
-fn too_slow() -> Problem {
-    Problem::new(Kind::BodyTooSlow, "the backup took more than two minutes to arrive")
-}
-
-fn gone() -> Problem {
-    Problem::new(Kind::Internal, "something went wrong here, not with the request")
 }

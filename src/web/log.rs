@@ -18,7 +18,7 @@ use utoipa_axum::routes;
 use super::{
     App,
     body::UrlQuery,
-    problem::{Kind, Problem},
+    problem::Problem,
     rights::{Right, Routes},
 };
 use crate::{core::account::KEY_SYMBOLS, telemetry::RecentEvent};
@@ -137,7 +137,7 @@ pub(crate) async fn latest(app: &Arc<App>, query: LogQuery, usual: usize) -> Res
         events.truncate(limit);
         events
     });
-    found.await.map_err(|_| Problem::new(Kind::Internal, "something went wrong here, not with the request"))
+    found.await.map_err(|_| Problem::ours())
 }
 
 /// Everything that the box knows to be a secret.

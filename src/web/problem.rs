@@ -127,6 +127,11 @@ impl Problem {
         }
     }
 
+    /// Something here broke off in the middle.
+    pub(crate) fn ours() -> Self {
+        Self::new(Kind::Internal, OURS)
+    }
+
     /// A problem that its HTTP status says all about.
     fn bare(status: StatusCode) -> Self {
         Self {
@@ -205,6 +210,9 @@ impl IntoResponse for Problem {
 
 const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 
+/// What is said of what nobody who calls can put right.
+const OURS: &str = "something went wrong here, not with the request";
+
 /// What a program is told where no route is.
 pub(crate) const NOTHING_HERE: &str = "nothing is here; the calls are listed at /api/v1/openapi.json";
 
@@ -215,7 +223,7 @@ fn explain(status: StatusCode) -> &'static str {
         StatusCode::METHOD_NOT_ALLOWED => "this address does not take that method; see the Allow header",
         StatusCode::PAYLOAD_TOO_LARGE => "a body may be 64 KiB at most",
         StatusCode::SERVICE_UNAVAILABLE => "the answer took too long; try again in a moment",
-        status if status.is_server_error() => "something went wrong here, not with the request",
+        status if status.is_server_error() => OURS,
         _ => "the request can not be answered",
     }
 }

@@ -212,11 +212,13 @@ impl Routes {
         self
     }
 
-    /// A described call that takes a body of up to `largest` bytes. How long that may take is the handler's to say.
+    /// A described call that takes a body of up to `largest` bytes, for a handler that reads it by an extractor or counts itself. How long
+    /// that may take is the handler's to say.
     pub(crate) fn upload(mut self, right: Right, largest: usize, routes: UtoipaMethodRouter<Arc<App>>) -> Self {
         let (schemas, paths, methods) = self.describe(right, routes);
-        let limits = (RequestBodyLimitLayer::new(largest), DefaultBodyLimit::max(largest));
-        self.uploads = self.uploads.routes((schemas, paths, methods.route_layer(limits)));
+        // Not the layer that looks at the announced length: it refuses in words of its own, and the handler knows better ones.
+        let limit = DefaultBodyLimit::max(largest);
+        self.uploads = self.uploads.routes((schemas, paths, methods.route_layer(limit)));
         self
     }
 
@@ -239,8 +241,9 @@ impl Routes {
         handler: H,
     ) -> Self {
         self.table.state(Method::POST, path, Stated { right, face: Face::Page });
-        let limits = (RequestBodyLimitLayer::new(largest), DefaultBodyLimit::max(largest));
-        self.uploads = self.uploads.route(path, on(MethodFilter::POST, handler).route_layer(limits));
+        // Not the layer that looks at the announced length: it refuses in words of its own, and the handler knows better ones.
+        let limit = DefaultBodyLimit::max(largest);
+        self.uploads = self.uploads.route(path, on(MethodFilter::POST, handler).route_layer(limit));
         self
     }
 

@@ -81,24 +81,20 @@ pub(crate) async fn change(app: &Arc<App>, edits: BTreeMap<String, Value>) -> Re
 pub(crate) async fn propose(app: &Arc<App>, edits: BTreeMap<String, Value>, own: bool) -> Result<Proposal, Problem> {
     let settings = app.state.settings.clone();
     let proposed = move || if own { settings.propose_own(&edits) } else { settings.propose(&edits) };
-    Ok(spawn_blocking(proposed).await.map_err(|_| gone())??)
+    Ok(spawn_blocking(proposed).await.map_err(|_| Problem::ours())??)
 }
 
 /// Writes a change that was checked, and puts it into effect.
 pub(crate) async fn write(app: &Arc<App>, proposal: Proposal) -> Result<Changed, Problem> {
     let keys = proposal.keys.clone();
     let (before, settings) = (app.state.settings.now(), app.state.settings.clone());
-    let now = spawn_blocking(move || settings.write(&proposal)).await.map_err(|_| gone())??;
+    let now = spawn_blocking(move || settings.write(&proposal)).await.map_err(|_| Problem::ours())??;
     let mut notes = put_into_effect(app, &before, &now).await;
     let view = app.state.settings.view();
     let waiting = view.iter().filter(|setting| keys.contains(&setting.key) && setting.waits_for_start);
     notes.extend(waiting.map(|setting| format!("{} takes effect at the next start of the box", setting.key)));
     let settings = view.into_iter().filter(|setting| keys.contains(&setting.key)).collect();
     Ok(Changed { settings, notes })
-}
-
-fn gone() -> Problem {
-    Problem::new(Kind::Internal, "something went wrong here, not with the request")
 }
 
 /// Tells everybody whom it concerns. What can not be done now is done by the next start, and said.

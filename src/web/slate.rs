@@ -14,7 +14,7 @@ use std::{
 use axum::{
     Json,
     body::Body as HttpBody,
-    extract::{FromRequest, Multipart, Request, State},
+    extract::{Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -22,7 +22,7 @@ use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use tokio::{task::spawn_blocking, time::timeout};
+use tokio::task::spawn_blocking;
 use utoipa_axum::routes;
 
 use super::{
@@ -36,6 +36,7 @@ use super::{
     rights::{Right, Routes},
     settings::{Changed, propose, write},
     to_the_end,
+    upload::Upload,
 };
 use crate::{
     config::{Config, SlateSound},
@@ -48,8 +49,15 @@ pub(crate) const LARGEST: usize = 8 * 1024 * 1024;
 /// The largest form with a picture in it.
 const LARGEST_FORM: usize = LARGEST + 64 * 1024;
 
-/// How long a picture may take to arrive: 8 MB over a poor Wi-Fi.
-const UPLOAD_TIME: Duration = Duration::from_mins(1);
+/// How one arrives: 8 MB over a poor Wi-Fi.
+const FILE: Upload = Upload {
+    name: "the picture",
+    field: "picture",
+    time: Duration::from_mins(1),
+    largest: LARGEST,
+    too_large: "a picture may be 8 MB at most; save it smaller",
+    too_slow: "the picture took more than a minute to arrive",
+};
 
 /// The configuration's key.
 const KEY: &str = "program.slate";
@@ -76,12 +84,7 @@ pub(crate) fn routes() -> Routes {
     responses((status = 200, description = "What changed", body = Changed),
         (status = 409, description = "It is set by the configuration")))]
 async fn put(State(app): State<Arc<App>>, by: By, request: Request) -> Result<Json<Changed>, Problem> {
-    let picture = match timeout(UPLOAD_TIME, Bytes::from_request(request, &())).await {
-        Ok(Ok(picture)) => picture,
-        Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => return Err(too_large()),
-        Ok(Err(_)) => return Err(Problem::new(Kind::BadRequest, "the picture did not arrive whole")),
-        Err(_) => return Err(too_slow()),
-    };
+    let picture = FILE.body(request).await?;
     to_the_end(async move { set(&app, &by, picture).await.map(Json) }).await
 }
 
@@ -96,7 +99,7 @@ async fn show(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Respons
     if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
         return Ok((StatusCode::NOT_MODIFIED, head).into_response());
     }
-    let picture = spawn_blocking(move || slate::still(settings(&config))).await.map_err(|_| gone())?;
+    let picture = spawn_blocking(move || slate::still(settings(&config))).await.map_err(|_| Problem::ours())?;
     let picture = picture.map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
     Ok((head, [(header::CONTENT_TYPE, HeaderValue::from_static("image/jpeg"))], HttpBody::from(picture))
         .into_response())
@@ -118,16 +121,14 @@ async fn upload_form(
     sender: Sender,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (picture, back) = match timeout(UPLOAD_TIME, fields(request)).await {
-        Ok(fields) => fields?,
-        Err(_) => return Err(too_slow()),
-    };
+    let (picture, back) = FILE.form(request, Some("back")).await?;
+    let back = local(back.as_deref().unwrap_or(PAGE));
     if picture.is_empty() {
         return Err(Problem::invalid("picture", "choose a picture first: a PNG or a JPEG"));
     }
     let shared = Arc::clone(&app);
     let changed = to_the_end(async move { set(&shared, &by, picture).await }).await?;
-    Ok(sender.go(&app, &back, Some(&Flash::done(told("The slate shows your picture.", &changed)))))
+    Ok(sender.go(&app, back, Some(&Flash::done(told("The slate shows your picture.", &changed)))))
 }
 
 async fn remove_form(State(app): State<Arc<App>>, by: By, sender: Sender) -> Result<Response, Problem> {
@@ -140,38 +141,6 @@ fn told(what: &str, changed: &Changed) -> String {
     changed.notes.iter().fold(what.to_owned(), |text, note| format!("{text} {note}."))
 }
 
-/// The fields of the form.
-async fn fields(request: Request) -> Result<(Bytes, String), Problem> {
-    let broken = |error: axum::extract::multipart::MultipartError| match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
-        _ => Problem::new(Kind::BadRequest, "the form did not arrive whole"),
-    };
-    let mut form = Multipart::from_request(request, &())
-        .await
-        .map_err(|_| Problem::new(Kind::BadRequest, "this address takes what its page's form sends"))?;
-    let (mut picture, mut back) = (Bytes::new(), PAGE.to_owned());
-    while let Some(field) = form.next_field().await.map_err(broken)? {
-        match field.name() {
-            Some("picture") => picture = field.bytes().await.map_err(broken)?,
-            Some("back") => local(&field.text().await.map_err(broken)?).clone_into(&mut back),
-            _ => {}
-        }
-    }
-    if picture.len() > LARGEST { Err(too_large()) } else { Ok((picture, back)) }
-}
-
-fn too_large() -> Problem {
-    Problem::new(Kind::BodyTooLarge, "a picture may be 8 MB at most; save it smaller")
-}
-
-fn too_slow() -> Problem {
-    Problem::new(Kind::BodyTooSlow, "the picture took more than a minute to arrive")
-}
-
-fn gone() -> Problem {
-    Problem::new(Kind::Internal, "something went wrong here, not with the request")
-}
-
 /// Checks a picture, keeps it, and has it shown.
 ///
 /// # Errors
@@ -181,7 +150,7 @@ pub(crate) async fn set(app: &Arc<App>, by: &By, picture: Bytes) -> Result<Chang
     let _turn = app.settings_turn.lock().await;
     let checked = picture.clone();
     // Before anything is written: what does not decode never comes near the disk.
-    let kind = spawn_blocking(move || slate::check(&checked)).await.map_err(|_| gone())?;
+    let kind = spawn_blocking(move || slate::check(&checked)).await.map_err(|_| Problem::ours())?;
     let kind = kind.map_err(|reason| Problem::invalid("picture", format!("this picture can not be used: {reason}")))?;
     let ending = match kind {
         PictureKind::Png => "png",
@@ -192,7 +161,7 @@ pub(crate) async fn set(app: &Arc<App>, by: &By, picture: Bytes) -> Result<Chang
     let folder = app.state.config.data_dir.clone();
     let path = folder.join(&name);
     let kept = path.clone();
-    let stored = spawn_blocking(move || keep(&kept, &picture)).await.map_err(|_| gone())?;
+    let stored = spawn_blocking(move || keep(&kept, &picture)).await.map_err(|_| Problem::ours())?;
     stored.map_err(|error| Problem::new(Kind::NotStored, format!("the picture could not be kept: {error}")))?;
     let edits = BTreeMap::from([(KEY.to_owned(), Value::from(path.display().to_string()))]);
     let changed = async { write(app, propose(app, edits, true).await?).await }.await;

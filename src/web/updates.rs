@@ -5,7 +5,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use axum::{
     Json,
     body::Body as HttpBody,
-    extract::{FromRequest, Multipart, Request, State},
+    extract::{Request, State},
     http::StatusCode,
     response::Response,
 };
@@ -26,6 +26,7 @@ use super::{
     },
     problem::{Kind, Problem},
     rights::{Right, Routes},
+    upload,
 };
 use crate::update::{LARGEST, Progress, Slots, UPLOAD_TIME, UpdateError};
 
@@ -169,22 +170,15 @@ async fn upload_form(
     request: Request,
 ) -> Result<Response, Problem> {
     by.did("update.install", "an upload");
-    let broken = || Problem::new(Kind::BadRequest, "the form did not arrive whole");
-    let mut form = Multipart::from_request(request, &())
-        .await
-        .map_err(|_| Problem::new(Kind::BadRequest, "this address takes what its page's form sends"))?;
-    let mut found = false;
-    while let Some(field) = form.next_field().await.map_err(|_| broken())? {
+    let broken = |error| upload::broken(&error, &UpdateError::TooLarge.to_string());
+    let mut form = upload::fields(request).await?;
+    while let Some(field) = form.next_field().await.map_err(broken)? {
         if field.name() == Some("update") {
             take(&app, Some(field), None).await?;
-            found = true;
-            break;
+            return Ok(sender.go(&app, PAGE, Some(&Flash::done(BEGUN))));
         }
     }
-    if !found {
-        return Err(Problem::invalid("update", "choose an update first"));
-    }
-    Ok(sender.go(&app, PAGE, Some(&Flash::done(BEGUN))))
+    Err(Problem::invalid("update", "choose an update first"))
 }
 
 const BEGUN: &str = "The update is being installed, which takes a few minutes. This page says how it goes.";
@@ -282,7 +276,7 @@ async fn start_again(app: &Arc<App>) -> Result<(), Problem> {
     no_show(app, "start the box again")?;
     not_in_the_middle(app)?;
     let updates = app.state.updates.clone();
-    let asked = spawn_blocking(move || updates.restart()).await.map_err(|_| gone())?;
+    let asked = spawn_blocking(move || updates.restart()).await.map_err(|_| Problem::ours())?;
     asked.map_err(|error| refused(&error))
 }
 
@@ -299,7 +293,7 @@ async fn clear(app: &Arc<App>, venue: &str) -> Result<bool, Problem> {
         return Err(Problem::invalid("venue", format!("type the venue's name, {name}, to confirm")));
     }
     let done = spawn_blocking(move || updates.reset().map(|()| updates.can_restart() && updates.restart().is_ok()));
-    done.await.map_err(|_| gone())?.map_err(|error| refused(&error))
+    done.await.map_err(|_| Problem::ours())?.map_err(|error| refused(&error))
 }
 
 fn no_show(app: &App, what: &str) -> Result<(), Problem> {
@@ -329,8 +323,4 @@ fn refused(error: &UpdateError) -> Problem {
         UpdateError::NotOffered => Problem::new(Kind::NotFound, said),
         UpdateError::NoRoom | UpdateError::Io { .. } | UpdateError::Failed(_) => Problem::new(Kind::NotStored, said),
     }
-}
-
-fn gone() -> Problem {
-    Problem::new(Kind::Internal, "something went wrong here, not with the request")
 }

@@ -202,7 +202,8 @@ async fn venues_picture_is_shown_kept_and_taken_away() {
     for wrong in [b"what is this".to_vec(), picture([1, 2, 3])[..60].to_vec()] {
         put(wrong).await.blames(422, "picture");
     }
-    put(vec![0; 8 * 1024 * 1024 + 1]).await.is(413);
+    let too_large = put(vec![0; 8 * 1024 * 1024 + 1]).await;
+    assert_eq!(too_large.is(413).body["detail"], "a picture may be 8 MB at most; save it smaller");
     assert!(look(&site).await[1] > 200, "what was refused changed nothing");
     let tag = site.get("/api/v1/slate", &As::Token).await.headers["etag"].clone();
     let again = answer(site.request(Method::GET, "/api/v1/slate", &As::Token).header("if-none-match", tag)).await;
