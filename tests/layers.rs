@@ -15,7 +15,7 @@ use std::{
 fn layer(top: &str) -> Option<u8> {
     Some(match top {
         "core" => 0,
-        "clock" | "config" | "telemetry" => 1,
+        "clock" | "config" | "files" | "telemetry" => 1,
         "store" | "ingest" | "media" | "obs" | "update" => 2,
         "accounts" | "director" => 3,
         "web" => 4,
@@ -34,7 +34,7 @@ fn allowed(from: &str, to: &str) -> bool {
     if (from, to) == ("director", "accounts") {
         return true;
     }
-    // Configuration, clock and telemetry serve every adapter, each other included.
+    // Configuration, clock, files and telemetry serve every adapter, each other included.
     if layer(from) == Some(1) && layer(to) == Some(1) {
         return true;
     }

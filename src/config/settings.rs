@@ -2,9 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
-    io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    fs, io,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
 };
@@ -20,6 +18,7 @@ use super::{
     Applies, Config, ConfigError, Default, Key, LoadedConfig, Setting, Sources, keys,
     load::{BUILT_IN, SETTINGS_FILE},
 };
+use crate::files::{self, Readers};
 
 /// The largest `settings.toml` that is read: a hundred keys are a few kilobytes.
 const LARGEST: u64 = 256 * 1024;
@@ -371,15 +370,7 @@ fn read(path: &Path) -> io::Result<Option<String>> {
     }
 }
 
-/// Beside it first, then in its place: a power cut leaves the old file or the new one. It may hold an address with a password.
+/// It may hold an address with a password.
 fn write(path: &Path, text: &str) -> io::Result<()> {
-    let new = path.with_extension("toml.new");
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    match path.parent() {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => Ok(()),
-    }
+    files::replace(path, text.as_bytes(), Readers::Owner)
 }

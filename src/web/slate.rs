@@ -1,15 +1,7 @@
 //! The venue's slate picture: uploaded, looked at, taken away. The file lies in the data folder under a name made of its content, and
 //! `program.slate` of the page's own settings points at it: a power cut leaves the old picture or the new one.
 
-use std::{
-    collections::BTreeMap,
-    fs::{self, File},
-    io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -40,6 +32,7 @@ use super::{
 };
 use crate::{
     config::{Config, SlateSound},
+    files::{self, Readers},
     media::slate::{self, PictureKind, SlateSettings},
 };
 
@@ -161,7 +154,9 @@ pub(crate) async fn set(app: &Arc<App>, by: &By, picture: Bytes) -> Result<Chang
     let folder = app.state.config.data_dir.clone();
     let path = folder.join(&name);
     let kept = path.clone();
-    let stored = spawn_blocking(move || keep(&kept, &picture)).await.map_err(|_| Problem::ours())?;
+    let stored = spawn_blocking(move || files::replace(&kept, &picture, Readers::Everybody))
+        .await
+        .map_err(|_| Problem::ours())?;
     stored.map_err(|error| Problem::new(Kind::NotStored, format!("the picture could not be kept: {error}")))?;
     let edits = BTreeMap::from([(KEY.to_owned(), Value::from(path.display().to_string()))]);
     let changed = async { write(app, propose(app, edits, true).await?).await }.await;
@@ -179,19 +174,6 @@ pub(crate) async fn unset(app: &Arc<App>, by: &By) -> Result<Changed, Problem> {
     let changed = write(app, propose(app, BTreeMap::from([(KEY.to_owned(), Value::Null)]), true).await?).await;
     tidy(app, app.state.config.data_dir.clone()).await;
     changed
-}
-
-/// Beside it first, then in its place.
-fn keep(path: &Path, picture: &[u8]) -> io::Result<()> {
-    let new = path.with_extension("new");
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&new)?;
-    file.write_all(picture)?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    match path.parent() {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => Ok(()),
-    }
 }
 
 /// Removes pictures that are shown no more. One that stays does no harm.
@@ -213,7 +195,7 @@ fn is_ours(name: &str) -> bool {
     name.strip_prefix(NAME).and_then(|rest| rest.split_once('.')).is_some_and(|(digest, ending)| {
         digest.len() == 16
             && digest.bytes().all(|byte| byte.is_ascii_hexdigit())
-            && matches!(ending, "png" | "jpg" | "new")
+            && matches!(ending.trim_end_matches(files::NEW), "png" | "jpg")
     })
 }
 
@@ -241,7 +223,7 @@ mod tests {
         for (name, ours) in [
             ("slate-0123456789abcdef.png", true),
             ("slate-0123456789abcdef.jpg", true),
-            ("slate-0123456789abcdef.new", true),
+            ("slate-0123456789abcdef.png.new", true),
             ("slate-of-ours.png", false),
             ("slate-0123456789abcdef.redb", false),
             ("motherstream.redb", false),

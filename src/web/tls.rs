@@ -3,10 +3,8 @@
 //! better off here.
 
 use std::{
-    fs::{self, File},
-    io::{self, Write as _},
+    fs, io,
     net::{IpAddr, SocketAddr},
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -28,7 +26,10 @@ use tokio_rustls::{
 };
 
 use super::hosts::{Hosts, own_addresses};
-use crate::config::Config;
+use crate::{
+    config::Config,
+    files::{self, Readers},
+};
 
 /// Key and certificate, in one file, so that they always belong together.
 const FILE: &str = "https.pem";
@@ -117,7 +118,7 @@ impl Identity {
             }
         }
         let text = make(public_host)?;
-        keep(file, &text)?;
+        files::replace(file, text.as_bytes(), Readers::Owner)?;
         Self::read(file)
     }
 
@@ -180,21 +181,6 @@ fn make(public_host: Option<&str>) -> io::Result<String> {
     let key = KeyPair::generate().map_err(io::Error::other)?;
     let certificate = params.self_signed(&key).map_err(io::Error::other)?;
     Ok(format!("{}{}", certificate.pem(), key.serialize_pem()))
-}
-
-/// Beside it first, then in its place, for nobody else to read.
-fn keep(file: &Path, text: &str) -> io::Result<()> {
-    let new = file.with_extension("pem.new");
-    // One that was left by a power cut may have other rights.
-    let _gone = fs::remove_file(&new);
-    let mut opened = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    opened.write_all(text.as_bytes())?;
-    opened.sync_all()?;
-    fs::rename(&new, file)?;
-    match file.parent() {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => Ok(()),
-    }
 }
 
 /// An acceptor with a certificate that nobody keeps.

@@ -1,14 +1,11 @@
 //! The secret in the hooks' path. SRS outlives the box, so it stays the same over restarts.
 
-use std::{
-    fs::{self, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
-    path::Path,
-};
+use std::{fs, io, os::unix::fs::PermissionsExt, path::Path};
 
 use data_encoding::BASE32_NOPAD;
 use secrecy::SecretString;
+
+use crate::files::{self, Readers};
 
 /// Random bytes of one.
 const BYTES: usize = 20;
@@ -29,12 +26,7 @@ pub(super) fn kept(folder: &Path) -> io::Result<SecretString> {
         Err(error) => return Err(error),
     }
     let secret = BASE32_NOPAD.encode(&rand::random::<[u8; BYTES]>()).to_lowercase();
-    // Whole or not at all, whenever the power goes.
-    let new = folder.join("hooks-secret.new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    file.write_all(secret.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, &path)?;
+    files::replace(&path, secret.as_bytes(), Readers::Owner)?;
     Ok(secret.into())
 }
 

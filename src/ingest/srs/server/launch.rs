@@ -3,7 +3,7 @@
 use std::{
     fmt::Write as _,
     fs::{self, File, OpenOptions},
-    io::{self, Write as _},
+    io,
     net::SocketAddr,
     os::unix::{
         fs::{MetadataExt, OpenOptionsExt},
@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     config::IngestConfig,
+    files::{self, Readers},
     ingest::srs::install::{self, Installed},
 };
 
@@ -160,13 +161,7 @@ impl Launch {
         let text = written(&self.environment);
         let before = fs::read_to_string(&path).ok();
         if before.as_deref() != Some(&text) {
-            let fresh = self.folder.join("environment.new");
-            let _ = fs::remove_file(&fresh);
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&fresh, &path)?;
-            File::open(&self.folder)?.sync_all()?;
+            files::replace(&path, text.as_bytes(), Readers::Owner)?;
         }
         Ok(before.map(|text| read(&text)))
     }
