@@ -29,18 +29,13 @@ class Lab:
     def __init__(self, out: Path, program: Path, srs: str | None):
         self.out, self.program, self.srs = out, program, srs
         self.made: dict[str, Path] = {}
-        # Who marks a version good and notices a frozen program: the program and systemd between them, or motherstream-health.
-        self.speaks = b"NOTIFY_SOCKET" in program.read_bytes()
-        self.figures: dict[str, object] = {}
-        if not self.speaks:
-            say("this program does not speak to systemd: motherstream-health.service asks its page instead (image/overlay-silent)")
 
     def image(self, name: str, version: str, *lay: Path | str, rig: bool = True) -> Path:
         """The folder with an image and its update."""
         folder = self.out / name
         if name in self.made:
             return folder
-        layers = [HERE / "overlay", HERE / "quick"] if rig else []
+        layers = [HERE / "overlay"] if rig else []
         layers += [Path(layer) for layer in lay]
         env = os.environ | {
             "PROGRAM": str(self.program), "SRS": self.srs or "", "LAY": " ".join(map(str, layers)), "MOTHERSTREAM_VERSION": version,
@@ -223,7 +218,7 @@ def sizes(lab: Lab) -> None:
         analyze = box.sh("systemd-analyze time --no-pager; systemd-analyze critical-chain --no-pager motherstream.service", 100)
         stages = box.sh("journalctl -D /run/log/journal --no-pager -o cat -u motherstream | grep -o 'stage=.*'")
         memory = dict(re.findall(r"(\w+): +(\d+) kB", box.sh("cat /proc/meminfo")))
-        cpu = box.sh("cut -d ' ' -f 1,2 /proc/uptime; grep '^cpu ' /proc/stat; cat /sys/fs/cgroup/system.slice/motherstream.service/memory.current; grep -h -e VmRSS -e RssAnon /proc/$(pidof motherstream | cut -d ' ' -f 1)/status")
+        cpu = box.sh("cut -d ' ' -f 1,2 /proc/uptime; grep '^cpu ' /proc/stat; cat /sys/fs/cgroup/system.slice/motherstream.service/memory.current; grep -h -e VmRSS -e RssAnon /proc/$(systemctl show -p MainPID --value motherstream)/status")
         # The same loop here and there, to tell how much of a start is the emulation's.
         loop = "mawk 'BEGIN { for (i = 0; i < 3000000; i++) s += i % 7 }'"
         times = timed(["sh", "-c", loop]), float(box.sh(f"a=$(date +%s.%N); {loop}; b=$(date +%s.%N); echo $a $b | mawk '{{ print $2 - $1 }}'", 100))

@@ -64,21 +64,26 @@ def release(box: Machine) -> str:
     return f"{slot} {re.search('VERSION=(.*)', box.sh('cat /etc/motherstream-release'))[1]}"
 
 
-def marked_good(lab: Lab, box: Machine, slot: str) -> None:
+def marked_good(box: Machine, slot: str) -> None:
     """Waits for the program to mark its slot good, and sees that it did not do so early."""
     left = state(box)[f"BOOT_{slot}_LEFT"]
     check("a new version is on trial first", left in ("0", "1"), left)
     began = time.monotonic()
     wait("the slot to be marked good", 300, lambda: state(box)[f"BOOT_{slot}_LEFT"] == "6", 2)
     took = time.monotonic() - began
-    say(f"marked good {took:.0f} s after its page answered, by {'the program' if lab.speaks else 'motherstream-health'}")
+    say(f"marked good {took:.0f} s after its page answered, by the program")
     check("not before it has been ready for a while", took > 15, took)
 
 
 def updates(lab: Lab) -> None:
     """a signed update, one that never becomes ready, and three that must be refused"""
     one, two = lab.image("one", "1.0"), lab.image("two", "2.0")
-    never = {"usr/lib/systemd/system/motherstream.service.d/never.conf": "[Service]\nExecStart=\nExecStart=/bin/sleep infinity\n"}
+    units = "usr/lib/systemd/system"
+    never = {
+        f"{units}/motherstream.service.d/never.conf": "[Service]\nExecStart=\nExecStart=/bin/sleep infinity\n",
+        # It has two minutes instead of five, each time: it does not become ready in any.
+        f"{units}/motherstream-trial.timer.d/rig.conf": "[Timer]\nOnBootSec=\nOnBootSec=120s\n",
+    }
     stuck = lab.image("stuck", "3.0", laid(lab, "stuck", never))
     half = lab.out / "half.raucb"
     whole = (two / "motherstream-qemu.raucb").read_bytes()
@@ -94,6 +99,7 @@ def updates(lab: Lab) -> None:
         admin = claim(box)
         register(box, "Ada")
         box.ok("PUT", "/api/v1/turn", {"seconds": 123}, admin)
+        box.ok("PUT", "/api/v1/show", {"on": True}, admin)
         box.wait_agent()
         wait("the stick", 60, lambda: "good.raucb" in box.sh("ls /run/motherstream-usb"))
         say(f"running {release(box)}; the stick is there, read-only")
@@ -127,24 +133,108 @@ def updates(lab: Lab) -> None:
         check("version 2.0 runs from slot B", release(box) == "B 2.0", release(box))
         admin = box.sign_in("Stage", PASSWORD)
         check("settings are kept", box.ok("GET", "/api/v1/turn", cookie=admin)["seconds"] == 123)
-        marked_good(lab, box, "B")
+        marked_good(box, "B")
         register(box, "Ben")
+        check("the show goes on", box.ok("GET", "/api/v1/show", cookie=admin)["on"])
+
+        # Back to the old version on purpose, with what a newer one might have left in the settings.
+        newer = '[venue]\nmood = "blue"\n[accounts]\nregistration = "by a way of the future"\n'
+        box.sh(f"printf '%s' '{newer}' >>/data/motherstream/settings.toml && rauc status mark-active other", 120, ok=True)
+        box.sh("touch /run/motherstream/reboot")
+        box.wait_console(r"slot A, left A 1 ", 180)
+        box.wait_page()
+        box.wait_agent()
+        check("version 1.0 runs from slot A", release(box) == "A 1.0", release(box))
+        admin = box.sign_in("Stage", PASSWORD)
+        names = [account["name"] for account in box.ok("GET", "/api/v1/accounts", cookie=admin)]
+        check("accounts are kept on the way back", {"Stage", "Ada", "Ben"} <= set(names), names)
+        check("settings are kept on the way back", box.ok("GET", "/api/v1/turn", cookie=admin)["seconds"] == 123)
+        check("the show is kept on the way back", box.ok("GET", "/api/v1/show", cookie=admin)["on"])
+        marked_good(box, "A")
+        say("and back on version 1.0, with accounts, show and settings, among which are two that it does not understand")
 
         wait("the stick", 60, lambda: "stuck.raucb" in box.sh("ls /run/motherstream-usb"))
         install("stuck")
         box.sh("touch /run/motherstream/reboot")
         began = time.monotonic()
-        box.wait_console(r"slot A, left A 1 ", 180)
-        box.wait_console(r"slot A, left A 0 ", 500)
+        # The first time was the good version's.
+        box.wait_console(r"slot B, left A \d B 1", 180, times=2)
+        box.wait_console(r"slot B, left A \d B 0", 500)
         say(f"the one that never becomes ready: second try after {time.monotonic() - began:.0f} s")
-        box.wait_console(r"slot B, left A 0 ", 500)
+        # The first time was that of the fresh card.
+        box.wait_console(r"slot A, left A \d B 0", 500, times=2)
         say(f"and back on the old version after {time.monotonic() - began:.0f} s, by itself")
         box.wait_page()
         box.wait_agent()
-        check("version 2.0 runs from slot B again", release(box) == "B 2.0", release(box))
+        check("version 1.0 runs from slot A again", release(box) == "A 1.0", release(box))
         names = [account["name"] for account in box.ok("GET", "/api/v1/accounts", cookie=box.sign_in("Stage", PASSWORD))]
         check("accounts are kept", {"Stage", "Ada", "Ben"} <= set(names), names)
         box.shut_down()
+
+
+def boot_partition(card: Path) -> str:
+    """The small partition of a card, as mtools name it: what a computer shows of a card that is put into it."""
+    table = json.loads(subprocess.run(["/usr/sbin/sfdisk", "--json", card], capture_output=True, check=True).stdout)["partitiontable"]
+    return f"{card}@@{next(part['start'] for part in table['partitions'] if part.get('name') == 'boot') * 512}"
+
+
+def files(lab: Lab) -> None:
+    """what a venue does with files: a setup code and a name of its own, settings from a USB stick, a factory reset"""
+    card = lab.card(lab.image("one", "1.0"), "files")
+    boot, folder = boot_partition(card), lab.out / "lay/files"
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def put(name: str, text: str) -> Path:
+        (folder / name).write_text(text)
+        return folder / name
+
+    def on_card() -> str:
+        return subprocess.run(["mdir", "-b", "-i", boot, "::"], capture_output=True, text=True, check=True).stdout
+
+    for name, text in {"setup-code.txt": "blue room 2345\r\n", "hostname": "stage2\r\n"}.items():
+        subprocess.run(["mcopy", "-o", "-i", boot, put(name, text), f"::{name}"], check=True)
+    good = put("good.toml", '[venue]\nname = "Blue Room"\n[queue]\nturn_seconds = 77\n')
+    with lab.machine(card, usb=stick(lab, {"motherstream.toml": good})) as box:
+        box.start()
+        box.wait_page()
+        box.wait_agent()
+        check("the host name is the file's", box.sh("cat /proc/sys/kernel/hostname") == "stage2", box.sh("cat /proc/sys/kernel/hostname"))
+        box.ok("POST", "/api/v1/setup", {"code": "Blue-Room-2345", "name": "Stage", "password": PASSWORD})
+        say("named and claimed by the files hostname and setup-code.txt")
+        register(box, "Ada")
+        wait("the stick's settings", 60, lambda: "was taken" in box.sh("journalctl -D /run/log/journal --no-pager -o cat -u 'motherstream-usb@*'"))
+        ours = box.sh("cat /data/motherstream/settings.toml")
+        # Sticks of which nothing may be taken: each of them the program would not start with.
+        for what, text in {"a key that does not exist": "[queue]\nturn_second = 5\n", "another data folder": 'data_dir = "/tmp"\n', "no TOML": "[queue\n"}.items():
+            # The same script, for a stick that is there already.
+            said = box.sh(
+                "mkdir -p /run/rig-bin && ln -sfn /bin/true /run/rig-bin/mount && ln -sfn /bin/false /run/rig-bin/mountpoint && umount /run/motherstream-usb;"
+                f" printf '%s' '{text}' >/run/motherstream-usb/motherstream.toml && PATH=/run/rig-bin:$PATH sh /usr/lib/motherstream/usb none"
+            )
+            check(f"a stick with {what} is not taken", "was not taken" in said and box.sh("cat /data/motherstream/settings.toml") == ours, said)
+            say(f"a stick with {what}: {said.splitlines()[0][:130]}")
+        box.sh("systemctl restart --no-block motherstream", ok=True)
+        time.sleep(5)
+        box.wait_page()
+        admin = box.sign_in("Stage", PASSWORD)
+        turn = box.ok("GET", "/api/v1/turn", cookie=admin)["seconds"]
+        check("the stick's settings hold from the next start", turn == 77, turn)
+        box.shut_down()
+    check("the file with the setup code is gone when the box has an owner", "setup-code.txt" not in on_card(), on_card())
+    subprocess.run(["mcopy", "-o", "-i", boot, put("factory-reset", ""), "::factory-reset"], check=True)
+    with lab.machine(card) as box:
+        box.start()
+        box.wait_page()
+        box.wait_agent()
+        check("the box says that it was reset", box.sh("cat /run/motherstream-data") == "reset", box.sh("cat /run/motherstream-data"))
+        status, answer, _ = box.call("POST", "/api/v1/session", {"name": "Stage", "password": PASSWORD})
+        check("nobody is known any more", status >= 400, f"{status} {answer}")
+        claim(box)
+        admin = box.sign_in("Stage", PASSWORD)
+        check("settings are the image's again", box.ok("GET", "/api/v1/turn", cookie=admin)["seconds"] == 3600)
+        box.shut_down()
+    check("a reset is done once", "factory-reset" not in on_card(), on_card())
+    say("a factory reset clears accounts and settings, makes a new setup code, and is done once")
 
 
 def host_program(lab: Lab) -> list[str]:
@@ -364,4 +454,4 @@ def trouble(lab: Lab) -> None:
             box.shut_down()
 
 
-CASES |= {"updates": updates, "power": power, "trouble": trouble}
+CASES |= {"updates": updates, "power": power, "trouble": trouble, "files": files}
