@@ -295,7 +295,8 @@ impl Running {
             });
             systemd::tell(signs);
             if signs.proven && self.updates {
-                self.tracker.spawn(systemd::mark_good());
+                let doors = self.doors.clone();
+                self.tracker.spawn(async move { doors.run_until_cancelled(systemd::mark_good()).await });
             }
             if !in_trouble {
                 self.setup_file.keep(self.accounts.setup_code().as_ref());

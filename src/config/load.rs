@@ -60,16 +60,45 @@ impl Sources {
         Self { file, fallback: DEFAULT_FILE.into(), environment }
     }
 
-    /// Reads, merges and checks everything.
+    /// Reads, merges and checks everything. On an image (`box.boot_dir`) nothing that is wrong in the data partition's file keeps the box
+    /// from starting, since nobody could log in to mend it: what is wrong there is left out, and told in [`LoadedConfig::ignored`].
     ///
     /// # Errors
     /// All problems that were found, each with its source and field.
     pub fn load(&self) -> Result<LoadedConfig, ConfigError> {
-        self.load_with(None)
+        self.load_with(None).or_else(|error| self.without_wrong_settings(&error).ok_or(error))
     }
 
-    /// The same, with `proposed` in place of what the data partition's file says.
+    /// Without the keys of the data partition's file that are to blame; without the file, where no single key of it is.
+    fn without_wrong_settings(&self, error: &ConfigError) -> Option<LoadedConfig> {
+        let mut bare = self.load_with(Some("")).ok()?;
+        bare.config.machine.boot_dir.as_ref()?;
+        let file = bare.config.data_dir.join(SETTINGS_FILE).display().to_string();
+        let mut left_out = Vec::new();
+        let mut problems = error.problems.clone();
+        for _ in 0..KEYS.len() {
+            if !problems.iter().all(|problem| problem.source == file && keys::find(&problem.field).is_some()) {
+                break;
+            }
+            left_out.append(&mut problems);
+            match self.load_layers(None, &left_out) {
+                Ok(mut loaded) => {
+                    loaded.ignored.append(&mut left_out);
+                    return Some(loaded);
+                }
+                Err(error) => problems = error.problems,
+            }
+        }
+        bare.ignored.extend(error.problems.iter().cloned());
+        Some(bare)
+    }
+
+    /// As it stands, with `proposed` in place of what the data partition's file says.
     pub(super) fn load_with(&self, proposed: Option<&str>) -> Result<LoadedConfig, ConfigError> {
+        self.load_layers(proposed, &[])
+    }
+
+    fn load_layers(&self, proposed: Option<&str>, left_out: &[Problem]) -> Result<LoadedConfig, ConfigError> {
         let mut problems = Vec::new();
         let mut ignored = Vec::new();
         let mut layers = vec![built_in()];
@@ -87,6 +116,11 @@ impl Sources {
                 Some(text) => parse_file(&file.display().to_string(), text, &mut problems),
                 None => read_file(&file, false, &mut problems),
             };
+            if let Some(layer) = &mut settings {
+                for problem in left_out {
+                    remove(&mut layer.dict, &problem.field);
+                }
+            }
             if let Some(layer) = settings.as_ref().filter(|layer| layer.dict.contains_key("data_dir")) {
                 problems.push(Problem::new(&layer.name, "data_dir", "this file lies in it and can not name another"));
             }
@@ -132,7 +166,7 @@ pub struct LoadedConfig {
     pub config: Config,
     /// Every key with its value and origin, to show.
     pub settings: Vec<Setting>,
-    /// Keys of the data partition's file that this program does not know.
+    /// Keys of the data partition's file that this program does not know, and on an image what else of it can not be.
     pub ignored: Vec<Problem>,
     /// What it was read from.
     pub(super) sources: Sources,

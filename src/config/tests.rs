@@ -136,6 +136,23 @@ fn data_partition_can_not_move_itself() {
 }
 
 #[test]
+fn image_starts_without_those_settings_of_its_page_that_are_wrong() {
+    let image = "[box]\nboot_dir = \"/boot/firmware\"";
+    let settings = "data_dir = \"/elsewhere\"\n[queue]\nturn_seconds = 77\nrejoin_seconds = \"long\"\n[accounts]\nregistration = \"by magic\"";
+    let loaded = Place::new(image).settings(settings).load().unwrap();
+    assert_eq!((loaded.config.queue.turn_seconds, loaded.config.queue.rejoin_seconds), (77, 15));
+    let mut ignored: Vec<_> = loaded.ignored.iter().map(|problem| problem.field.as_str()).collect();
+    ignored.sort_unstable();
+    assert_eq!(ignored, ["accounts.registration", "data_dir", "queue.rejoin_seconds"]);
+    // Nothing of it can be read.
+    let loaded = Place::new(image).settings("[queue\nturn_seconds = 77").load().unwrap();
+    assert_eq!((loaded.config.queue.turn_seconds, loaded.ignored.len()), (3600, 1));
+    // Whoever runs it by hand is told, and so is whoever wrote the image's own file wrong.
+    Place::new("").settings(settings).load().unwrap_err();
+    Place::new(&format!("{image}\n[queue]\nturn_seconds = 0")).settings(settings).load().unwrap_err();
+}
+
+#[test]
 fn plain_names_are_understood_and_the_full_ones_win() {
     let place =
         Place::new("[ingest]\nrtmp_listen = \"127.0.0.1:1\"").with("HOST", "box.example").with("RTMP_PORT", "1936");
