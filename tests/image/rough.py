@@ -333,6 +333,8 @@ def power(lab: Lab) -> None:
             thread.join(40)
         upto = log.stat().st_size
         box.kill()
+    # With base.img and writes.log all that it takes to look at this run again.
+    card.with_name("acknowledged.json").write_text(json.dumps({"begin": begin, "upto": upto, "acknowledged": acknowledged}))
     counts = {kind: sum(1 for _, k, _ in acknowledged if k == kind) for kind in ("account", "turn")}
     check("there was a load", counts["account"] >= 3 and counts["turn"] >= 10, counts)
     table = json.loads(subprocess.run(["/usr/sbin/sfdisk", "--json", base], capture_output=True, check=True).stdout)["partitiontable"]
