@@ -1,10 +1,12 @@
 //! The slate: the stand-in picture and sound, rendered and encoded once.
 
 mod encode;
+mod kept;
 mod picture;
 
 use std::path::{Path, PathBuf};
 
+pub use self::kept::kept;
 use crate::core::{frame::MediaTime, switcher::SlateLoop};
 
 /// GStreamer elements the slate's encoding is built from, besides those of the house format.
@@ -66,8 +68,11 @@ pub fn render(settings: SlateSettings<'_>) -> Result<SlateLoop, SlateError> {
     };
     let (video, pictures) = encode::pictures(&drawing)?;
     let (audio, sounds) = encode::sounds(settings.tone)?;
-    let picture_duration = MediaTime::from_micros(1_000_000 / 30);
-    Ok(SlateLoop { video, pictures, picture_duration, audio, sounds })
+    Ok(SlateLoop { video, pictures, picture_duration: picture_duration(), audio, sounds })
+}
+
+fn picture_duration() -> MediaTime {
+    MediaTime::from_micros(1_000_000 / i64::from(RATE))
 }
 
 /// What a picture file is.

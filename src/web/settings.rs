@@ -135,11 +135,11 @@ fn idle_end(config: &Config) -> Option<Duration> {
 /// nothing else to do.
 pub(crate) async fn show_slate(app: &Arc<App>, config: &Config) -> Result<(), String> {
     let (venue, picture) = (config.venue.name.clone(), config.program.slate.clone());
-    let tone = config.program.slate_sound == SlateSound::Tone;
+    let (tone, folder) = (config.program.slate_sound == SlateSound::Tone, config.data_dir.clone());
     let turn = app.slates.fetch_add(1, Ordering::SeqCst) + 1;
     let shared = Arc::clone(app);
     let rendering = spawn_blocking(move || {
-        let slate = slate::render(SlateSettings { venue: &venue, picture: picture.as_deref(), tone })?;
+        let slate = slate::kept(&folder, SlateSettings { venue: &venue, picture: picture.as_deref(), tone })?;
         // Unless another was asked for meanwhile.
         if shared.slates.load(Ordering::SeqCst) == turn {
             shared.state.media.set_slate(slate);

@@ -25,7 +25,7 @@ const ACCENT: [f32; 3] = [236.0, 170.0, 96.0];
 const BAND: usize = 4;
 
 /// Frames of sound in a loop: 2.005 s.
-const SOUNDS: usize = 94;
+pub(super) const SOUNDS: usize = 94;
 
 /// One picture as the encoder takes it: I420, BT.709, limited range.
 #[derive(Clone)]

@@ -94,12 +94,7 @@ pub(super) fn built_in(venue: &str) -> Result<Drawing, SlateError> {
 /// The venue's own file, scaled to fit, on black.
 pub(super) fn own(file: &Path) -> Result<Drawing, SlateError> {
     let bad = |reason: String| SlateError::Picture { file: file.to_owned(), reason };
-    let length = fs::metadata(file).map_err(|error| bad(error.to_string()))?.len();
-    if length > MAX_BYTES {
-        return Err(bad(format!("it is larger than {} MB", MAX_BYTES / 1024 / 1024)));
-    }
-    let bytes = fs::read(file).map_err(|error| bad(error.to_string()))?;
-    let picture = decode(&bytes).map_err(|error| bad(error.to_string()))?;
+    let picture = decode(&read(file).map_err(bad)?).map_err(|error| bad(error.to_string()))?;
     let (width, height) = (u32::from(COLUMNS), u32::from(ROWS));
     let picture = if (picture.width(), picture.height()) == (width, height) {
         picture
@@ -111,6 +106,15 @@ pub(super) fn own(file: &Path) -> Result<Drawing, SlateError> {
     image::imageops::overlay(&mut canvas, &picture.to_rgba8(), left.into(), top.into());
     let pixels = canvas.pixels().map(|&image::Rgba([red, green, blue, _])| [red, green, blue]).collect();
     Ok(Drawing { pixels, accent: None })
+}
+
+/// A picture's file, within the limit.
+pub(super) fn read(file: &Path) -> Result<Vec<u8>, String> {
+    let length = fs::metadata(file).map_err(|error| error.to_string())?.len();
+    if length > MAX_BYTES {
+        return Err(format!("it is larger than {} MB", MAX_BYTES / 1024 / 1024));
+    }
+    fs::read(file).map_err(|error| error.to_string())
 }
 
 /// See [`super::check`].

@@ -34,6 +34,7 @@ impl Stage {
             venue: "Here".to_owned(),
             slate: None,
             tone: false,
+            kept: None,
             idle_end: None,
         };
         let clock = Clock::start();
