@@ -9,6 +9,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use url::Url;
 
 use super::{
     assets,
@@ -26,8 +27,8 @@ struct ErrorPage<'a> {
     status: u16,
     title: &'a str,
     detail: &'a str,
-    /// It was a form: what was filled in is one step back.
-    form: bool,
+    /// It was a form: the page that it stands on.
+    back: Option<&'a str>,
 }
 
 /// Draws every problem that a person sees.
@@ -46,14 +47,23 @@ pub(crate) async fn for_people(State(app): State<Arc<App>>, request: Request, ne
         return response;
     };
     let page = Page::bare(&app, &headers, &path);
+    let back = form_of(&headers).unwrap_or(path.clone());
     let template = ErrorPage {
         page: &page,
         status: response.status().as_u16(),
         title: problem.title(),
         detail: &problem.sentence(),
-        form: method == Method::POST,
+        back: (method == Method::POST).then_some(&back),
     };
     with_the_rest_of(page.show_with(response.status(), &template), &response)
+}
+
+/// The page that a form was sent from, where the browser tells: many forms are sent to an address of their own, where nothing is to be
+/// seen. A page whose address is a secret keeps it back; there its form is sent to the same address.
+fn form_of(headers: &HeaderMap) -> Option<String> {
+    let page = Url::parse(headers.get(header::REFERER)?.to_str().ok()?).ok()?;
+    let path = page.query().map_or_else(|| page.path().to_owned(), |query| format!("{}?{query}", page.path()));
+    Some(form::local(&path).to_owned()).filter(|path| path != "/")
 }
 
 /// htmx follows a redirect by itself and would put the whole page it leads to into a part of this one: it is told to go there.

@@ -185,16 +185,18 @@ async fn pages_form_installs_an_update_and_says_what_is_wrong_with_another_file(
         let As::Cookie(cookie) = &admin else { unreachable!() };
         let request = Site::without_redirects().post(format!("http://{}/admin/update", site.address));
         let request = request.header("cookie", cookie).header("content-type", "multipart/form-data; boundary=b");
-        answer(request.body(body)).await
+        let request = request.header("accept", "text/html");
+        answer(request.header("referer", format!("http://{}/admin/system", site.address)).body(body)).await
     };
     for (field, file, words) in [
         ("update", &b"hello"[..], "not a whole update"),
         ("update", b"", "not a whole update"),
-        ("another", b"hsqs", "choose an update first"),
+        ("another", b"hsqs", "Choose an update first"),
     ] {
         let refused = upload(field, file).await;
         assert_eq!(refused.status, 422, "{refused:?}");
-        assert!(refused.body.to_string().contains(words), "{refused:?}");
+        let page = refused.body.as_str().unwrap();
+        assert!(page.contains(words) && page.contains(r#"href="/admin/system">Try again"#), "{page}");
     }
     let begun = upload("update", &bundle("good")).await;
     assert_eq!((begun.status, begun.headers["location"].to_str().unwrap()), (303, "/admin/system#machine"));
