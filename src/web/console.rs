@@ -12,6 +12,7 @@ use super::{
     App,
     health::ready_now,
     hosts::{own_addresses, primary_address},
+    problem::sentence,
     rights::{Right, Routes, no_store},
     sessions::Peer,
 };
@@ -105,6 +106,6 @@ fn progress(progress: &Progress) -> Option<String> {
             Some(format!("An update is being installed ({percent} %): do not pull the plug."))
         }
         Progress::Installed { version } => Some(format!("Version {version} runs from the next start on.")),
-        Progress::Failed { reason } => Some(format!("Update: {reason}.")),
+        Progress::Failed { reason } => Some(sentence(&format!("update: {reason}"))),
     }
 }

@@ -164,12 +164,7 @@ impl Problem {
         if self.detail == NOTHING_HERE {
             return "There is no page at this address. It may be mistyped, or what was here is gone.".to_owned();
         }
-        let mut letters = self.detail.chars();
-        let Some(first) = letters.next() else {
-            return format!("{}.", self.title);
-        };
-        let end = if self.detail.ends_with(['.', '!', '?']) { "" } else { "." };
-        first.to_uppercase().chain(letters).collect::<String>() + end
+        if self.detail.is_empty() { format!("{}.", self.title) } else { sentence(&self.detail) }
     }
 
     pub(crate) fn invalid(field: impl Into<String>, reason: impl Into<String>) -> Self {
@@ -226,6 +221,14 @@ fn explain(status: StatusCode) -> &'static str {
         status if status.is_server_error() => OURS,
         _ => "the request can not be answered",
     }
+}
+
+/// What went wrong, as a sentence for people.
+pub(crate) fn sentence(words: &str) -> String {
+    let mut letters = words.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    let end = if words.ends_with(['.', '!', '?']) { "" } else { "." };
+    first.chain(letters).collect::<String>() + end
 }
 
 /// Turns every error answer that is not a problem yet (the router's, a layer's) into one. Other headers stay.

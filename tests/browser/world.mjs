@@ -8,7 +8,7 @@ import axe from "axe-core";
 
 export { assert };
 
-const env = (name) => {
+export const env = (name) => {
   assert.ok(process.env[name], `${name} is set: these scenarios are started by the Rust tests`);
   return process.env[name];
 };

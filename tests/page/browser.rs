@@ -2,7 +2,9 @@
 //! has a box of its own, started here. Screenshots lie in `target/browser`.
 
 use std::{
+    fs,
     io::{BufRead, BufReader, Write},
+    os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Child, Command, Stdio},
     sync::mpsc::{self, RecvTimeoutError},
@@ -145,6 +147,32 @@ fn admins_pages_are_sound_and_a_destination_is_edited() {
     play("desk", &mut a_box().start(), &[("PLATFORM", &platform.url())]);
     // The trial connects; nothing else is sent outside a show.
     assert!(platform.sessions().iter().all(|session| session.records.len() < 10));
+}
+
+#[test]
+fn update_is_installed_and_the_box_cleared_from_its_page_with_a_simulated_rauc() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    for name in ["boot", "run", "bin"] {
+        fs::create_dir(path(name)).unwrap();
+    }
+    // Says what RAUC says, and knows nothing else of it.
+    let simulated = r#"#!/bin/sh
+case "$1" in
+status) echo '{"compatible":"motherstream-qemu","slots":[{"rootfs.0":{"bootname":"A","state":"booted","boot_status":"good"}},
+  {"rootfs.1":{"bootname":"B","state":"inactive","boot_status":"good","slot_status":{"bundle":{"version":"0.9"}}}}]}' ;;
+info) if grep -q other-key "$3"; then echo 'signature verification failed: Verify error: self-signed certificate' >&2; exit 1; fi
+  echo '{"compatible":"motherstream-qemu","version":"2.0"}' ;;
+install) echo ' 40% Copying'; i=0; while [ ! -e "$0.go" ] && [ $i -lt 600 ]; do sleep 0.1; i=$((i + 1)); done; echo '100% Installing done.' ;;
+esac
+"#;
+    fs::write(path("bin/rauc"), simulated).unwrap();
+    fs::set_permissions(path("bin/rauc"), fs::Permissions::from_mode(0o755)).unwrap();
+    let programs = format!("{}:{}", path("bin").display(), std::env::var("PATH").unwrap());
+    let the_box = a_box().set("box.boot_dir", path("boot").display()).set("box.updates", true);
+    let the_box = the_box.environment("PATH", programs).environment("RUNTIME_DIRECTORY", path("run").display());
+    play("machine", &mut the_box.start(), &[("FOLDER", folder.path().to_str().unwrap())]);
+    assert!(path("run/reboot").exists() && path("boot/factory-reset").exists());
 }
 
 #[test]

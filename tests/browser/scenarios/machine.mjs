@@ -25,7 +25,7 @@ export default async function (world) {
   };
   const install = async (path) => {
     await page.goto("/admin/system");
-    await page.getByLabel("Update", { exact: true }).setInputFiles(path);
+    await page.locator("#update-file").setInputFiles(path);
     await page.getByRole("button", { name: "Install", exact: true }).click();
   };
   const stage = async () => (await world.call("GET", "/api/v1/update")).progress.stage;
@@ -55,6 +55,7 @@ export default async function (world) {
   await page.waitForURL(/\/admin\/system/);
   await page.getByText("Do not pull the plug").waitFor();
   await world.examine(page, "machine-installing");
+  file("bin/rauc.go", "");
   await until("the update to be installed", async () => (await stage()) === "installed");
   await page.goto("/admin/system");
   await page.getByText("Version 2.0 is installed").waitFor();

@@ -18,7 +18,7 @@ use crate::{
         health::ready_now,
         log::{self, LogQuery},
         page::{assets, layout::Page, ui},
-        problem::Problem,
+        problem::{self, Problem},
         rights::{Right, Routes},
         system::{self, SystemView},
         updates::{self, UpdateView},
