@@ -1,13 +1,7 @@
 //! The encoded slate, kept from one start to the next: a start draws and encodes nothing as long as nothing has changed, which on a
 //! small board is most of the time that a start takes.
 
-use std::{
-    fs,
-    io::{self, Write as _},
-    path::Path,
-    sync::Arc,
-    time::UNIX_EPOCH,
-};
+use std::{fs, io, path::Path, sync::Arc, time::UNIX_EPOCH};
 
 use bytes::Bytes;
 use data_encoding::{BASE64, HEXLOWER};
@@ -15,9 +9,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{PICTURES, SlateError, SlateSettings, encode::SOUNDS, picture, picture_duration, render};
-use crate::core::{
-    frame::{AacConfig, AvcConfig, CodecConfig},
-    switcher::{SlateLoop, SlatePicture},
+use crate::{
+    core::{
+        frame::{AacConfig, AvcConfig, CodecConfig},
+        switcher::{SlateLoop, SlatePicture},
+    },
+    files::{self, Readers},
 };
 
 /// Its name in the data folder.
@@ -114,12 +111,7 @@ fn write(path: &Path, key: String, slate: &SlateLoop) -> io::Result<()> {
         sounds: slate.sounds.iter().map(|sound| BASE64.encode(sound)).collect(),
     };
     let text = serde_json::to_string(&kept)?;
-    // Not synced: what a power cut leaves of it fails its digest.
-    let new = path.with_extension("kept.new");
-    let mut file = fs::File::create(&new)?;
-    writeln!(file, "{}", digest_of(&text))?;
-    file.write_all(text.as_bytes())?;
-    fs::rename(&new, path)
+    files::replace(path, format!("{}\n{text}", digest_of(&text)).as_bytes(), Readers::Everybody)
 }
 
 fn digest_of(text: &str) -> String {
