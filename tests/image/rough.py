@@ -386,7 +386,7 @@ def power(lab: Lab) -> None:
 
 
 def trouble(lab: Lab) -> None:
-    """a frozen program, a hung kernel, a data partition that is full, read-only, missing or damaged"""
+    """a data partition that is full or read-only, a frozen program, a hung kernel"""
     card = lab.card(lab.image("one", "1.0"), "trouble")
     with lab.machine(card) as box:
         box.start()
@@ -433,6 +433,16 @@ def trouble(lab: Lab) -> None:
         check("accounts are kept", {"Ada", "Ben"} <= set(names), names)
         box.shut_down()
 
+
+def damaged(lab: Lab) -> None:
+    """a data partition that is damaged beyond repair, and one that is missing"""
+    card = lab.card(lab.image("one", "1.0"), "damaged")
+    with lab.machine(card) as box:
+        # So that it is a used one, with all the copies that its file system keeps of itself.
+        box.start()
+        box.wait_page()
+        claim(box)
+        box.shut_down()
     table = json.loads(subprocess.run(["/usr/sbin/sfdisk", "--json", card], capture_output=True, check=True).stdout)["partitiontable"]
     part = next(part for part in table["partitions"] if part.get("name") == "data")
     for what in ("damaged", "missing"):
@@ -452,8 +462,10 @@ def trouble(lab: Lab) -> None:
             told = box.sh("cat /run/motherstream-data")
             check(f"data {what}: the box says so", told.startswith("temporary"), told)
             check(f"data {what}: its console says so", "memory disk" in box.console())
+            status = box.call("GET", "/api/v1/queue")[0]
+            check(f"data {what}: it waits for an owner, as a new box does", status == 403, status)
             say(f"data {what}: the page answers; {told}")
             box.shut_down()
 
 
-CASES |= {"updates": updates, "power": power, "trouble": trouble, "files": files}
+CASES |= {"updates": updates, "power": power, "trouble": trouble, "damaged": damaged, "files": files}
