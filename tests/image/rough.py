@@ -264,7 +264,11 @@ def read_store(lab: Lab, data: Path, token: str = "0123456789abcdef0123") -> tup
         try:
             connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
             answer = connection.getresponse()
-            return json.loads(answer.read()) if answer.status == 200 else None
+            text = answer.read()
+            if answer.status >= 500:
+                # It runs without its store then, and says why.
+                raise Failed(f"the store does not open: {answer.status} {text[:300].decode(errors='replace')}")
+            return json.loads(text) if answer.status == 200 else None
         finally:
             connection.close()
 
@@ -394,6 +398,7 @@ def trouble(lab: Lab) -> None:
         admin = claim(box)
         ada, ben = register(box, "Ada"), register(box, "Ben")
         box.wait_agent()
+        kept = ["Ada", "Ben"]
 
         def carries_on(what: str, spoil: str, mend: str) -> None:
             with Publisher(box, ada["stream_key"], 440) as first:
@@ -401,7 +406,16 @@ def trouble(lab: Lab) -> None:
                 with Publisher(box, ben["stream_key"], 880):
                     wait("Ben ready", 60, lambda: any(entry["presence"] == "ready" for entry in box.ok("GET", "/api/v1/queue")["waiting"]))
                     box.sh(spoil, 100, ok=True)
-                    status, answer, _ = box.call("POST", "/api/v1/accounts", {"name": f"Cleo {what}", "password": PASSWORD}, limit=60)
+                    # A full disk takes what fits into the store as it is. What was taken must be there later.
+                    taken = []
+                    for number in range(40):
+                        name = f"Cleo {what} {number}"
+                        status, answer, _ = box.call("POST", "/api/v1/accounts", {"name": name, "password": PASSWORD}, admin, limit=60)
+                        if status != 201:
+                            break
+                        taken.append(name)
+                    kept.extend(taken)
+                    say(f"data {what}: {len(taken)} registrations fitted in")
                     check(f"data {what}: a registration is refused", status >= 500, f"{status} {answer}")
                     reason = answer.get("detail", answer) if isinstance(answer, dict) else answer
                     first.stop()
@@ -430,7 +444,7 @@ def trouble(lab: Lab) -> None:
         box.wait_page()
         box.wait_agent()
         names = [account["name"] for account in box.ok("GET", "/api/v1/accounts", cookie=box.sign_in("Stage", PASSWORD))]
-        check("accounts are kept", {"Ada", "Ben"} <= set(names), names)
+        check("accounts are kept", set(kept) <= set(names), set(kept) - set(names))
         box.shut_down()
 
 
