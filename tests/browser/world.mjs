@@ -77,7 +77,8 @@ export class World {
       isMobile: size.width < 600,
       reducedMotion: "reduce",
     });
-    context.setDefaultTimeout(10000);
+    // A wait, not a promise: a busy machine draws seldom, and clicks wait for two pictures alike.
+    context.setDefaultTimeout(30000);
     this.contexts.push(context);
     context.on("request", (request) => this.#look(request));
     context.on("weberror", (error) => this.wrong.push(`uncaught in a page: ${error.error()?.stack ?? error.error()}`));
