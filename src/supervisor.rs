@@ -503,8 +503,13 @@ fn greet(config: &Config, accounts: &Accounts, page_port: u16, secure: Option<(u
         println!("                the certificate's SHA-256 is {fingerprint}");
     }
     println!("  Encoders      {rtmp}   (stream key: from the page)");
-    if let Some(code) = accounts.setup_code() {
-        println!("  Setup code    {}   (makes you the admin, once)", code.expose_secret());
+    match (accounts.setup_code(), &config.machine.boot_dir) {
+        // There the journal keeps what is said here.
+        (Some(_), Some(_)) => {
+            println!("  Setup code    on the box's screen, and in setup-code.txt on the card's small partition")
+        }
+        (Some(code), None) => println!("  Setup code    {}   (makes you the admin, once)", code.expose_secret()),
+        (None, _) => {}
     }
     println!();
 }

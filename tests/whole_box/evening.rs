@@ -17,6 +17,19 @@ use crate::support::{
     seconds, wait,
 };
 
+#[test]
+fn on_an_image_the_setup_code_is_in_its_file_and_not_in_what_the_journal_keeps() {
+    let boot = tempfile::TempDir::new().unwrap();
+    let the_box = TheBox::builder().without("admin.token").set("box.boot_dir", boot.path().display()).start();
+    let code = wait("the file with the setup code", seconds(10), || {
+        let text = std::fs::read_to_string(boot.path().join("setup-code.txt")).ok()?;
+        Some(text.trim().to_owned()).filter(|code| code.len() == 8)
+    });
+    let log = the_box.log();
+    assert!(log.contains("Setup code") && log.contains("setup-code.txt"), "{log}");
+    assert!(!log.contains(&code), "{log}");
+}
+
 through_both![a_newcomer_claims_the_box_registers_publishes_and_is_on_air];
 
 /// A newcomer needs nothing but what the box prints and what its API answers.
