@@ -506,7 +506,7 @@ fn greet(config: &Config, accounts: &Accounts, page_port: u16, secure: Option<(u
     match (accounts.setup_code(), &config.machine.boot_dir) {
         // There the journal keeps what is said here.
         (Some(_), Some(_)) => {
-            println!("  Setup code    on the box's screen, and in setup-code.txt on the card's small partition")
+            println!("  Setup code    on the box's screen, and in setup-code.txt on the card's small partition");
         }
         (Some(code), None) => println!("  Setup code    {}   (makes you the admin, once)", code.expose_secret()),
         (None, _) => {}
