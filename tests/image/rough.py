@@ -428,8 +428,8 @@ def trouble(lab: Lab) -> None:
         # Reserved quickly, written where the file system keeps something back for root.
         fill = "fallocate -l $(df --output=avail -B 1 /data | tail -n 1) /data/filler; dd if=/dev/zero of=/data/filler2 bs=64k >/dev/null 2>&1; sync; df /data | tail -n 1"
         carries_on("full", fill, "rm -f /data/filler /data/filler2; sync")
-        # As after an error of the card: ext4 gives up. (`echo u >/proc/sysrq-trigger` will not do: files that are open can still be written to,
-        # and fsync says yes.) It is whole again after a restart, which checks it.
+        # As after an error of the card: ext4 gives up. It is whole again after a restart, which checks it. (After the kernel's emergency
+        # remount, `echo u >/proc/sysrq-trigger`, the box went on taking registrations; whether the partition was read-only then is unknown.)
         give_up = "echo rig >/sys/fs/ext4/$(basename $(readlink -f /dev/disk/by-partlabel/data))/trigger_fs_error; sleep 2; grep ' /data ' /proc/mounts"
         carries_on("read-only", give_up, "systemctl --no-block reboot", 420)
         names = [account["name"] for account in box.ok("GET", "/api/v1/accounts", cookie=box.sign_in("Stage", PASSWORD))]
