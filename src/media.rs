@@ -157,8 +157,8 @@ pub struct MediaSettings {
     pub slate: Option<PathBuf>,
     /// A soft tone under the slate instead of silence.
     pub tone: bool,
-    /// The folder that keeps the encoded slate from one start to the next; none: each start encodes it.
-    pub kept: Option<PathBuf>,
+    /// The folder that keeps the encoded slate from one start to the next.
+    pub kept: PathBuf,
     /// The show ends after so long without anybody; none: by hand only.
     pub idle_end: Option<Duration>,
 }
@@ -206,9 +206,9 @@ const ORDERS: usize = 1024;
 const EVENTS: usize = 1024;
 
 impl Media {
-    /// Renders the slate or takes the kept one, builds the house stage and starts the programme on the slate. Blocks for as long as that takes (a fraction of a
-    /// second): to be called off the async threads, within a tokio runtime. A picture of the venue's that can not be used is said in
-    /// the log, and the built-in one stands in.
+    /// Renders the slate or takes the kept one, builds the house stage and starts the programme on the slate. Blocks for as long as that
+    /// takes (a fraction of a second): to be called off the async threads, within a tokio runtime. A picture of the venue's that can
+    /// not be used is said in the log, and the built-in one stands in.
     ///
     /// # Errors
     /// See [`MediaError`].
@@ -425,7 +425,7 @@ pub fn gstreamer_version() -> String {
 fn render_slate(settings: &MediaSettings) -> Result<SlateLoop, MediaError> {
     let render = |picture| {
         let wanted = slate::SlateSettings { venue: &settings.venue, picture, tone: settings.tone };
-        settings.kept.as_deref().map_or_else(|| slate::render(wanted), |folder| slate::kept(folder, wanted))
+        slate::kept(&settings.kept, wanted)
     };
     match (render(settings.slate.as_deref()), &settings.slate) {
         (Ok(slate), _) => Ok(slate),

@@ -368,7 +368,7 @@ async fn start_media(
         venue: config.venue.name.clone(),
         slate: config.program.slate.clone(),
         tone: config.program.slate_sound == SlateSound::Tone,
-        kept: Some(config.data_dir.clone()),
+        kept: config.data_dir.clone(),
         idle_end: (config.program.idle_end_minutes > 0)
             .then(|| Duration::from_secs(60 * config.program.idle_end_minutes)),
     };

@@ -252,7 +252,7 @@ async fn a_box(folder: &Path, settings: &[(&str, &str)], whip: Option<Whip>) -> 
         venue: config.venue.name.clone(),
         slate: None,
         tone: false,
-        kept: None,
+        kept: config.data_dir.clone(),
         idle_end: None,
     };
     let end = token.clone();

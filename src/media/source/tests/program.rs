@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tempfile::TempDir;
 use tokio::{
     sync::mpsc,
     time::{sleep, timeout},
@@ -28,13 +29,14 @@ struct Stage {
 
 impl Stage {
     async fn new() -> Self {
+        let folder = TempDir::new().unwrap();
         let settings = MediaSettings {
             latency: Duration::from_millis(1500),
             house: false,
             venue: "Here".to_owned(),
             slate: None,
             tone: false,
-            kept: None,
+            kept: folder.path().to_owned(),
             idle_end: None,
         };
         let clock = Clock::start();
