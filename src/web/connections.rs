@@ -175,7 +175,7 @@ async fn connection(
     stop: CancellationToken,
 ) {
     let patience = u32::try_from(UNACKNOWLEDGED.as_millis()).unwrap_or(u32::MAX);
-    // Neither failing harms: answers come later, or a dead peer is noticed later.
+    // No failure of these harms: answers come later, or a dead peer is noticed later.
     let _ = set_tcp_nodelay(&socket, true);
     let _ = set_tcp_user_timeout(&socket, patience);
     let _ = set_socket_send_buffer_size(&socket, SEND_BUFFER);
