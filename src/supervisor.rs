@@ -176,8 +176,7 @@ struct Running {
     readiness: Readiness,
     accounts: Accounts,
     setup_file: SetupFile,
-    /// Whether a new version has to prove itself.
-    updates: bool,
+    updates: Updates,
 }
 
 impl Running {
@@ -241,7 +240,7 @@ impl Running {
             ingest: ingest.clone(),
             obs,
             recent,
-            updates,
+            updates: updates.clone(),
         };
         let secure = https.as_ref().map(|https| (https.port, https.fingerprint.clone()));
         let serving = web::serve(page, https, state, doors.child_token());
@@ -260,7 +259,7 @@ impl Running {
             director_token,
             readiness,
             setup_file: SetupFile::new(config.machine.boot_dir.as_deref()),
-            updates: config.machine.updates,
+            updates,
             accounts,
         })
     }
@@ -294,9 +293,9 @@ impl Running {
                 program_ms: self.media.status().borrow().program.time_ms,
             });
             systemd::tell(signs);
-            if signs.proven && self.updates {
-                let doors = self.doors.clone();
-                self.tracker.spawn(async move { doors.run_until_cancelled(systemd::mark_good()).await });
+            if signs.proven && self.updates.are_possible() {
+                let (doors, updates) = (self.doors.clone(), self.updates.clone());
+                self.tracker.spawn(async move { doors.run_until_cancelled(systemd::mark_good(updates)).await });
             }
             if !in_trouble {
                 self.setup_file.keep(self.accounts.setup_code().as_ref());

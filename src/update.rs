@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use backon::{ConstantBuilder, Retryable as _};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use serde::{Deserialize, Serialize};
@@ -57,6 +58,9 @@ const MOST_OFFERED: usize = 20;
 /// How long RAUC may take to say something, and to install: a slow card takes minutes.
 const SAYING: Duration = Duration::from_secs(30);
 const INSTALLING: Duration = Duration::from_mins(20);
+/// How often RAUC is asked again to mark a version good, and the pause before.
+const MARKINGS_MORE: usize = 3;
+const MARKING_PAUSE: Duration = Duration::from_secs(10);
 /// Lines that are read of what it says while it installs.
 const MOST_LINES: usize = 10_000;
 
@@ -113,6 +117,9 @@ pub enum UpdateError {
     /// RAUC failed for another reason.
     #[error("the update could not be installed, and this version stays: {0}")]
     Failed(String),
+    /// RAUC can not be asked.
+    #[error("the system's updater: {0}")]
+    Rauc(String),
 }
 
 fn io(what: &'static str) -> impl Fn(io::Error) -> UpdateError {
@@ -243,7 +250,7 @@ impl Updates {
     /// When there are none, or RAUC does not tell.
     pub async fn slots(&self) -> Result<Slots, UpdateError> {
         let told = self.ask(&["status", "--detailed", "--output-format=json"]).await?;
-        parse_slots(&told).ok_or_else(|| UpdateError::Failed("RAUC tells nothing of the two systems".to_owned()))
+        parse_slots(&told).ok_or_else(|| UpdateError::Rauc("RAUC tells nothing of the two systems".to_owned()))
     }
 
     /// Updates on a USB stick, by file name. Blocks for as long as the stick takes.
@@ -295,6 +302,21 @@ impl Updates {
             File::open(folder)?.sync_all()
         };
         write().map_err(io("the card's small partition could not be written"))
+    }
+
+    /// Tells RAUC that the version that runs works, so that the boot loader stays with it. Asked some times: a machine that is busy
+    /// starting does not answer in time.
+    ///
+    /// # Errors
+    /// Where there are no two systems, or RAUC did not do it in all that time.
+    pub async fn mark_good(&self) -> Result<(), UpdateError> {
+        let rauc = self.inner.rauc.as_deref().ok_or(UpdateError::NoImage("keeps two systems"))?;
+        let mark = async || match ask(rauc, &["status", "mark-good"]).await? {
+            (true, ..) => Ok(()),
+            (false, _, trouble) => Err(UpdateError::Rauc(short(trouble.trim()))),
+        };
+        let tries = ConstantBuilder::default().with_delay(MARKING_PAUSE).with_max_times(MARKINGS_MORE);
+        mark.retry(tries).notify(|error, _| tracing::warn!(%error, "this version could not be marked good yet")).await
     }
 
     async fn ask(&self, arguments: &[&str]) -> Result<String, UpdateError> {
@@ -493,7 +515,7 @@ async fn ask(rauc: &Path, arguments: &[&str]) -> Result<(bool, String, String), 
     command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
     let output = match timeout(SAYING, command.output()).await {
         Ok(output) => output.map_err(io("rauc can not be started"))?,
-        Err(_) => return Err(UpdateError::Failed("RAUC does not answer".to_owned())),
+        Err(_) => return Err(UpdateError::Rauc("RAUC does not answer".to_owned())),
     };
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Ok((output.status.success(), text(output.stdout), text(output.stderr)))
@@ -502,20 +524,23 @@ async fn ask(rauc: &Path, arguments: &[&str]) -> Result<(bool, String, String), 
 /// What RAUC complains of, as far as people have to tell it apart.
 fn judged(said: &str) -> UpdateError {
     let line = |with: &str| said.lines().find(|line| line.contains(with)).map(|line| line.trim().to_owned());
-    let short = |text: String| text.chars().take(300).collect::<String>();
     if let Some(line) = line("Compatible mismatch") {
         let mut quoted = line.split('\'').skip(1).step_by(2).map(str::to_owned);
         let own = quoted.next().unwrap_or_default();
         return UpdateError::OtherBoard { found: quoted.next().unwrap_or_default(), own };
     }
     if let Some(line) = line("signature verification failed") {
-        return UpdateError::Signature(short(line.rsplit(": ").next().unwrap_or_default().to_owned()));
+        return UpdateError::Signature(short(line.rsplit(": ").next().unwrap_or_default()));
     }
     if line("Invalid bundle format").is_some() || line("Signature size").is_some() {
         return UpdateError::Damaged;
     }
     let told = line("LastError: ").or_else(|| said.lines().rfind(|line| !line.trim().is_empty()).map(str::to_owned));
-    UpdateError::Failed(short(told.unwrap_or_else(|| "RAUC says nothing of why".to_owned())))
+    UpdateError::Failed(short(told.as_deref().unwrap_or("RAUC says nothing of why")))
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(300).collect()
 }
 
 /// `" 40% Determining slot states done."`

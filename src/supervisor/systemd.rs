@@ -4,15 +4,11 @@
 //! A sign of life is given only while the programme's time goes on and the other parts run: a process that is frozen, or whose programme
 //! stands, is ended and started again by systemd's watchdog. Without systemd nothing of this happens.
 
-use std::{process::Stdio, time::Duration};
+use std::time::Duration;
 
 use sd_notify::NotifyState;
-use tokio::{
-    process::Command,
-    time::{sleep, timeout},
-};
 
-use crate::core::moment::Moment;
+use crate::{core::moment::Moment, update::Updates};
 
 /// A box whose ingest does not start is told ready after this all the same: its page has to say what is wrong.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -20,11 +16,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const STANDSTILL: Duration = Duration::from_secs(5);
 /// A new version works when it has been ready and has paced its programme for so long.
 const PROOF: Duration = Duration::from_secs(30);
-/// How long RAUC may take to mark a slot.
-const MARKING: Duration = Duration::from_secs(30);
-/// How often it is asked, and the pause between.
-const MARKINGS: u32 = 4;
-const MARKING_PAUSE: Duration = Duration::from_secs(10);
 
 /// What is seen of the box at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -112,37 +103,14 @@ fn send(states: &[NotifyState<'_>]) {
     }
 }
 
-/// Tells RAUC that the running slot works, so that the boot loader stays with it. Asked again when it fails: on a machine that is busy
-/// starting, RAUC may not answer in time.
-pub(super) async fn mark_good() {
-    for left in (0..MARKINGS).rev() {
-        match mark().await {
-            Ok(()) => {
-                tracing::info!("this version works: its slot was marked good");
-                return;
-            }
-            Err(reason) if left > 0 => {
-                tracing::warn!(reason, left, "this version works, and could not be marked good; trying again");
-                sleep(MARKING_PAUSE).await;
-            }
-            Err(reason) => tracing::error!(
-                reason,
-                "this slot could not be marked good; a new version falls back to the other at its next start"
-            ),
-        }
-    }
-}
-
-/// Asks RAUC once; why it was not done.
-async fn mark() -> Result<(), String> {
-    let mut command = Command::new("rauc");
-    command.args(["status", "mark-good"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    command.kill_on_drop(true);
-    match timeout(MARKING, command.output()).await {
-        Ok(Ok(output)) if output.status.success() => Ok(()),
-        Ok(Ok(output)) => Err(String::from_utf8_lossy(&output.stderr).trim().chars().take(300).collect()),
-        Ok(Err(error)) => Err(format!("rauc can not be started: {error}; is `box.updates` right?")),
-        Err(_) => Err("rauc does not answer".to_owned()),
+/// Has the running version marked good, and says what became of it.
+pub(super) async fn mark_good(updates: Updates) {
+    match updates.mark_good().await {
+        Ok(()) => tracing::info!("this version works: its slot was marked good"),
+        Err(error) => tracing::error!(
+            %error,
+            "this slot could not be marked good; a new version falls back to the other at its next start"
+        ),
     }
 }
 

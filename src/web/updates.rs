@@ -321,6 +321,8 @@ fn refused(error: &UpdateError) -> Problem {
         UpdateError::CutOff => Problem::new(Kind::BadRequest, said),
         UpdateError::TooSlow => Problem::new(Kind::BodyTooSlow, said),
         UpdateError::NotOffered => Problem::new(Kind::NotFound, said),
-        UpdateError::NoRoom | UpdateError::Io { .. } | UpdateError::Failed(_) => Problem::new(Kind::NotStored, said),
+        UpdateError::NoRoom | UpdateError::Io { .. } | UpdateError::Failed(_) | UpdateError::Rauc(_) => {
+            Problem::new(Kind::NotStored, said)
+        }
     }
 }
