@@ -30,7 +30,7 @@ class Lab:
         self.out, self.program, self.srs = out, program, srs
         self.made: dict[str, Path] = {}
 
-    def image(self, name: str, version: str, *lay: Path | str, rig: bool = True) -> Path:
+    def image(self, name: str, version: str, *lay: Path | str, rig: bool = True, program: Path | None = None) -> Path:
         """The folder with an image and its update."""
         folder = self.out / name
         if name in self.made:
@@ -38,12 +38,12 @@ class Lab:
         layers = [HERE / "overlay"] if rig else []
         layers += [Path(layer) for layer in lay]
         env = os.environ | {
-            "PROGRAM": str(self.program), "SRS": self.srs or "", "LAY": " ".join(map(str, layers)), "MOTHERSTREAM_VERSION": version,
+            "PROGRAM": str(program or self.program), "SRS": self.srs or "", "LAY": " ".join(map(str, layers)), "MOTHERSTREAM_VERSION": version,
         }  # fmt: skip
         if rig:
             # Quick to make and a little larger; what is measured is the plain one.
             env["MOTHERSTREAM_COMPRESS"] = "-comp zstd -Xcompression-level 3"
-        stamp, mark = self.stamp(version, layers), folder / "stamp"
+        stamp, mark = self.stamp(version, program or self.program, layers), folder / "stamp"
         self.made[name] = folder
         if mark.exists() and mark.read_text() == stamp:
             return folder
@@ -56,10 +56,10 @@ class Lab:
         mark.write_text(stamp)
         return folder
 
-    def stamp(self, version: str, layers: list[Path]) -> str:
+    def stamp(self, version: str, program: Path, layers: list[Path]) -> str:
         """What an image is made of."""
         digest = hashlib.sha256(version.encode())
-        files = [self.program, *([Path(self.srs)] if self.srs else [])]
+        files = [program, *([Path(self.srs)] if self.srs else [])]
         for folder in [HERE.parent.parent / "image", *layers]:
             files += sorted(path for path in folder.rglob("*") if path.is_file())
         for path in [*files, *(HERE / name for name in ("assemble", "root", "packages", "prune", "initrd"))]:

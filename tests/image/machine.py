@@ -201,6 +201,23 @@ class Machine:
             raise Failed(f"{method} {path}: {status} {answer}")
         return answer
 
+    def upload(self, path: str, file: Path, cookie: str) -> tuple[int, object]:
+        """PUTs a file, as a script would that uses the API."""
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(file.stat().st_size), "Cookie": cookie}
+        with file.open("rb") as body, contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.http, timeout=900)) as connection:
+            connection.request("PUT", path, body, headers)
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+
+    def download(self, path: str, to: Path, cookie: str) -> Path:
+        """GETs a file."""
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.http, timeout=60)) as connection:
+            connection.request("GET", path, headers={"Cookie": cookie})
+            answer = connection.getresponse()
+            check(f"{path} is a file", answer.status == 200, answer.status)
+            to.write_bytes(answer.read())
+        return to
+
     def sign_in(self, name: str, password: str) -> str:
         status, answer, cookie = self.call("POST", "/api/v1/session", {"name": name, "password": password})
         check(f"{name} signs in", 200 <= status < 300, f"{status} {answer}")
