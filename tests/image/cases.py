@@ -173,6 +173,10 @@ def boot(lab: Lab) -> None:
         say(f"first start (makes and grows the data partition): the page answers after {seconds:.0f} s")
         admin = claim(box)
         say("claimed with the code from its console")
+        box.wait_agent()
+        chosen = box.sh("journalctl -D /run/log/journal --no-pager -o cat -u motherstream | grep 'ingest chosen'")
+        check("the ingest is what was put into the image", f'ingest="{"srs" if lab.srs else "embedded"}"' in chosen, chosen)
+        say(f"encoders are taken by {'SRS' if lab.srs else 'the embedded ingest'}")
         ada, ben = register(box, "Ada"), register(box, "Ben")
         # 10.0.2.2 is the host, as qemu's network has it.
         box.ok("POST", "/api/v1/destinations", {"name": "Platform", "url": f"rtmp://10.0.2.2:{platform.port}/app", "key": "programme", "enabled": True}, admin)

@@ -510,11 +510,15 @@ def watchdog(lab: Lab) -> None:
         check("accounts are kept", {"Stage", "Ada"} <= set(names), names)
         main = "systemctl show -p MainPID --value motherstream"
         before = box.sh(main)
+        server = box.sh("pidof srs") if lab.srs else ""
         box.sh(f"kill -STOP {before}")
         began = time.monotonic()
         wait("another process", 180, lambda: box.sh(main) not in (before, "0", ""), 2)
         box.wait_page()
         say(f"frozen program: restarted, its page answers {time.monotonic() - began:.0f} s after it froze")
+        if lab.srs:
+            check("SRS outlives it, and with it the encoders' connections", server and box.sh("pidof srs") == server, server)
+            say("SRS outlived it")
         box.shut_down()
 
 
