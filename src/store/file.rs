@@ -13,6 +13,7 @@ use redb::{
     Builder, Database, DatabaseError, Key, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata,
     TableDefinition, TableError, WriteTransaction,
 };
+use rustix::fs::StatVfsMountFlags;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
@@ -79,6 +80,7 @@ pub(super) struct Meta {
 pub(super) struct Disk {
     path: PathBuf,
     open: Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>,
+    read_only: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl Disk {
@@ -92,16 +94,24 @@ impl Disk {
             Err(error) => return Err(folder_error(data_dir, &error)),
         }
         let file = path.clone();
-        // Never `create`: that would take an empty file for a new store.
-        Ok(Self { path, open: Box::new(move || builder().open(&file)) })
+        let folder = data_dir.to_owned();
+        Ok(Self {
+            path,
+            // Never `create`: that would take an empty file for a new store.
+            open: Box::new(move || builder().open(&file)),
+            read_only: Box::new(move || {
+                rustix::fs::statvfs(&folder).is_ok_and(|disk| disk.f_flag.contains(StatVfsMountFlags::RDONLY))
+            }),
+        })
     }
 
     #[cfg(test)]
     pub(super) fn custom(
         path: PathBuf,
         open: impl Fn() -> Result<Database, DatabaseError> + Send + Sync + 'static,
+        read_only: impl Fn() -> bool + Send + Sync + 'static,
     ) -> Self {
-        Self { path, open: Box::new(open) }
+        Self { path, open: Box::new(open), read_only: Box::new(read_only) }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -110,6 +120,12 @@ impl Disk {
 
     pub(super) fn open(&self) -> Result<Database, StoreError> {
         (self.open)().map_err(|error| open_error(&self.path, error))
+    }
+
+    /// Asked because the system does not tell: once ext4 was made read-only under an open file (a forced remount), writes into what
+    /// the file already has, and their flushes, succeed and reach no disk.
+    fn check_writable(&self) -> Result<(), redb::Error> {
+        if (self.read_only)() { Err(io::Error::from(ErrorKind::ReadOnlyFilesystem).into()) } else { Ok(()) }
     }
 }
 
@@ -174,7 +190,7 @@ impl Cell {
     /// One that is never opened, because of `trouble`.
     pub(super) fn closed(data_dir: &Path, trouble: StoreError) -> Self {
         let open = || Err(DatabaseError::DatabaseAlreadyOpen);
-        let disk = Disk { path: data_dir.join(FILE_NAME), open: Box::new(open) };
+        let disk = Disk { path: data_dir.join(FILE_NAME), open: Box::new(open), read_only: Box::new(|| false) };
         Self { disk, database: RwLock::new(None), trouble: Some(trouble) }
     }
 
@@ -188,7 +204,9 @@ impl Cell {
         let result = {
             let database = self.lock();
             let database = database.as_ref().ok_or(StoreError::Stopped)?;
-            write_all(database, changes)
+            // Afterwards too: it may have happened in between.
+            let check = || self.disk.check_writable();
+            check().and_then(|()| write_all(database, changes)).and_then(|()| check())
         };
         result.map_err(|error| {
             // Opened anew by the next write: redb leaves a database that failed to be opened and repaired.

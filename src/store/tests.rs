@@ -281,16 +281,18 @@ fn read_only_folder_says_so() {
     }
 }
 
-/// A disk in memory that is full on demand and outlives the database on it.
+/// A disk in memory that is full or read-only on demand and outlives the database on it.
 #[derive(Clone, Debug)]
 struct Flaky {
     memory: Arc<InMemoryBackend>,
     full: Arc<AtomicBool>,
+    /// It takes everything and keeps nothing, as ext4 does after a forced remount.
+    read_only: Arc<AtomicBool>,
 }
 
 impl Flaky {
     fn new() -> Self {
-        Self { memory: Arc::new(InMemoryBackend::new()), full: Arc::default() }
+        Self { memory: Arc::new(InMemoryBackend::new()), full: Arc::default(), read_only: Arc::default() }
     }
 
     fn writable(&self) -> io::Result<()> {
@@ -300,7 +302,12 @@ impl Flaky {
     fn disk(&self) -> Disk {
         let backend = self.clone();
         let folder = std::env::temp_dir();
-        Disk::custom(folder.join(FILE_NAME), move || Builder::new().create_with_backend(backend.clone()))
+        let read_only = self.read_only.clone();
+        Disk::custom(
+            folder.join(FILE_NAME),
+            move || Builder::new().create_with_backend(backend.clone()),
+            move || read_only.load(Ordering::SeqCst),
+        )
     }
 }
 
@@ -322,7 +329,8 @@ impl StorageBackend for Flaky {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.writable().and_then(|()| self.memory.write(offset, data))
+        self.writable()?;
+        if self.read_only.load(Ordering::SeqCst) { Ok(()) } else { self.memory.write(offset, data) }
     }
 }
 
@@ -353,6 +361,28 @@ async fn full_disk_refuses_requests_keeps_facts_and_recovers() {
     let (store, loaded) = Store::start(flaky.disk()).unwrap();
     assert_eq!(names(&loaded), ["Ada", "Dee"], "refused means refused");
     assert_eq!(loaded.queue.as_deref(), Some(b"new".as_slice()));
+    store.close().await;
+}
+
+/// What the kernel does then was seen on a real ext4: writes and flushes are answered well, and the next start finds nothing of them.
+#[tokio::test]
+async fn disk_that_became_read_only_under_the_open_file_refuses_what_it_would_forget() {
+    let flaky = Flaky::new();
+    let database = Builder::new().create_with_backend(flaky.clone()).unwrap();
+    initialise(&database).unwrap();
+    drop(database);
+    let (store, _) = Store::start(flaky.disk()).unwrap();
+    put(&store, 1, "Ada").await.unwrap();
+
+    flaky.read_only.store(true, Ordering::SeqCst);
+    let error = put(&store, 2, "Bob").await.unwrap_err();
+    assert!(matches!(error, StoreError::ReadOnly { .. }), "{error}");
+    flaky.read_only.store(false, Ordering::SeqCst);
+    put(&store, 3, "Cy").await.unwrap();
+    store.close().await;
+
+    let (store, loaded) = Store::start(flaky.disk()).unwrap();
+    assert_eq!(names(&loaded), ["Ada", "Cy"], "refused means refused");
     store.close().await;
 }
 

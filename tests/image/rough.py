@@ -443,7 +443,7 @@ def power(lab: Lab) -> None:
 
 
 def trouble(lab: Lab) -> None:
-    """a data partition that is full, and one that is read-only"""
+    """a data partition that is full, and one that is read-only, in two ways"""
     card = lab.card(lab.image("one", "1.0"), "trouble")
     with lab.machine(card) as box:
         box.start()
@@ -481,8 +481,9 @@ def trouble(lab: Lab) -> None:
         # Reserved quickly, written where the file system keeps something back for root.
         fill = "fallocate -l $(df --output=avail -B 1 /data | tail -n 1) /data/filler; dd if=/dev/zero of=/data/filler2 bs=64k >/dev/null 2>&1; sync; df /data | tail -n 1"
         carries_on("full", fill, "rm -f /data/filler /data/filler2; sync")
-        # As after an error of the card: ext4 gives up. It is whole again after a restart, which checks it. (After the kernel's emergency
-        # remount, `echo u >/proc/sysrq-trigger`, the box went on taking registrations; whether the partition was read-only then is unknown.)
+        # The kernel's forced remount: from then on it takes writes into what an open file has, says that they are flushed, and forgets them.
+        carries_on("forced read-only", "echo u >/proc/sysrq-trigger; sleep 3; grep ' /data ext4 ro,' /proc/mounts", "mount -o remount,rw /data")
+        # As after an error of the card: ext4 gives up. It is whole again after a restart, which checks it.
         give_up = "echo rig >/sys/fs/ext4/$(basename $(readlink -f /dev/disk/by-partlabel/data))/trigger_fs_error; sleep 2; grep ' /data ' /proc/mounts"
         carries_on("read-only", give_up, "systemctl --no-block reboot", 420)
         names = [account["name"] for account in box.ok("GET", "/api/v1/accounts", cookie=box.sign_in("Stage", PASSWORD))]
