@@ -9,6 +9,7 @@ use std::{
 };
 
 use qrcode::{Color, EcLevel, QrCode};
+use sysinfo::System;
 
 use crate::{config::Config, web::ConsoleView};
 
@@ -16,8 +17,9 @@ use crate::{config::Config, web::ConsoleView};
 const EVERY: Duration = Duration::from_secs(2);
 /// How long the box may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// The screen: what every console has.
+/// The screen: what every console has, less the line below which it scrolls.
 const WIDTH: usize = 80;
+const HEIGHT: usize = 24;
 
 /// Draws until nobody can read it any more.
 ///
@@ -26,12 +28,13 @@ const WIDTH: usize = 80;
 pub fn run(config: &Config) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let address = loopback(config.web.listen);
+    let own_name = System::host_name().unwrap_or_else(|_| "motherstream".to_owned());
     let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().map_err(io::Error::other)?;
     runtime.block_on(async {
         let mut shown = String::new();
         loop {
             let page = match look(&client, address).await {
-                Ok(view) => draw(&view),
+                Ok(view) => draw(&view, &own_name),
                 Err(reason) => draw_down(&reason),
             };
             if page != shown {
@@ -71,8 +74,8 @@ async fn look(client: &reqwest::Client, address: SocketAddr) -> Result<ConsoleVi
     answer.json().await.map_err(|_| "another program answers in its place".to_owned())
 }
 
-/// The page of a box that answers.
-fn draw(view: &ConsoleView) -> String {
+/// The page of a box that answers, and is called `own_name`.
+fn draw(view: &ConsoleView, own_name: &str) -> String {
     let mut text = Vec::new();
     text.push(visible(&view.venue));
     text.push(String::new());
@@ -81,7 +84,7 @@ fn draw(view: &ConsoleView) -> String {
         Some(_) => {
             text.push("Open this page, on a phone or computer in the same network:".to_owned());
             text.extend(view.pages.iter().take(3).map(|page| format!("  {page}")));
-            text.push("  http://motherstream.local/  (where the network allows it)".to_owned());
+            text.push(format!("  http://{}.local/  (where the network allows it)", visible(own_name)));
         }
         None => text.push("No network yet: is the cable plugged in at both ends?".to_owned()),
     }
@@ -120,7 +123,7 @@ fn draw_down(reason: &str) -> String {
 
 /// Text without anything that would move the cursor.
 fn visible(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(WIDTH).collect()
+    text.chars().filter(|c| !c.is_control()).collect()
 }
 
 /// A QR code in half blocks, two rows of modules to a line: dark on light needs no colours of the screen, since the light ones are drawn.
@@ -160,7 +163,7 @@ fn beside(code: &[String], text: &[String]) -> String {
         lines.extend(wrapped(paragraph, if left == 0 { WIDTH } else { room }));
     }
     let mut page = String::new();
-    for row in 0..code.len().max(lines.len()) {
+    for row in 0..code.len().max(lines.len()).min(HEIGHT) {
         let blank = " ".repeat(left);
         let drawn = code.get(row).unwrap_or(&blank);
         let said = lines.get(row).map(String::as_str).unwrap_or_default();
@@ -204,13 +207,19 @@ mod tests {
 
     #[test]
     fn screen_of_eighty_by_twenty_five_holds_it_all() {
-        let page = draw(&view());
+        let page = draw(&view(), "stage2");
         let lines: Vec<_> = page.split("\r\n").collect();
         assert!(lines.len() <= 25, "{page}");
         assert!(lines.iter().all(|line| line.chars().count() <= WIDTH), "{page}");
-        for what in
-            ["Blue Room", "http://192.168.1.7/", "Setup code: abcd2345", "On air: Ada", "2 waiting", "Everything works"]
-        {
+        for what in [
+            "Blue Room",
+            "http://192.168.1.7/",
+            "http://stage2.local/",
+            "Setup code: abcd2345",
+            "On air: Ada",
+            "2 waiting",
+            "Everything works",
+        ] {
             assert!(page.contains(what), "{what}: {page}");
         }
         assert!(!page.contains('\x1b'), "a name moves the cursor: {page:?}");
@@ -220,8 +229,18 @@ mod tests {
     #[test]
     fn box_without_an_answer_or_a_network_says_what_to_do() {
         assert!(draw_down("it does not run").contains("plug it in again"));
-        let alone = draw(&ConsoleView { pages: Vec::new(), setup_code: None, ..view() });
+        let alone = draw(&ConsoleView { pages: Vec::new(), setup_code: None, ..view() }, "stage2");
         assert!(alone.contains("cable") && !alone.contains("Setup code"), "{alone}");
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_whole_and_the_page_never_scrolls() {
+        let trouble =
+            "the data partition is damaged: everything is kept in memory only, and forgotten at the next start.";
+        let page = draw(&ConsoleView { troubles: vec![trouble.to_owned()], pages: Vec::new(), ..view() }, "stage2");
+        assert!(page.split_whitespace().collect::<Vec<_>>().join(" ").contains(trouble), "{page}");
+        let endless = draw(&ConsoleView { troubles: vec![trouble.repeat(99)], ..view() }, "stage2");
+        assert_eq!(endless.matches('\n').count(), HEIGHT, "{endless}");
     }
 
     #[test]

@@ -49,6 +49,8 @@ const ENDING: &str = ".raucb";
 const RESET: &str = "factory-reset";
 /// Where the image's start says what became of the data partition.
 pub const DATA_STATE: &str = "/run/motherstream-data";
+/// Ending of the file beside the stick's folder in which the machine says what became of the stick's settings.
+const SAID: &str = "said";
 /// The file that asks the machine for a restart.
 const RESTART: &str = "reboot";
 /// What an upload leaves free on the data partition, in bytes: the queue has to go on.
@@ -237,6 +239,12 @@ impl Updates {
         let told = fs::read_to_string(DATA_STATE).ok()?;
         let why = told.trim().strip_prefix("temporary: ")?;
         Some(format!("{why}: everything is kept in memory only, and forgotten at the next start."))
+    }
+
+    /// What became of the settings on a USB stick, if one with settings was plugged in since the machine's start.
+    pub fn stick_settings(&self) -> Option<String> {
+        let said = fs::read(self.inner.stick.with_extension(SAID)).ok()?;
+        Some(String::from_utf8_lossy(&said).trim().to_owned()).filter(|said| !said.is_empty())
     }
 
     /// What happens with an update now.

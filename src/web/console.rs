@@ -81,7 +81,9 @@ async fn console(State(app): State<Arc<App>>, peer: Peer, headers: HeaderMap) ->
     let code = app.state.accounts.setup_code().filter(|_| here);
     let trouble = app.state.store.trouble().map(|trouble| no_store(trouble, app.state.updates.can_reset()));
     let broken = parts.iter().filter(|(works, _)| !works).map(|(_, words)| (*words).to_owned());
-    let notes = [trouble, app.state.updates.memory_disk(), progress(&app.state.updates.progress())];
+    let updates = &app.state.updates;
+    let stick = updates.stick_settings().filter(|said| said.contains("not taken")).map(|said| sentence(&said));
+    let notes = [trouble, updates.memory_disk(), stick, progress(&updates.progress())];
     Json(ConsoleView {
         venue: app.state.settings.now().venue.name.clone(),
         pages: addresses.iter().map(page).collect(),

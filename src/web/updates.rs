@@ -65,6 +65,8 @@ pub(crate) struct UpdateView {
     pub(crate) systems: Option<Slots>,
     /// Updates on a USB stick labelled `MSTREAM-USB` that is plugged in.
     pub(crate) stick: Vec<String>,
+    /// What became of the settings (`motherstream.toml`) on such a stick, in words.
+    pub(crate) stick_settings: Option<String>,
 }
 
 /// How updates do on this box.
@@ -78,8 +80,9 @@ pub(crate) async fn look(app: &Arc<App>) -> Result<UpdateView, Problem> {
     }
     let systems = timeout(TELLING, updates.slots()).await.ok().and_then(Result::ok);
     let progress = updates.progress();
-    let stick = spawn_blocking(move || updates.offered()).await.unwrap_or_default();
-    Ok(UpdateView { progress, systems, stick })
+    let (stick, stick_settings) =
+        spawn_blocking(move || (updates.offered(), updates.stick_settings())).await.unwrap_or_default();
+    Ok(UpdateView { progress, systems, stick, stick_settings })
 }
 
 /// What happens with an update now, which systems there are, and what a USB stick offers.

@@ -238,6 +238,8 @@ def files(lab: Lab) -> None:
                 f" printf '%s' '{text}' >/run/motherstream-usb/motherstream.toml && PATH=/run/rig-bin:$PATH sh /usr/lib/motherstream/usb none"
             )
             check(f"a stick with {what} is not taken", "was not taken" in said and box.sh("cat /data/motherstream/settings.toml") == ours, said)
+            told = box.ok("GET", "/api/v1/update", cookie=box.sign_in("Stage", PASSWORD))["stick_settings"]
+            check("the page tells why", "was not taken" in told and "motherstream.toml" in told, told)
             refusal = next(line for line in said.splitlines() if "was not taken" in line)
             say(f"a stick with {what}: {refusal[:130]}")
         box.sh("systemctl restart --no-block motherstream", ok=True)
