@@ -11,6 +11,7 @@ from pathlib import Path
 
 import hardening
 from machine import Failed, Machine, check, copy_disk, free_port, wait
+from wire import SimulatedTimeServer, Wire
 
 HERE = Path(__file__).parent
 PASSWORD = "a long password"
@@ -250,6 +251,48 @@ def secure(lab: Lab) -> None:
         box.shut_down()
 
 
+def itself(lab: Lab) -> None:
+    """who a box is, from one start to the next: its name on the wire, its id, its clock, the whole of its card"""
+    card = lab.card(lab.image("one", "1.0"), "itself")
+    year = 365 * 86400
+    with lab.machine(card) as box, Wire() as wire:
+        box.more = wire.qemu
+        box.start()
+        box.wait_page()
+        box.wait_agent()
+        address = wait("an answer to mDNS", 60, lambda: wire.asks("motherstream.local"))
+        own = box.sh("ip -6 -o addr show scope link")
+        check("the address is the box's own", f" {address}/" in own, f"{address}: {own}")
+        check("nobody else's name is answered for", wire.asks("somebody.local") is None)
+        say(f"over IPv6 the box answers for motherstream.local, to whoever asks everybody: {address}")
+        routed = box.sh("ip -6 -o addr show scope site; ip -6 -o addr show scope global")
+        check("a router's IPv6 prefix is taken", "fec0:" in routed, routed)
+        size = int(box.sh("df -B 1 --output=size /data | tail -n 1"))
+        check("the data partition has grown to the card's end", size > 1_700_000_000, size)
+        say(f"the data partition, shipped with 32 MiB, has {size // MIB} MiB of a card of 3 GiB")
+        identity = box.sh("cat /etc/machine-id")
+        check("it has a machine id", re.fullmatch("[0-9a-f]{32}", identity), identity)
+        with SimulatedTimeServer(year):
+            box.sh("mkdir -p /run/systemd/timesyncd.conf.d; printf '[Time]\\nNTP=10.0.2.2\\n' >/run/systemd/timesyncd.conf.d/rig.conf; systemctl restart systemd-timesyncd")
+            then = time.time() + year
+            wait("the network's time", 60, lambda: abs(int(box.sh("date +%s")) - then) < 120)
+        check("a clock that jumps by a year harms nothing", box.call("GET", "/api/v1/queue")[0] in (200, 403))
+        say("the time is the network's: a SIMULATED server's, a year ahead")
+        # On the card within ext4's five seconds.
+        time.sleep(12)
+        box.kill()
+        # As on a Pi, which has no clock of its own: years behind, and no network time.
+        box.more = ["-rtc", "base=2020-01-01T00:00:00"]
+        box.start()
+        box.wait_page()
+        box.wait_agent()
+        now = int(box.sh("date +%s"))
+        check("after a power cut the last time known is kept", then - 60 < now < then + 900, now - then)
+        say("after a power cut, with a clock that says 2020: the last time known")
+        check("the machine id stays", box.sh("cat /etc/machine-id") == identity)
+        box.shut_down()
+
+
 def tryboot(lab: Lab) -> None:
     """the Raspberry Pi 5's boot backend, as a program: no firmware has been asked"""
     boot_folder, run = lab.out / "tryboot/boot", lab.out / "tryboot/run"
@@ -286,4 +329,4 @@ def tryboot(lab: Lab) -> None:
     say("tries once, falls back by itself, stays when marked good (NOT RUN on a Raspberry Pi)")
 
 
-CASES = {"boot": boot, "sizes": sizes, "secure": secure, "tryboot": tryboot}
+CASES = {"boot": boot, "sizes": sizes, "secure": secure, "itself": itself, "tryboot": tryboot}

@@ -54,6 +54,8 @@ class Machine:
     def __init__(self, disk: Path, folder: Path, *, memory: int = 1024, blockdev: list[str] | None = None, usb: Path | None = None):
         self.disk, self.folder, self.memory = disk, folder, memory
         self.blockdev, self.usb = blockdev, usb
+        # More words for qemu.
+        self.more: list[str] = []
         self.http, self.rtmp = free_port(), free_port()
         self.process: subprocess.Popen | None = None
         self.port: socket.socket | None = None
@@ -83,7 +85,7 @@ class Machine:
             "-device", "virtio-net-pci,netdev=net,romfile=", "-device", "virtio-rng-pci", "-device", "i6300esb", "-action", "watchdog=reset",
             "-device", "virtio-serial-pci", "-chardev", f"socket,id=rig,path={sockets['rig']},server=on,wait=off", "-device", "virtserialport,chardev=rig,name=rig",
             "-serial", f"file:{self.serial}", "-chardev", f"socket,id=monitor,path={sockets['monitor']},server=on,wait=off", "-mon", "chardev=monitor,mode=readline",
-            *usb,
+            *usb, *self.more,
         ]  # fmt: skip
         with (self.folder / "qemu.log").open("ab") as log:
             self.process = subprocess.Popen(["nice", "-n", "10", *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
