@@ -126,16 +126,33 @@ pub(crate) fn figures_of(records: &[Record]) -> Figures {
 /// Largest arrival gap that `make test` bears: three times the promise of 150 ms, because the machine is noisy.
 pub(crate) const ARRIVAL_LIMIT: Duration = Duration::from_millis(450);
 
+/// What the promises bear, for inputs of some frame rate.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) video_step_ms: i64,
+    pub(crate) presentation_hole_ms: i64,
+    pub(crate) arrival: Duration,
+}
+
+/// Between 25 and 60 pictures a second.
+const LIVE: Limits = Limits { video_step_ms: 50, presentation_hole_ms: 100, arrival: ARRIVAL_LIMIT };
+
 /// The promises of the design, all of them on media time exact.
 #[track_caller]
 pub(crate) fn assert_unbroken(figures: &Figures) {
+    assert_unbroken_within(figures, LIVE);
+}
+
+/// The same for inputs of another frame rate.
+#[track_caller]
+pub(crate) fn assert_unbroken_within(figures: &Figures, limits: Limits) {
     assert!(figures.faults.is_empty(), "{figures:#?}");
     assert!(figures.pictures > 0, "{figures:#?}");
-    assert!(figures.video_step_ms <= 50, "{figures:#?}");
+    assert!(figures.video_step_ms <= limits.video_step_ms, "{figures:#?}");
     assert!(figures.audio_step_ms <= 50, "{figures:#?}");
-    assert!(figures.presentation_hole_ms <= 100, "{figures:#?}");
+    assert!(figures.presentation_hole_ms <= limits.presentation_hole_ms, "{figures:#?}");
     // What the machine kept from everybody is not the box's doing; twice, as sender and receiver both wait for it.
-    assert!(figures.arrival_gap <= ARRIVAL_LIMIT + figures.machine_was_late * 2, "{figures:#?}");
+    assert!(figures.arrival_gap <= limits.arrival + figures.machine_was_late * 2, "{figures:#?}");
     assert!(figures.audio_configs <= 1, "the sound's configuration changed: {figures:#?}");
 }
 
@@ -242,6 +259,22 @@ pub(crate) fn stretches<T: PartialEq>(items: impl Iterator<Item = (i64, T)>) -> 
         }
     }
     found
+}
+
+/// Leaves out the slate where it only bridged a cut, and joins what it parted.
+pub(crate) fn without_bridges<T: Copy + PartialEq>(
+    stretches: &[Stretch<T>],
+    slate: T,
+    bridge_ms: i64,
+) -> Vec<Stretch<T>> {
+    let mut kept: Vec<Stretch<T>> = Vec::new();
+    for stretch in stretches.iter().filter(|s| s.owner != slate || s.length_ms() > bridge_ms) {
+        match kept.last_mut() {
+            Some(last) if last.owner == stretch.owner => last.end_ms = stretch.end_ms,
+            _ => kept.push(stretch.clone()),
+        }
+    }
+    kept
 }
 
 /// Prints stretches for a failure's message.
@@ -376,6 +409,34 @@ pub(crate) fn offsets(flashes: &[f64], beeps: &[f64]) -> Vec<(f64, f64)> {
         .filter_map(|flash| Some((*flash, nearest(*flash)?)))
         .filter(|(_, offset)| offset.abs() < 400.0)
         .collect()
+}
+
+/// How far sound is from where its source had it against the picture.
+#[derive(Debug)]
+pub(crate) struct Drift {
+    /// Programme milliseconds of the flash that it was measured at.
+    pub(crate) at_ms: f64,
+    /// How much later than at the source the beep is.
+    pub(crate) late_ms: f64,
+    pub(crate) asset: Asset,
+}
+
+/// Every flash of a session, dumped to `file`, whose source is certain: the assets that may be in it, with their sampling rates.
+pub(crate) fn drifts(session: &Session, file: &Path, beeps: &[f64], assets: &[(Asset, u32)]) -> Vec<Drift> {
+    let names: Vec<_> = assets.iter().map(|(asset, _)| *asset).collect();
+    let at_source: HashMap<_, _> = assets.iter().map(|(asset, rate)| (*asset, source_offset(*asset, *rate))).collect();
+    let pictures = picture_stretches(session, file, 0, &names);
+    let configurations = session.records.iter().filter(|record| matches!(record.content, Content::VideoConfig));
+    let cuts: Vec<_> = configurations.map(|record| record.time as f64).collect();
+    let judge = |(flash, offset): (f64, f64)| {
+        // Near a cut the flash, or its beep, may be the other streamer's.
+        let within = |s: &&Stretch<Owner>| flash > s.begin_ms as f64 + 300.0 && flash < s.end_ms as f64 - 300.0;
+        let Owner::Source(asset) = pictures.iter().find(within)?.owner else { return None };
+        // Two streamers may send the same pictures: a cut between them shows in the configuration alone.
+        let cut = cuts.iter().any(|cut| (flash - cut).abs() < 600.0);
+        (!cut).then(|| Drift { at_ms: flash, late_ms: offset - at_source[&asset], asset })
+    };
+    offsets(&flashes(file, &presentation_times(session)), beeps).into_iter().filter_map(judge).collect()
 }
 
 /// The offset of sound against picture in an asset, the median.

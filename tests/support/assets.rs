@@ -31,6 +31,11 @@ pub(crate) enum Asset {
     Red,
     /// Blue all over; the same.
     Blue,
+    /// For a machine that is slow: 320x180 at 10; a flash and a 1 kHz beep begin together every second, over a quiet tone of 400 Hz in
+    /// 48 kHz stereo. 75 s.
+    SlowA,
+    /// The same with B-frames, over 800 Hz in 44.1 kHz mono.
+    SlowB,
 }
 
 /// Changes when a recipe does.
@@ -43,6 +48,8 @@ impl Asset {
             Self::B => 880.0,
             Self::C => 660.0,
             Self::FlashA | Self::FlashB => 1000.0,
+            Self::SlowA => 400.0,
+            Self::SlowB => 800.0,
             _ => 440.0,
         }
     }
@@ -64,12 +71,16 @@ impl Asset {
     fn encode(self, path: &Path) {
         let tone = |seconds: u32, rate: u32| format!("sine=f={}:r={rate}:d={seconds}", self.tone_hz());
         let test = |kind: &str, size: &str, rate: u32, seconds: u32| format!("{kind}=s={size}:r={rate}:d={seconds}");
-        let flash = |size: &str, rate: u32| {
+        let flash = |size: &str, rate: u32, colour: &str| {
             // Pictures must differ from each other, so a test picture lies under the flash.
             let picture = test("testsrc2", size, rate, 75);
-            format!("{picture},eq=brightness=-0.3,drawbox=color=white:t=fill:enable='lt(mod(t,1),0.1)'")
+            format!("{picture},eq=brightness=-0.3,drawbox=color={colour}:t=fill:enable='lt(mod(t,1),0.1)'")
         };
         let beep = |rate: u32| format!("aevalsrc='0.5*sin(2*PI*1000*t)*lt(mod(t,1),0.1)':s={rate}:d=75");
+        let beep_over_tone = |rate: u32| {
+            let tone = format!("0.06*sin(2*PI*{}*t)", self.tone_hz());
+            format!("aevalsrc='{tone}+0.5*sin(2*PI*1000*t)*lt(mod(t,1),0.1)':s={rate}:d=75")
+        };
         let (video, audio, channels, options): (String, String, &str, &[&str]) = match self {
             Self::A => {
                 (test("testsrc2", "640x360", 30, 90), tone(90, 48_000), "2", &["-bf", "0", "-g", "60", "-b:v", "800k"])
@@ -83,8 +94,12 @@ impl Asset {
             Self::C => {
                 (test("testsrc", "854x480", 30, 60), tone(60, 48_000), "2", &["-bf", "2", "-g", "60", "-b:v", "800k"])
             }
-            Self::FlashA => (flash("640x360", 30), beep(48_000), "2", &["-bf", "0", "-g", "30", "-b:v", "800k"]),
-            Self::FlashB => (flash("1280x720", 25), beep(44_100), "1", &["-bf", "2", "-g", "25", "-b:v", "1500k"]),
+            Self::FlashA => {
+                (flash("640x360", 30, "white"), beep(48_000), "2", &["-bf", "0", "-g", "30", "-b:v", "800k"])
+            }
+            Self::FlashB => {
+                (flash("1280x720", 25, "white"), beep(44_100), "1", &["-bf", "2", "-g", "25", "-b:v", "1500k"])
+            }
             Self::LongGop => {
                 (test("testsrc2", "640x360", 30, 60), tone(60, 48_000), "2", &["-bf", "0", "-g", "240", "-b:v", "800k"])
             }
@@ -99,6 +114,18 @@ impl Asset {
             Self::Red | Self::Blue => {
                 let colour = format!("color=c={self:?}:s=320x180:r=30:d=60");
                 (colour, tone(60, 48_000), "2", &["-bf", "0", "-g", "30", "-b:v", "100k"])
+            }
+            Self::SlowA => {
+                (flash("320x180", 10, "white"), beep_over_tone(48_000), "2", &["-bf", "0", "-g", "20", "-b:v", "200k"])
+            }
+            Self::SlowB => {
+                // Not the other's white: of one size, the two flashes would be one picture.
+                (
+                    flash("320x180", 10, "0xeeeeee"),
+                    beep_over_tone(44_100),
+                    "1",
+                    &["-bf", "2", "-g", "20", "-b:v", "200k"],
+                )
             }
             Self::SixMbit => {
                 let noise = ",noise=alls=12:allf=t";

@@ -392,9 +392,10 @@ pub(crate) struct Streamer {
     pub(crate) key: String,
 }
 
-/// The HTTP API, spoken with the administrator's token.
+/// The HTTP API, spoken as an administrator: with the token of the tests' boxes, or with the cookie of whoever has claimed one.
 pub(crate) struct Api {
     port: u16,
+    cookie: Option<String>,
     runtime: Runtime,
     client: reqwest::Client,
 }
@@ -402,16 +403,21 @@ pub(crate) struct Api {
 impl Clone for Api {
     /// Another client of the same box, for another thread.
     fn clone(&self) -> Self {
-        Self::new(self.port)
+        Self { cookie: self.cookie.clone(), ..Self::new(self.port) }
     }
 }
 
 impl Api {
+    /// Of a box that was claimed by a person, who is signed in with `cookie`.
+    pub(crate) fn signed_in(port: u16, cookie: &str) -> Self {
+        Self { cookie: Some(cookie.to_owned()), ..Self::new(port) }
+    }
+
     pub(crate) fn new(port: u16) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         // Nobody drives the runtime between two calls, so a connection that the box closes meanwhile would be used again.
         let client = reqwest::Client::builder().timeout(seconds(10)).pool_max_idle_per_host(0).build().unwrap();
-        Self { port, runtime, client }
+        Self { port, cookie: None, runtime, client }
     }
 
     /// Where the page and the API are.
@@ -430,7 +436,11 @@ impl Api {
 
     /// One call; the answer's body as JSON, or as text in a JSON string. An error when there was no answer.
     pub(crate) fn try_call(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<(u16, Value), String> {
-        let mut request = self.client.request(method.clone(), self.url(path)).bearer_auth(TOKEN);
+        let request = self.client.request(method.clone(), self.url(path));
+        let mut request = match &self.cookie {
+            Some(cookie) => request.header("cookie", cookie),
+            None => request.bearer_auth(TOKEN),
+        };
         if let Some(body) = body {
             request = request.json(body);
         }

@@ -40,6 +40,7 @@ mod destinations;
 mod egress;
 mod evening;
 mod inputs;
+mod machine;
 mod no_store;
 mod refusals;
 mod srs;

@@ -5,10 +5,9 @@ use std::{thread, time::Duration};
 use tempfile::TempDir;
 
 use crate::support::{
-    analysis::{self, Owner, Sound},
+    analysis::{self, Sound},
     assets::Asset,
     boxed::{TheBox, Through},
-    flv::Content,
     publisher::Returning,
     recorder::Recorder,
     seconds, soak, wait,
@@ -37,10 +36,6 @@ fn forty_takes_make_one_session_leak_nothing_and_keep_sound_with_picture(ingest:
     let the_box =
         TheBox::builder().through(ingest).set("queue.turn_seconds", 3).destination("recorder", &platform.url()).start();
     let sources = [("Anna", Asset::FlashA), ("Bert", Asset::FlashB), ("Cleo", Asset::FlashA)];
-    let offsets_at_source = [
-        (Asset::FlashA, analysis::source_offset(Asset::FlashA, 48_000)),
-        (Asset::FlashB, analysis::source_offset(Asset::FlashB, 44_100)),
-    ];
     let _encoders = sources.map(|(name, asset)| {
         let streamer = the_box.api.register(name);
         Returning::publish(&asset.path(), &the_box.publish_url(&streamer.key), Duration::from_millis(100))
@@ -62,29 +57,13 @@ fn forty_takes_make_one_session_leak_nothing_and_keep_sound_with_picture(ingest:
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("programme.flv");
     session.dump(&file).unwrap();
-    let pictures = analysis::picture_stretches(&session, &file, 0, &[Asset::FlashA, Asset::FlashB]);
-    let flashes = analysis::flashes(&file, &analysis::presentation_times(&session));
     let beeps = Sound::of_session(&session, &file).beeps();
-    let configurations = session.records.iter().filter(|record| matches!(record.content, Content::VideoConfig));
-    let cuts: Vec<_> = configurations.map(|record| record.time as f64).collect();
-    let mut judged = 0;
-    let mut worst: f64 = 0.0;
-    for (flash, offset) in analysis::offsets(&flashes, &beeps) {
-        // Near a cut the flash, or its beep, may be the other streamer's.
-        let within =
-            |s: &&analysis::Stretch<Owner>| flash > s.begin_ms as f64 + 300.0 && flash < s.end_ms as f64 - 300.0;
-        let Some(stretch) = pictures.iter().find(within) else { continue };
-        // Two streamers send the same pictures: a cut between them shows in the configuration alone.
-        if cuts.iter().any(|cut| (flash - cut).abs() < 600.0) {
-            continue;
-        }
-        let source = offsets_at_source.iter().find(|(asset, _)| stretch.owner == Owner::Source(*asset));
-        let Some((asset, at_source)) = source else { continue };
-        let drift = offset - at_source;
-        assert!(drift.abs() <= 40.0, "at {flash} ms sound is {drift} ms from where {asset:?} had it");
-        worst = worst.max(drift.abs());
-        judged += 1;
+    let drifts = analysis::drifts(&session, &file, &beeps, &[(Asset::FlashA, 48_000), (Asset::FlashB, 44_100)]);
+    for drift in &drifts {
+        assert!(drift.late_ms.abs() <= 40.0, "sound is not where its source had it: {drift:?}");
     }
+    let worst = drifts.iter().map(|drift| drift.late_ms.abs()).fold(0.0, f64::max);
+    let judged = drifts.len();
     eprintln!("{judged} flashes, the worst offset {worst:.1} ms");
     assert!(judged as u64 >= wanted, "only {judged} flashes were judged");
 }

@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use crate::support::{
-    analysis::{self, Owner, Sound, Stretch},
+    analysis::{self, Owner, Sound, without_bridges},
     assets::Asset,
     boxed::{Diary, TheBox, Through},
     nginx::Nginx,
@@ -19,18 +19,6 @@ through_both![
     whatever_streamers_do_the_platforms_see_one_unbroken_stream,
     a_skip_right_after_the_next_is_ready_goes_from_picture_to_picture
 ];
-
-/// Leaves out the slate where it only bridged a cut, and joins what it parted.
-fn without_bridges<T: Copy + PartialEq>(stretches: &[Stretch<T>], slate: T, bridge_ms: i64) -> Vec<Stretch<T>> {
-    let mut kept: Vec<Stretch<T>> = Vec::new();
-    for stretch in stretches.iter().filter(|s| s.owner != slate || s.length_ms() > bridge_ms) {
-        match kept.last_mut() {
-            Some(last) if last.owner == stretch.owner => last.end_ms = stretch.end_ms,
-            _ => kept.push(stretch.clone()),
-        }
-    }
-    kept
-}
 
 /// Two streamers in turns: a take by the timer, one by skip, the one on air killed, the other frozen for 10 s, nobody, and a third.
 fn whatever_streamers_do_the_platforms_see_one_unbroken_stream(ingest: Through) {
