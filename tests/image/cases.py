@@ -228,6 +228,10 @@ def itself(lab: Lab) -> None:
         size = int(box.sh("df -B 1 --output=size /data | tail -n 1"))
         check("the data partition has grown to the card's end", size > 1_700_000_000, size)
         say(f"the data partition, shipped with 32 MiB, has {size // MIB} MiB of a card of 3 GiB")
+        doctor = box.sh("motherstream --config /etc/motherstream.toml doctor", ok=True)
+        missing = [part for part in ("data partition", "boot partition", "watchdog of the hardware", "updates by RAUC") if f"ok    {part}" not in doctor]
+        check("doctor finds every part of the box well", not missing, f"{missing}: {doctor}")
+        say("doctor, in the box: everything is there and well")
         identity = box.sh("cat /etc/machine-id")
         check("it has a machine id", re.fullmatch("[0-9a-f]{32}", identity), identity)
         with SimulatedTimeServer(year):
