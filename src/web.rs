@@ -11,7 +11,8 @@ use std::{
 };
 
 use axum::{
-    Json, Router,
+    Router,
+    body::Bytes,
     http::{HeaderName, HeaderValue, header},
     middleware::{from_fn, from_fn_with_state, map_response},
     response::Response,
@@ -22,8 +23,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
-use tracing::{Instrument, warn};
-use utoipa::openapi::OpenApi;
+use tracing::{Instrument, error, warn};
 
 use crate::{
     accounts::Accounts,
@@ -296,12 +296,17 @@ fn routes() -> Routes {
 
 /// All of it, for plain HTTP or for HTTPS: they differ in their sessions' cookies.
 fn router(app: &Arc<App>, encrypted: bool) -> Router {
-    let description: Arc<OnceLock<OpenApi>> = Arc::default();
+    let description: Arc<OnceLock<Bytes>> = Arc::default();
     let described = Arc::clone(&description);
-    let (router, document, table) =
-        routes().file(Right::Anyone, "/api/v1/openapi.json", async move || Json(described.get().cloned())).finish();
-    // Once and only here.
-    let _first = description.set(document);
+    let answer =
+        async move || ([(header::CONTENT_TYPE, "application/json")], described.get().cloned().unwrap_or_default());
+    let (router, document, table) = routes().file(Right::Anyone, "/api/v1/openapi.json", answer).finish();
+    // Once and only here. As text: what it is made of takes 4 MB.
+    match serde_json::to_vec(&document) {
+        Ok(text) => drop(description.set(text.into())),
+        Err(error) => error!(%error, "the API can not be described"),
+    }
+    drop(document);
     router
         .fallback(async || Problem::new(Kind::NotFound, NOTHING_HERE))
         .layer(from_fn_with_state((Arc::clone(app), Arc::new(table)), rights::enforce))
