@@ -11,10 +11,13 @@ ${devtype} dev ${devnum}
 part start ${devtype} ${devnum} bootstate state_sector
 ${devtype} read ${state_addr} ${state_sector} 1
 env import -c ${state_addr} 0x200 BOOT_ORDER BOOT_A_LEFT BOOT_B_LEFT
-# Unreadable: both slots, as shipped.
+# A slot that was marked good has 6 tries to 1; 9 and 8 are a new one's two (RAUC's boot-attempts-primary). At 7 both of those have failed.
+test "${BOOT_A_LEFT}" != 7 || setenv BOOT_A_LEFT 0
+test "${BOOT_B_LEFT}" != 7 || setenv BOOT_B_LEFT 0
+# Unreadable: either may be the one that works.
 test -n "${BOOT_ORDER}" || setenv BOOT_ORDER "A B"
-test -n "${BOOT_A_LEFT}" || setenv BOOT_A_LEFT 2
-test -n "${BOOT_B_LEFT}" || setenv BOOT_B_LEFT 2
+test -n "${BOOT_A_LEFT}" || setenv BOOT_A_LEFT 3
+test -n "${BOOT_B_LEFT}" || setenv BOOT_B_LEFT 3
 
 setenv slot
 for candidate in ${BOOT_ORDER}; do
@@ -35,10 +38,16 @@ for candidate in ${BOOT_ORDER}; do
   fi
 done
 if test -z "${slot}"; then
-  # Both used up: better to go on trying than to stand still. A venue can still pull the plug.
+  # Both used up: better to go on trying than to stand still. A venue can still pull the plug. The older one first: the first in order was
+  # the last to be installed. Neither is on trial, so that nothing but the program's own troubles starts the box again.
   echo "motherstream: no slot has a try left, beginning again"
-  setenv BOOT_A_LEFT 2
-  setenv BOOT_B_LEFT 2
+  if test "${BOOT_ORDER}" = "B A"; then
+    setenv BOOT_ORDER "A B"
+  else
+    setenv BOOT_ORDER "B A"
+  fi
+  setenv BOOT_A_LEFT 3
+  setenv BOOT_B_LEFT 3
   env export -c -s 0x200 ${state_addr} BOOT_ORDER BOOT_A_LEFT BOOT_B_LEFT
   ${devtype} write ${state_addr} ${state_sector} 1
   reset
@@ -48,7 +57,8 @@ ${devtype} write ${state_addr} ${state_sector} 1
 
 echo "motherstream: slot ${slot}, left A ${BOOT_A_LEFT} B ${BOOT_B_LEFT}"
 part number ${devtype} ${devnum} ${part_name} part_number
-setenv bootargs "root=PARTLABEL=${part_name} rootfstype=ext4 ro rootwait rauc.slot=${slot} panic=10 quiet"
+# gpt: a partition table that was torn is read from its copy at the card's end.
+setenv bootargs "root=PARTLABEL=${part_name} rootfstype=ext4 ro rootwait rauc.slot=${slot} gpt panic=10 quiet"
 setenv from "${devtype} ${devnum}:${part_number}"
 if test -e ${from} /boot/board.txt; then
   # What this version adds: the board's console, and what a test wants.
