@@ -6,12 +6,15 @@ use std::{
     io::{self, ErrorKind},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    sync::{PoisonError, RwLock, RwLockReadGuard},
+    sync::{
+        PoisonError, RwLock, RwLockReadGuard,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use redb::{
     Builder, Database, DatabaseError, Key, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata,
-    TableDefinition, TableError, WriteTransaction,
+    StorageBackend as _, TableDefinition, TableError, WriteTransaction, backends::InMemoryBackend,
 };
 use rustix::fs::StatVfsMountFlags;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -21,6 +24,7 @@ use super::{
     AUDIT_ROWS, AuditRecord, Change, FILE_NAME, HISTORY_ROWS, HistoryRecord, Loaded, Look, SessionRecord, StoreError,
     TurnId,
 };
+use crate::core::queue;
 
 /// The schema that this program writes.
 pub(super) const SCHEMA: u32 = 1;
@@ -81,6 +85,7 @@ pub(super) struct Disk {
     path: PathBuf,
     open: Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>,
     read_only: Box<dyn Fn() -> bool + Send + Sync>,
+    content: Box<dyn Fn() -> io::Result<Vec<u8>> + Send + Sync>,
 }
 
 impl Disk {
@@ -93,7 +98,7 @@ impl Disk {
             Err(error) if error.kind() == ErrorKind::NotFound => create(data_dir, &path)?,
             Err(error) => return Err(folder_error(data_dir, &error)),
         }
-        let file = path.clone();
+        let (file, same) = (path.clone(), path.clone());
         let folder = data_dir.to_owned();
         Ok(Self {
             path,
@@ -102,6 +107,7 @@ impl Disk {
             read_only: Box::new(move || {
                 rustix::fs::statvfs(&folder).is_ok_and(|disk| disk.f_flag.contains(StatVfsMountFlags::RDONLY))
             }),
+            content: Box::new(move || fs::read(&same)),
         })
     }
 
@@ -110,8 +116,9 @@ impl Disk {
         path: PathBuf,
         open: impl Fn() -> Result<Database, DatabaseError> + Send + Sync + 'static,
         read_only: impl Fn() -> bool + Send + Sync + 'static,
+        content: impl Fn() -> io::Result<Vec<u8>> + Send + Sync + 'static,
     ) -> Self {
-        Self { path, open: Box::new(open), read_only: Box::new(read_only) }
+        Self { path, open: Box::new(open), read_only: Box::new(read_only), content: Box::new(content) }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -120,6 +127,15 @@ impl Disk {
 
     pub(super) fn open(&self) -> Result<Database, StoreError> {
         (self.open)().map_err(|error| open_error(&self.path, error))
+    }
+
+    /// What the file holds, opened in memory: a few megabytes.
+    fn copy(&self) -> Result<Database, StoreError> {
+        let content = (self.content)().map_err(|error| io_error(&self.path, &error))?;
+        let memory = InMemoryBackend::new();
+        let filled = memory.set_len(content.len() as u64).and_then(|()| memory.write(0, &content));
+        filled.map_err(|error| io_error(&self.path, &error))?;
+        builder().create_with_backend(memory).map_err(|error| open_error(&self.path, error))
     }
 
     /// Asked because the system does not tell: once ext4 was made read-only under an open file (a forced remount), writes into what
@@ -169,29 +185,43 @@ fn put_meta(transaction: &WriteTransaction, meta: &Meta) -> Result<(), redb::Err
     put(transaction, META, META_ROW, meta)
 }
 
-/// The open database, or none while the disk fails; the writer opens it anew then. redb refuses all work after one failed
-/// write.
+/// The open database, or none after a failed write; whoever needs it next opens it anew then. redb refuses all work after one
+/// failed write.
 pub(super) struct Cell {
     disk: Disk,
-    database: RwLock<Option<Database>>,
+    database: RwLock<Option<Open>>,
     /// Why it is never opened.
     trouble: Option<StoreError>,
+    /// It was closed for good.
+    stopped: AtomicBool,
+}
+
+/// What is open.
+struct Open {
+    database: Database,
+    /// A copy in memory, to read from: the file itself can not be opened, which takes writing.
+    copy: bool,
 }
 
 impl Cell {
     pub(super) fn open(disk: Disk) -> Result<(Self, Loaded), StoreError> {
         let database = disk.open()?;
         check(&database, &disk.path, MIGRATIONS, SCHEMA)?;
-        let cell = Self { disk, database: RwLock::new(Some(database)), trouble: None };
+        let open = Some(Open { database, copy: false });
+        let cell = Self { disk, database: RwLock::new(open), trouble: None, stopped: AtomicBool::new(false) };
         let loaded = cell.load()?;
         Ok((cell, loaded))
     }
 
     /// One that is never opened, because of `trouble`.
     pub(super) fn closed(data_dir: &Path, trouble: StoreError) -> Self {
-        let open = || Err(DatabaseError::DatabaseAlreadyOpen);
-        let disk = Disk { path: data_dir.join(FILE_NAME), open: Box::new(open), read_only: Box::new(|| false) };
-        Self { disk, database: RwLock::new(None), trouble: Some(trouble) }
+        let disk = Disk {
+            path: data_dir.join(FILE_NAME),
+            open: Box::new(|| Err(DatabaseError::DatabaseAlreadyOpen)),
+            read_only: Box::new(|| false),
+            content: Box::new(|| Err(ErrorKind::NotFound.into())),
+        };
+        Self { disk, database: RwLock::new(None), trouble: Some(trouble), stopped: AtomicBool::new(false) }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -200,32 +230,59 @@ impl Cell {
 
     /// Applies all changes in one transaction and commits it durably.
     pub(super) fn write<'a>(&self, changes: impl Iterator<Item = &'a Change>) -> Result<(), StoreError> {
-        self.reopen()?;
+        // Before anything is touched: what is open stays so, to be read from.
+        self.disk.check_writable().map_err(|error| file_error(&self.disk.path, &error))?;
+        self.open_to_write()?;
         let result = {
-            let database = self.lock();
-            let database = database.as_ref().ok_or(StoreError::Stopped)?;
+            let open = self.lock();
+            let open = open.as_ref().ok_or(StoreError::Stopped)?;
             // Afterwards too: it may have happened in between.
-            let check = || self.disk.check_writable();
-            check().and_then(|()| write_all(database, changes)).and_then(|()| check())
+            write_all(&open.database, changes).and_then(|()| self.disk.check_writable())
         };
         result.map_err(|error| {
-            // Opened anew by the next write: redb leaves a database that failed to be opened and repaired.
-            self.close();
+            // redb leaves a database that failed to be opened and repaired.
+            self.put(None);
             file_error(&self.disk.path, &error)
         })
     }
 
-    fn reopen(&self) -> Result<(), StoreError> {
-        if self.lock().is_some() {
+    fn open_to_write(&self) -> Result<(), StoreError> {
+        if self.lock().as_ref().is_some_and(|open| !open.copy) {
             return Ok(());
         }
         let database = self.disk.open()?;
-        *self.database.write().unwrap_or_else(PoisonError::into_inner) = Some(database);
+        self.put(Some(Open { database, copy: false }));
         Ok(())
     }
 
+    /// After a failed write: the file, or a copy of it where opening fails because the disk is full or read-only. Those who run the night
+    /// have to be known then too.
+    fn open_to_read(&self) -> Result<(), StoreError> {
+        if self.stopped.load(Ordering::Relaxed) {
+            return Err(StoreError::Stopped);
+        }
+        if self.lock().is_some() {
+            return Ok(());
+        }
+        let open = match self.disk.open() {
+            Ok(database) => Open { database, copy: false },
+            Err(StoreError::Full { .. } | StoreError::ReadOnly { .. } | StoreError::Io { .. }) => {
+                Open { database: self.disk.copy()?, copy: true }
+            }
+            Err(error) => return Err(error),
+        };
+        self.put(Some(open));
+        Ok(())
+    }
+
+    fn put(&self, open: Option<Open>) {
+        *self.database.write().unwrap_or_else(PoisonError::into_inner) = open;
+    }
+
+    /// For good.
     pub(super) fn close(&self) {
-        *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
+        self.stopped.store(true, Ordering::Relaxed);
+        self.put(None);
     }
 
     pub(super) fn history(&self, before: Option<TurnId>, limit: usize) -> Result<Vec<HistoryRecord>, StoreError> {
@@ -287,6 +344,10 @@ impl Cell {
                 Some(table) => table.get(QUEUE_ROW)?.map(|row| row.value().to_vec()),
                 None => None,
             };
+            // Its owner reads it; that it can be read belongs to a store that opens.
+            if let Some(row) = &queue {
+                let _readable: queue::Record = parse("queue", row)?;
+            }
             let mut settings = BTreeMap::new();
             if let Some(table) = open_table(transaction, SETTINGS)? {
                 for row in table.iter()? {
@@ -311,20 +372,25 @@ impl Cell {
         &self,
         read: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, StoreError> {
-        let database = self.lock();
-        let Some(database) = database.as_ref() else {
-            let closed =
-                || StoreError::Io { path: self.disk.path.clone(), detail: "closed after a failed write".to_owned() };
-            return Err(self.trouble.clone().unwrap_or_else(closed));
-        };
-        database
+        if let Some(trouble) = &self.trouble {
+            return Err(trouble.clone());
+        }
+        if self.lock().is_none() {
+            self.open_to_read()?;
+        }
+        let open = self.lock();
+        // The writer has closed it in this very moment.
+        let failed =
+            || StoreError::Io { path: self.disk.path.clone(), detail: "closed after a failed write".to_owned() };
+        let open = open.as_ref().ok_or_else(failed)?;
+        open.database
             .begin_read()
             .map_err(redb::Error::from)
             .and_then(|transaction| read(&transaction))
             .map_err(|error| file_error(&self.disk.path, &error))
     }
 
-    fn lock(&self) -> RwLockReadGuard<'_, Option<Database>> {
+    fn lock(&self) -> RwLockReadGuard<'_, Option<Open>> {
         self.database.read().unwrap_or_else(PoisonError::into_inner)
     }
 }

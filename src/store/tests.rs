@@ -117,11 +117,11 @@ async fn everything_committed_comes_back() {
 async fn facts_are_on_the_disk_once_the_store_is_closed() {
     let folder = TempDir::new().unwrap();
     let (store, _) = Store::open(folder.path()).unwrap();
-    store.commit(vec![Change::PutQueue(b"1".to_vec())], Durability::Soon).await.unwrap();
-    store.commit(vec![Change::PutQueue(b"2".to_vec())], Durability::Soon).await.unwrap();
+    store.commit(vec![Change::PutQueue(br#"{"next_id":1}"#.to_vec())], Durability::Soon).await.unwrap();
+    store.commit(vec![Change::PutQueue(br#"{"next_id":2}"#.to_vec())], Durability::Soon).await.unwrap();
     store.close().await;
     assert_eq!(store.commit(Vec::new(), Durability::Durable).await, Err(StoreError::Stopped));
-    assert_eq!(reload(&folder).await.queue.as_deref(), Some(b"2".as_slice()));
+    assert_eq!(reload(&folder).await.queue.as_deref(), Some(br#"{"next_id":2}"#.as_slice()));
 }
 
 #[tokio::test]
@@ -302,11 +302,15 @@ impl Flaky {
     fn disk(&self) -> Disk {
         let backend = self.clone();
         let folder = std::env::temp_dir();
-        let read_only = self.read_only.clone();
+        let (read_only, memory) = (self.read_only.clone(), self.memory.clone());
         Disk::custom(
             folder.join(FILE_NAME),
             move || Builder::new().create_with_backend(backend.clone()),
             move || read_only.load(Ordering::SeqCst),
+            move || {
+                let mut content = vec![0; usize::try_from(memory.len()?).unwrap()];
+                memory.read(0, &mut content).map(|()| content)
+            },
         )
     }
 }
@@ -345,13 +349,18 @@ async fn full_disk_refuses_requests_keeps_facts_and_recovers() {
 
     flaky.full.store(true, Ordering::SeqCst);
     store
-        .commit(vec![Change::PutQueue(b"old".to_vec()), Change::AppendHistory(turn(1))], Durability::Soon)
+        .commit(vec![Change::PutQueue(br#"{"next_id":3}"#.to_vec()), Change::AppendHistory(turn(1))], Durability::Soon)
         .await
         .unwrap();
     let error = put(&store, 2, "Bob").await.unwrap_err();
     assert!(matches!(error, StoreError::Full { .. }), "{error}");
-    store.commit(vec![Change::PutQueue(b"new".to_vec())], Durability::Soon).await.unwrap();
+    store.commit(vec![Change::PutQueue(br#"{"next_id":4}"#.to_vec())], Durability::Soon).await.unwrap();
     assert!(put(&store, 3, "Cy").await.is_err());
+    // Who is signed in is known all the same, as often as somebody asks.
+    for _ in 0..3 {
+        assert_eq!(store.history(None, 9).await.unwrap(), []);
+        assert!(store.dump().await.unwrap()["accounts"].contains("Ada"));
+    }
 
     flaky.full.store(false, Ordering::SeqCst);
     put(&store, 4, "Dee").await.unwrap();
@@ -360,7 +369,7 @@ async fn full_disk_refuses_requests_keeps_facts_and_recovers() {
 
     let (store, loaded) = Store::start(flaky.disk()).unwrap();
     assert_eq!(names(&loaded), ["Ada", "Dee"], "refused means refused");
-    assert_eq!(loaded.queue.as_deref(), Some(b"new".as_slice()));
+    assert_eq!(loaded.queue.as_deref(), Some(br#"{"next_id":4}"#.as_slice()));
     store.close().await;
 }
 
@@ -377,6 +386,7 @@ async fn disk_that_became_read_only_under_the_open_file_refuses_what_it_would_fo
     flaky.read_only.store(true, Ordering::SeqCst);
     let error = put(&store, 2, "Bob").await.unwrap_err();
     assert!(matches!(error, StoreError::ReadOnly { .. }), "{error}");
+    assert!(store.dump().await.unwrap()["accounts"].contains("Ada"), "it is read all the same");
     flaky.read_only.store(false, Ordering::SeqCst);
     put(&store, 3, "Cy").await.unwrap();
     store.close().await;
@@ -384,6 +394,17 @@ async fn disk_that_became_read_only_under_the_open_file_refuses_what_it_would_fo
     let (store, loaded) = Store::start(flaky.disk()).unwrap();
     assert_eq!(names(&loaded), ["Ada", "Cy"], "refused means refused");
     store.close().await;
+    assert_eq!(store.history(None, 9).await, Err(StoreError::Stopped), "closed is closed");
+}
+
+#[tokio::test]
+async fn store_whose_queue_makes_no_sense_is_damaged_and_stays_as_it_is() {
+    let folder = TempDir::new().unwrap();
+    let (store, _) = Store::open(folder.path()).unwrap();
+    store.commit(vec![Change::PutQueue(br#"{"waiting":5}"#.to_vec())], Durability::Durable).await.unwrap();
+    store.close().await;
+    let error = Store::open(folder.path()).unwrap_err();
+    assert!(matches!(error, StoreError::Corrupt { .. }) && error.to_string().contains("queue"), "{error}");
 }
 
 #[tokio::test]
