@@ -226,7 +226,7 @@ impl Running {
             media.put_destination(destination);
         }
         let requests = std::env::var_os("RUNTIME_DIRECTORY").map(PathBuf::from);
-        let updates = Updates::new(&config, requests);
+        let updates = Updates::new(&config, requests.clone());
         let state = WebState {
             config: config.clone(),
             settings,
@@ -246,7 +246,7 @@ impl Running {
         let serving = web::serve(page, https, state, doors.child_token());
         let web = tracker.spawn(serving.instrument(tracing::info_span!("web")));
         greet(&config, &accounts, page_port, secure, &ingest);
-        stage(clock, "ready");
+        stage(clock, "page");
         Ok(Self {
             clock,
             store,
@@ -258,7 +258,7 @@ impl Running {
             doors,
             director_token,
             readiness,
-            setup_file: SetupFile::new(config.machine.boot_dir.as_deref()),
+            setup_file: SetupFile::new(requests.as_deref().filter(|_| config.machine.boot_dir.is_some())),
             updates,
             accounts,
         })
@@ -290,8 +290,16 @@ impl Running {
                 // Without its store it serves as well as it can; a new version has not proven itself then.
                 serves: (ready.store || in_trouble) && ready.program && ready.web,
                 ingest: ready.ingest && ready.store,
+                version: if self.updates.is_established() {
+                    systemd::Version::Established
+                } else {
+                    systemd::Version::New { remembers: self.updates.memory_disk().is_none() }
+                },
                 program_ms: self.media.status().borrow().program.time_ms,
             });
+            if signs.ready {
+                stage(self.clock, "ready");
+            }
             systemd::tell(signs);
             if signs.proven && self.updates.are_possible() {
                 let (doors, updates) = (self.doors.clone(), self.updates.clone());

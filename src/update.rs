@@ -45,10 +45,12 @@ const FILE_NAME: &str = "update.raucb";
 const MAGIC: &[u8; 4] = b"hsqs";
 /// What every update's name ends in.
 const ENDING: &str = ".raucb";
-/// The file on the boot partition that clears the data partition at the next start.
+/// The file that asks the machine to clear the data partition at its next start.
 const RESET: &str = "factory-reset";
 /// Where the image's start says what became of the data partition.
 pub const DATA_STATE: &str = "/run/motherstream-data";
+/// Where the image's start says whether the version that runs is on trial: `yes`, `no`, or nothing when it does not know.
+const TRIAL: &str = "/run/motherstream-trial";
 /// Ending of the file beside the stick's folder in which the machine says what became of the stick's settings.
 const SAID: &str = "said";
 /// The file that asks the machine for a restart.
@@ -241,6 +243,11 @@ impl Updates {
         Some(format!("{why}: everything is kept in memory only, and forgotten at the next start."))
     }
 
+    /// Whether the version that runs has proven itself at an earlier start. Not known is no.
+    pub fn is_established(&self) -> bool {
+        self.are_possible() && fs::read_to_string(TRIAL).is_ok_and(|told| told.trim() == "no")
+    }
+
     /// What became of the settings on a USB stick, if one with settings was plugged in since the machine's start.
     pub fn stick_settings(&self) -> Option<String> {
         let said = fs::read(self.inner.stick.with_extension(SAID)).ok()?;
@@ -299,17 +306,15 @@ impl Updates {
         File::create(folder.join(RESTART)).map(drop).map_err(io("the machine could not be asked for a restart"))
     }
 
-    /// Lays the flag for the next start, which then clears everything: accounts, queue, settings, keys.
+    /// Asks the machine to clear everything at its next start: accounts, queue, settings, keys. It lays a flag on the boot partition, which
+    /// this program may not write.
     ///
     /// # Errors
-    /// Where there is no such way, or the boot partition can not be written.
+    /// Where it can not be asked.
     pub fn reset(&self) -> Result<(), UpdateError> {
-        let folder = self.inner.boot_dir.as_deref().ok_or(UpdateError::NoImage("can be reset"))?;
-        let write = || {
-            File::create(folder.join(RESET))?.sync_all()?;
-            File::open(folder)?.sync_all()
-        };
-        write().map_err(io("the card's small partition could not be written"))
+        let folder = self.inner.requests.as_deref().filter(|_| self.can_reset());
+        let folder = folder.ok_or(UpdateError::NoImage("can be reset"))?;
+        File::create(folder.join(RESET)).map(drop).map_err(io("the machine could not be asked for a reset"))
     }
 
     /// Tells RAUC that the version that runs works, so that the boot loader stays with it. Asked some times: a machine that is busy
@@ -381,6 +386,10 @@ impl Update {
     ) -> Result<(), UpdateError> {
         let folder = &self.updates.inner.data_dir;
         let path = folder.join(FILE_NAME);
+        // A file that a power cut left: its room counts. RAUC may still read one that a crash left; then it keeps what it has open.
+        if fs::symlink_metadata(&path).is_ok_and(|left| left.is_file()) {
+            fs::remove_file(&path).map_err(io("an older update can not be removed"))?;
+        }
         let free = rustix::fs::statvfs(folder.as_path()).map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
         self.received = Some(path.clone());
         let (chunks, mut to_write) = mpsc::channel::<Bytes>(8);

@@ -59,11 +59,11 @@ fn boot(folder: &Path) -> Finding {
     if !folder.is_dir() {
         return bad(format!("the boot partition is not at {name}"), "mount it there, or correct `box.boot_dir`");
     }
-    match rustix::fs::access(folder, Access::WRITE_OK) {
+    match rustix::fs::access(folder, Access::READ_OK | Access::EXEC_OK) {
         Ok(()) => good(format!("boot partition {name}")),
         Err(error) => note(
-            format!("the boot partition {name} can not be written: {error}"),
-            "the setup code is not written there, and a factory reset needs the file factory-reset put there by hand",
+            format!("the boot partition {name} can not be read: {error}"),
+            "a setup code that is put there is not taken; give this user the right to read it",
         ),
     }
 }

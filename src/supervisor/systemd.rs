@@ -26,8 +26,22 @@ pub(super) struct Look {
     pub(super) serves: bool,
     /// Encoders can connect.
     pub(super) ingest: bool,
+    /// What the version that runs has to show.
+    pub(super) version: Version,
     /// The programme's time in milliseconds.
     pub(super) program_ms: u64,
+}
+
+/// A version, as the boot loader has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Version {
+    /// It has proven itself at an earlier start.
+    Established,
+    /// It is on trial.
+    New {
+        /// What is acknowledged is still there after the machine's next start.
+        remembers: bool,
+    },
 }
 
 /// What follows from it.
@@ -67,7 +81,13 @@ impl Health {
         let ready = !self.told_ready && look.serves && paces && may;
         self.told_ready |= ready;
 
-        let sound = look.serves && look.ingest && paces;
+        // A store that is damaged or a card that is dead is not an established version's fault: a box that was never marked good again would
+        // use up its tries and start again in the middle of a show.
+        let works = match look.version {
+            Version::Established => true,
+            Version::New { remembers } => look.ingest && remembers,
+        };
+        let sound = look.serves && paces && works;
         self.sound_since = sound.then(|| self.sound_since.unwrap_or(look.now));
         let proven = !self.proven && self.sound_since.is_some_and(|since| look.now.since(since) >= PROOF);
         self.proven |= proven;
@@ -118,16 +138,44 @@ pub(super) async fn mark_good(updates: Updates) {
 mod tests {
     use super::*;
 
-    /// Looks once a second, with the programme's time as `program` says.
+    /// Looks once a second, with the programme's time as `program` says, at a version on trial.
     fn looks(seconds: u64, ingest: bool, program: impl Fn(u64) -> u64) -> Vec<(u64, Signs)> {
+        looks_at(seconds, Look { ingest, ..new_version() }, program)
+    }
+
+    fn new_version() -> Look {
+        Look {
+            now: Moment::from_start(Duration::ZERO),
+            serves: true,
+            ingest: true,
+            version: Version::New { remembers: true },
+            program_ms: 0,
+        }
+    }
+
+    fn looks_at(seconds: u64, what: Look, program: impl Fn(u64) -> u64) -> Vec<(u64, Signs)> {
         let mut health = Health::default();
         let look = |second| Look {
             now: Moment::from_start(Duration::from_secs(second)),
-            serves: second >= 2,
-            ingest: ingest && second >= 3,
+            serves: what.serves && second >= 2,
+            ingest: what.ingest && second >= 3,
             program_ms: program(second),
+            ..what
         };
         (0..seconds).map(|second| (second, health.judge(look(second)))).collect()
+    }
+
+    #[test]
+    fn new_version_on_a_memory_disk_proves_nothing_and_an_established_one_is_kept_with_whatever_is_broken_around_it() {
+        let proven = |look| -> Vec<u64> {
+            let signs = looks_at(60, look, |second| second * 1000);
+            signs.iter().filter(|(_, signs)| signs.proven).map(|(second, _)| *second).collect()
+        };
+        let empty: [u64; 0] = [];
+        assert_eq!(proven(Look { version: Version::New { remembers: false }, ..new_version() }), empty);
+        let old = Look { version: Version::Established, ingest: false, ..new_version() };
+        assert_eq!(proven(old), [32]);
+        assert_eq!(proven(Look { serves: false, ..old }), empty);
     }
 
     #[test]

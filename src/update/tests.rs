@@ -175,7 +175,8 @@ fn machine_is_asked_by_files_and_only_where_it_listens() {
     bench.updates.restart().unwrap();
     assert!(bench.folder.path().join("run/reboot").exists());
     bench.updates.reset().unwrap();
-    assert!(bench.folder.path().join("boot/factory-reset").exists());
+    assert!(bench.folder.path().join("run/factory-reset").exists());
+    assert!(!bench.folder.path().join("boot/factory-reset").exists(), "the boot partition is the machine's to write");
     let environment = Vec::from([("MOTHERSTREAM_DATA_DIR".to_owned(), bench.folder.path().display().to_string())]);
     let elsewhere = Sources { file: None, fallback: "none.toml".into(), environment }.load().unwrap().config;
     let updates = Updates::new(&elsewhere, Some(bench.folder.path().join("run")));

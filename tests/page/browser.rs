@@ -172,7 +172,7 @@ esac
     let the_box = a_box().set("box.boot_dir", path("boot").display()).set("box.updates", true);
     let the_box = the_box.environment("PATH", programs).environment("RUNTIME_DIRECTORY", path("run").display());
     play("machine", &mut the_box.start(), &[("FOLDER", folder.path().to_str().unwrap())]);
-    assert!(path("run/reboot").exists() && path("boot/factory-reset").exists());
+    assert!(path("run/reboot").exists() && path("run/factory-reset").exists());
 }
 
 #[test]

@@ -19,10 +19,11 @@ use crate::support::{
 
 #[test]
 fn on_an_image_the_setup_code_is_in_its_file_and_not_in_what_the_journal_keeps() {
-    let boot = tempfile::TempDir::new().unwrap();
-    let the_box = TheBox::builder().without("admin.token").set("box.boot_dir", boot.path().display()).start();
-    let code = wait("the file with the setup code", seconds(10), || {
-        let text = std::fs::read_to_string(boot.path().join("setup-code.txt")).ok()?;
+    let (boot, run) = (tempfile::TempDir::new().unwrap(), tempfile::TempDir::new().unwrap());
+    let the_box = TheBox::builder().without("admin.token").set("box.boot_dir", boot.path().display());
+    let the_box = the_box.environment("RUNTIME_DIRECTORY", run.path().display()).start();
+    let code = wait("the setup code, laid ready for the machine", seconds(10), || {
+        let text = std::fs::read_to_string(run.path().join("setup-code")).ok()?;
         Some(text.trim().to_owned()).filter(|code| code.len() == 8)
     });
     let log = the_box.log();
