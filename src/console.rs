@@ -5,16 +5,19 @@ use std::{
     fmt::Write as _,
     io::{self, Write as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use qrcode::{Color, EcLevel, QrCode};
 use sysinfo::System;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use crate::{config::Config, web::ConsoleView};
 
 /// How often it is drawn anew.
 const EVERY: Duration = Duration::from_secs(2);
+/// How often it is drawn although nothing has changed: a line of the kernel's may stand in it.
+const ANEW: Duration = Duration::from_secs(30);
 /// How long the box may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// The screen: what every console has, less the line below which it scrolls.
@@ -31,13 +34,14 @@ pub fn run(config: &Config) -> io::Result<()> {
     let own_name = System::host_name().unwrap_or_else(|_| "motherstream".to_owned());
     let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().map_err(io::Error::other)?;
     runtime.block_on(async {
-        let mut shown = String::new();
+        let (mut shown, mut since) = (String::new(), Instant::now());
         loop {
             let page = match look(&client, address).await {
                 Ok(view) => draw(&view, &own_name),
                 Err(reason) => draw_down(&reason),
             };
-            if page != shown {
+            if page != shown || since.elapsed() >= ANEW {
+                since = Instant::now();
                 let mut out = io::stdout().lock();
                 // From the top left; what was there below goes.
                 write!(out, "\x1b[H\x1b[2J\x1b[3J{page}")?;
@@ -173,18 +177,24 @@ fn beside(code: &[String], text: &[String]) -> String {
     page
 }
 
-/// Lines of at most `width`, broken at spaces where there are any.
+/// Lines of at most `width` columns, broken at spaces where there are any, and in a word that is longer than a line.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
+    const INDENT: &str = "  ";
+    let (mut lines, mut line) = (Vec::new(), String::new());
     for word in text.split_inclusive(' ') {
-        let fits = lines.last().is_some_and(|line| line.chars().count() + word.trim_end().chars().count() <= width);
-        if !fits {
-            lines.push("  ".to_owned());
+        let needed = word.trim_end().width();
+        if line.width() + needed > width && INDENT.len() + needed <= width {
+            lines.push(std::mem::replace(&mut line, INDENT.to_owned()));
         }
-        if let Some(line) = lines.last_mut() {
-            line.push_str(word);
+        for letter in word.chars() {
+            // A space at the end of a line takes no room.
+            if letter != ' ' && line.width() + letter.width().unwrap_or_default() > width {
+                lines.push(std::mem::replace(&mut line, INDENT.to_owned()));
+            }
+            line.push(letter);
         }
     }
+    lines.push(line);
     lines
 }
 
@@ -224,6 +234,19 @@ mod tests {
         }
         assert!(!page.contains('\x1b'), "a name moves the cursor: {page:?}");
         assert!(page.contains('█') && page.contains('▀'));
+    }
+
+    #[test]
+    fn long_addresses_and_wide_names_leave_the_code_in_one_piece() {
+        let pages = ["http://[2001:db8:85a3:1234:8a2e:370:7334:abcd]/", "http://192.168.178.123/"].map(str::to_owned);
+        let names = "初音".repeat(20);
+        let view =
+            ConsoleView { venue: "Blue".repeat(16), pages: pages.to_vec(), on_air: Some(names.clone()), ..view() };
+        let page = draw(&view, &"stage".repeat(12));
+        assert!(page.lines().all(|line| line.trim_end().width() <= WIDTH), "{page}");
+        assert!(page.lines().count() <= HEIGHT, "{page}");
+        let said: String = page.chars().filter(|c| !"█▀▄ \r\n".contains(*c)).collect();
+        assert!(said.contains(&pages[0]) && said.contains(&names), "{page}");
     }
 
     #[test]

@@ -216,6 +216,12 @@ impl Key {
         }
     }
 
+    /// Whether a backup may bring it back. What gains the machine when the page sets it gains it by a backup too; pictures and destinations
+    /// are the page's own.
+    pub(super) fn is_restored(&self) -> bool {
+        !matches!(self.applies(), Applies::Never(_)) || matches!(self.path, "program.slate" | "destinations")
+    }
+
     /// What it means: the comment above it in `config/motherstream.toml`. Keys that stand together share one.
     pub fn about(&self) -> String {
         let (wanted_section, name) = self.path.rsplit_once('.').unwrap_or(("", self.path));

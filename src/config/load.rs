@@ -2,7 +2,7 @@
 
 use std::{
     fmt, io,
-    net::SocketAddr,
+    net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket},
     path::{Path, PathBuf},
 };
 
@@ -32,6 +32,11 @@ const PREFIX: &str = "MOTHERSTREAM_";
 const NOT_CONFIGURATION: [&str; 6] = ["TEST_", "DEMO_", "BENCH_", "SOAK_", "TARGET", "CONFIG"];
 
 pub(super) const BUILT_IN: &str = "built in";
+
+/// Who may register.
+const REGISTRATION: &str = "accounts.registration";
+/// What stands in for a data partition's file that can not be read.
+const NOBODY_REGISTERS: &str = "[accounts]\nregistration = \"closed\"";
 
 /// What is shown of a secret.
 const REDACTED: &str = "[redacted]";
@@ -66,12 +71,13 @@ impl Sources {
     /// # Errors
     /// All problems that were found, each with its source and field.
     pub fn load(&self) -> Result<LoadedConfig, ConfigError> {
-        self.load_with(None).or_else(|error| self.without_wrong_settings(&error).ok_or(error))
+        self.startable(&[]).or_else(|error| self.without_wrong_settings(&error).ok_or(error))
     }
 
-    /// Without the keys of the data partition's file that are to blame; without the file, where no single key of it is.
+    /// Without the keys of the data partition's file that are to blame; without the file, where no single key of it is. Deny by default:
+    /// who may register is not known then, so nobody may.
     fn without_wrong_settings(&self, error: &ConfigError) -> Option<LoadedConfig> {
-        let mut bare = self.load_with(Some("")).ok()?;
+        let mut bare = self.load_with(Some(NOBODY_REGISTERS)).ok()?;
         bare.config.machine.boot_dir.as_ref()?;
         let file = bare.config.data_dir.join(SETTINGS_FILE).display().to_string();
         let mut left_out = Vec::new();
@@ -81,7 +87,7 @@ impl Sources {
                 break;
             }
             left_out.append(&mut problems);
-            match self.load_layers(None, &left_out) {
+            match self.startable(&left_out) {
                 Ok(mut loaded) => {
                     loaded.ignored.append(&mut left_out);
                     return Some(loaded);
@@ -89,8 +95,35 @@ impl Sources {
                 Err(error) => problems = error.problems,
             }
         }
+        // One of its keys does not go with a value from elsewhere, which is blamed for it.
+        for key in KEYS {
+            let reason = problems.first().map(|problem| format!("does not go with {}", problem.field));
+            let mut tried = left_out.clone();
+            tried.push(Problem::new(&file, key.path, reason.unwrap_or_default()));
+            if let Ok(mut loaded) = self.startable(&tried) {
+                loaded.ignored.append(&mut tried);
+                return Some(loaded);
+            }
+        }
         bare.ignored.extend(error.problems.iter().cloned());
         Some(bare)
+    }
+
+    /// As it stands but for `left_out`, where a box could also start with it: on an image the addresses in the data partition's file have to
+    /// be its own. A network gives others.
+    fn startable(&self, left_out: &[Problem]) -> Result<LoadedConfig, ConfigError> {
+        let loaded = self.load_layers(None, left_out)?;
+        if loaded.config.machine.boot_dir.is_none() {
+            return Ok(loaded);
+        }
+        let file = loaded.config.data_dir.join(SETTINGS_FILE).display().to_string();
+        let ours = |field: &str| loaded.settings.iter().any(|setting| setting.key == field && setting.origin == file);
+        let problems: Vec<_> = addresses(&loaded.config)
+            .into_iter()
+            .filter(|(field, address)| ours(field) && !is_of_this_machine(address.ip()))
+            .map(|(field, address)| Problem::new(&file, field, no_such_address(address)))
+            .collect();
+        if problems.is_empty() { Ok(loaded) } else { Err(ConfigError { problems }) }
     }
 
     /// As it stands, with `proposed` in place of what the data partition's file says.
@@ -119,6 +152,9 @@ impl Sources {
             if let Some(layer) = &mut settings {
                 for problem in left_out {
                     remove(&mut layer.dict, &problem.field);
+                    if problem.field == REGISTRATION {
+                        insert(&mut layer.dict, REGISTRATION, Value::from("closed"));
+                    }
                 }
             }
             if let Some(layer) = settings.as_ref().filter(|layer| layer.dict.contains_key("data_dir")) {
@@ -402,6 +438,34 @@ fn variable_value(key: Option<&Key>, text: &str) -> Result<Value, String> {
     };
     let parsed: Option<Dict> = <Toml as Format>::from_str(&format!("value = {}", text.trim())).ok();
     parsed.and_then(|mut dict| dict.remove("value")).ok_or_else(|| format!("write {}", key.shape))
+}
+
+/// The addresses without which the box does not start.
+fn addresses(config: &Config) -> [(&'static str, SocketAddr); 3] {
+    [
+        ("web.listen", config.web.listen),
+        ("ingest.rtmp_listen", config.ingest.rtmp_listen),
+        ("ingest.srs.hooks_listen", config.ingest.srs.hooks_listen),
+    ]
+}
+
+/// Whether this machine could listen there now.
+fn is_of_this_machine(address: IpAddr) -> bool {
+    address.is_unspecified()
+        || !UdpSocket::bind((address, 0)).is_err_and(|error| error.kind() == io::ErrorKind::AddrNotAvailable)
+}
+
+fn no_such_address(address: SocketAddr) -> String {
+    let any = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), address.port());
+    format!("this machine does not have the address {}; write one that it has, or \"{any}\" for all", address.ip())
+}
+
+/// An address among `fields` that this machine does not have, and what would be right.
+pub(super) fn foreign_address(config: &Config, fields: &[&'static str]) -> Option<(&'static str, String)> {
+    let found = addresses(config)
+        .into_iter()
+        .find(|(field, address)| fields.contains(field) && !is_of_this_machine(address.ip()));
+    found.map(|(field, address)| (field, no_such_address(address)))
 }
 
 /// `RTMP_PORT` changes the port of whatever address the files name.

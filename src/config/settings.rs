@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 
 use super::{
     Applies, Config, ConfigError, Default, Key, LoadedConfig, Setting, Sources, keys,
-    load::{BUILT_IN, SETTINGS_FILE},
+    load::{BUILT_IN, Problem, SETTINGS_FILE, foreign_address},
 };
 use crate::files::{self, Readers};
 
@@ -117,6 +117,8 @@ struct Inner {
     sources: Sources,
     /// As it was when the box started.
     started: Vec<Setting>,
+    /// What was left out of the data partition's file when the box started.
+    ignored: Vec<Problem>,
     /// What is wanted: what the next start would find.
     wanted: RwLock<Vec<Setting>>,
     /// What is in force.
@@ -137,6 +139,7 @@ impl Settings {
         let inner = Inner {
             sources: loaded.sources,
             started: loaded.settings.clone(),
+            ignored: loaded.ignored,
             wanted: RwLock::new(loaded.settings),
             now: ArcSwap::from_pointee(loaded.config),
             path,
@@ -147,6 +150,15 @@ impl Settings {
     /// What is in force. To be asked anew each time: it changes.
     pub fn now(&self) -> Arc<Config> {
         self.inner.now.load_full()
+    }
+
+    /// What this start left out of the page's own settings, as key and reason.
+    pub fn ignored(&self) -> Vec<String> {
+        let told = |problem: &Problem| match problem.field.as_str() {
+            "" => problem.reason.clone(),
+            field => format!("{field}: {}", problem.reason),
+        };
+        self.inner.ignored.iter().map(told).collect()
     }
 
     /// Every key, in the order of the reference.
@@ -226,6 +238,9 @@ impl Settings {
                 None => ChangeError::Invalid { key: String::new(), reason: "this can not be".to_owned() },
             }
         })?;
+        if let Some((key, reason)) = foreign_address(&loaded.config, &named) {
+            return Err(ChangeError::Invalid { key: key.to_owned(), reason });
+        }
         Ok(Proposal { text, before, loaded, keys: named })
     }
 
@@ -235,6 +250,28 @@ impl Settings {
     /// Everything that is wrong.
     pub fn check(&self, text: &str) -> Result<(), ConfigError> {
         self.inner.sources.load_with(Some(text)).map(drop)
+    }
+
+    /// The settings of a backup without those that neither the page nor a backup may set, and which those are. One that the box has already,
+    /// with the same value, stays. Blocks for as long as a file is read.
+    ///
+    /// # Errors
+    /// When `text` is not TOML, or the present file can not be read.
+    pub fn restorable(&self, text: &str) -> Result<(String, Vec<&'static str>), ChangeError> {
+        let not_toml = || ChangeError::Invalid { key: "settings.toml".to_owned(), reason: "it is not TOML".to_owned() };
+        let mut document: DocumentMut = text.parse().map_err(|_| not_toml())?;
+        let present = read(&self.inner.path).map_err(|error| self.file_error(&error))?;
+        let present: DocumentMut = present.unwrap_or_default().parse().unwrap_or_default();
+        let mut left_out = Vec::new();
+        for key in keys::KEYS.iter().filter(|key| !key.is_restored()) {
+            let Some(wanted) = value_at(document.as_table(), key.path) else { continue };
+            if value_at(present.as_table(), key.path).as_ref() == Some(&wanted) {
+                continue;
+            }
+            edit(document.as_table_mut(), key.path, None).ok_or_else(not_toml)?;
+            left_out.push(key.path);
+        }
+        Ok((document.to_string(), left_out))
     }
 
     /// Writes a change: durable, all of it or nothing. What takes effect at once is in force when this returns; whoever acts upon it
@@ -320,6 +357,14 @@ fn toml(value: &Json) -> Option<Value> {
             texts.map(Value::Array)
         }
         Json::Null | Json::Object(_) => None,
+    }
+}
+
+/// What stands at `section.key`, as text to compare.
+fn value_at(table: &dyn toml_edit::TableLike, path: &str) -> Option<String> {
+    match path.split_once('.') {
+        Some((section, rest)) => value_at(table.get(section)?.as_table_like()?, rest),
+        None => table.get(path).map(|item| item.to_string().trim().to_owned()),
     }
 }
 

@@ -144,12 +144,56 @@ fn image_starts_without_those_settings_of_its_page_that_are_wrong() {
     let mut ignored: Vec<_> = loaded.ignored.iter().map(|problem| problem.field.as_str()).collect();
     ignored.sort_unstable();
     assert_eq!(ignored, ["accounts.registration", "data_dir", "queue.rejoin_seconds"]);
+    assert_eq!(loaded.config.accounts.registration, Registration::Closed, "who may register is not known: nobody may");
     // Nothing of it can be read.
     let loaded = Place::new(image).settings("[queue\nturn_seconds = 77").load().unwrap();
     assert_eq!((loaded.config.queue.turn_seconds, loaded.ignored.len()), (3600, 1));
+    assert_eq!(loaded.config.accounts.registration, Registration::Closed);
+    // What does not go with a value from elsewhere is left out, and nothing else.
+    let settings = "[queue]\nstall_limit_seconds = 40\nturn_seconds = 77\n[accounts]\nregistration = \"invite\"";
+    let loaded = Place::new(image).settings(settings).load().unwrap();
+    assert_eq!((loaded.config.queue.stall_limit_seconds, loaded.config.queue.turn_seconds), (20, 77));
+    assert_eq!(loaded.config.accounts.registration, Registration::Invite);
+    assert_eq!(loaded.ignored[0].field, "queue.stall_limit_seconds");
     // Whoever runs it by hand is told, and so is whoever wrote the image's own file wrong.
     Place::new("").settings(settings).load().unwrap_err();
     Place::new(&format!("{image}\n[queue]\nturn_seconds = 0")).settings(settings).load().unwrap_err();
+}
+
+#[test]
+fn image_listens_everywhere_rather_than_nowhere() {
+    // A documentation address (RFC 5737): no machine has it.
+    let settings = "[web]\nlisten = \"192.0.2.7:80\"\n[ingest]\nrtmp_listen = \"127.0.0.1:1936\"";
+    let image = "[box]\nboot_dir = \"/boot/firmware\"\n[web]\nlisten = \"[::]:80\"";
+    let loaded = Place::new(image).settings(settings).load().unwrap();
+    assert_eq!(loaded.config.web.listen.to_string(), "[::]:80");
+    assert_eq!(loaded.config.ingest.rtmp_listen.to_string(), "127.0.0.1:1936");
+    assert!(loaded.ignored[0].to_string().contains("does not have the address 192.0.2.7"), "{:?}", loaded.ignored);
+    // Elsewhere whoever starts it is told by the start itself, and on the page by the page.
+    let place = Place::new("").settings(settings);
+    let settings = Settings::new(place.load().unwrap());
+    let edit = |address: &str| std::collections::BTreeMap::from([("ingest.rtmp_listen".to_owned(), address.into())]);
+    let refused = settings.propose(&edit("192.0.2.8:1935")).unwrap_err();
+    assert!(matches!(&refused, ChangeError::Invalid { key, .. } if key == "ingest.rtmp_listen"), "{refused:?}");
+    settings.propose(&edit("127.0.0.1:1937")).unwrap();
+}
+
+#[test]
+fn backup_brings_back_nothing_by_which_an_admin_s_session_gains_the_machine() {
+    let place = Place::new("").settings("[ingest.srs]\nbinary = \"/usr/bin/srs\"\n");
+    let settings = Settings::new(place.load().unwrap());
+    let text = "[ingest.srs]\nbinary = \"/usr/bin/srs\"\nconfig = \"/data/evil.conf\"\n[admin]\ntoken = \"0123456789abcdef\"\n\
+        [queue]\nturn_seconds = 77\n[[destinations]]\nname = \"T\"\nurl = \"rtmp://live.twitch.tv/app\"\n";
+    let (kept, left_out) = settings.restorable(text).unwrap();
+    assert_eq!(left_out, ["admin.token", "ingest.srs.config"]);
+    assert!(
+        kept.contains("/usr/bin/srs") && kept.contains("turn_seconds") && kept.contains("live.twitch.tv"),
+        "{kept}"
+    );
+    assert!(!kept.contains("evil") && !kept.contains("0123456789abcdef"), "{kept}");
+    let inline = "ingest = { srs = { config = \"/data/evil.conf\" } }";
+    let (kept, left_out) = settings.restorable(inline).unwrap();
+    assert_eq!((left_out.len(), kept.contains("evil")), (1, false), "{kept}");
 }
 
 #[test]

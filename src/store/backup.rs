@@ -21,7 +21,7 @@ use redb::{TableDefinition, TableHandle as _};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
-use zip::{ZipArchive, ZipWriter, write::SimpleFileOptions};
+use zip::{ZipArchive, ZipWriter, result::ZipError, write::SimpleFileOptions};
 
 use super::{
     Store, StoreError, elapsed,
@@ -36,6 +36,9 @@ const MANIFEST: &str = "backup.json";
 const SETTINGS: &str = "settings.toml";
 const FOLDER: &str = "restore";
 const KEPT: &str = "before-restore";
+
+/// How the names of the slate's pictures begin.
+pub const PICTURE: &str = "slate-";
 
 /// The largest backup that is read, in bytes; ten thousand turns and a thousand accounts are about 1 MB, a slate up to 8 MB.
 pub const LARGEST: usize = 32 << 20;
@@ -52,7 +55,7 @@ pub enum BackupError {
     #[error("this is not a whole backup of a box ({0}); download it again, or choose another file")]
     Damaged(String),
     /// A newer program made it.
-    #[error("this backup was made by Motherstream {0}, which is newer than this box: update the box first")]
+    #[error("this backup was made by Motherstream {0}, which is newer than this box can read: update the box first")]
     TooNew(String),
     /// It can not be kept, or its rows do not fit.
     #[error(transparent)]
@@ -95,8 +98,8 @@ pub struct Backup {
     pub manifest: Manifest,
     /// The page's settings.
     pub settings: Option<String>,
-    /// The venue's slate.
-    slate: Option<Vec<u8>>,
+    /// The venue's slate: bytes that claim to be a picture.
+    pub slate: Option<Vec<u8>>,
     tables: Tables,
 }
 
@@ -191,7 +194,12 @@ pub fn unpack(file: &[u8]) -> Result<Backup, BackupError> {
     let mut archive = ZipArchive::new(Cursor::new(file)).map_err(|error| damaged(&error))?;
     let mut left = LARGEST_UNPACKED;
     let mut take = |name: &str| -> Result<Option<Vec<u8>>, BackupError> {
-        let Ok(entry) = archive.by_name(name) else { return Ok(None) };
+        let entry = match archive.by_name(name) {
+            Ok(entry) => entry,
+            Err(ZipError::FileNotFound) => return Ok(None),
+            // Damaged, encrypted, or packed in a way that we do not know: not the same as not there.
+            Err(error) => return Err(damaged(&format!("{name}: {error}"))),
+        };
         let mut content = Vec::new();
         let read = entry.take(left + 1).read_to_end(&mut content).map_err(|error| damaged(&error))?;
         left = left.checked_sub(read as u64).ok_or_else(|| damaged(&"it is too large"))?;
@@ -207,8 +215,8 @@ pub fn unpack(file: &[u8]) -> Result<Backup, BackupError> {
     if manifest.format > FORMAT {
         return Err(BackupError::TooNew(manifest.version));
     }
-    if manifest.slate.as_deref().is_some_and(|name| !is_plain(name)) {
-        return Err(damaged(&"the slate's name is not a file's name"));
+    if manifest.slate.as_deref().is_some_and(|name| !is_picture(name)) {
+        return Err(damaged(&"the slate has another name than the box's pictures have"));
     }
     let mut tables = Tables::new();
     for name in file::BY_NAME.iter().chain(file::BY_NUMBER).filter(|name| !LEFT_OUT.contains(name)) {
@@ -220,13 +228,19 @@ pub fn unpack(file: &[u8]) -> Result<Backup, BackupError> {
         return Err(damaged(&"store/meta.jsonl is missing"));
     }
     let settings = take(SETTINGS)?.map(text).transpose()?;
-    let slate = manifest.slate.as_deref().map(&mut take).transpose()?.flatten();
+    let slate = match manifest.slate.as_deref() {
+        Some(name) => Some(take(name)?.ok_or_else(|| damaged(&"the slate is missing"))?),
+        None => None,
+    };
     Ok(Backup { manifest, settings, slate, tables })
 }
 
-/// A file's name without a folder, and none of the store's own.
-fn is_plain(name: &str) -> bool {
-    name.starts_with("slate-") && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '.')
+/// Whether a file of the data folder is a picture for the slate, by its name: `slate-`, 16 hexadecimal digits of its content's hash, `.png`
+/// or `.jpg`.
+pub fn is_picture(name: &str) -> bool {
+    name.strip_prefix(PICTURE).and_then(|rest| rest.split_once('.')).is_some_and(|(digest, ending)| {
+        digest.len() == 16 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()) && matches!(ending, "png" | "jpg")
+    })
 }
 
 impl Backup {
@@ -246,8 +260,19 @@ impl Backup {
         staged
     }
 
+    /// What the store says of itself is said of the backup.
+    fn blamed(&self, error: BackupError) -> BackupError {
+        match error {
+            BackupError::Store(StoreError::TooNew { .. }) => BackupError::TooNew(self.manifest.version.clone()),
+            BackupError::Store(StoreError::Corrupt { detail, .. } | StoreError::Foreign { detail, .. }) => {
+                BackupError::Damaged(detail)
+            }
+            other => other,
+        }
+    }
+
     fn stage_into(&self, data_dir: &Path, new: &Path) -> Result<usize, BackupError> {
-        let accounts = build(&self.tables, new)?;
+        let accounts = build(&self.tables, new).map_err(|error| self.blamed(error))?;
         // Empty rather than missing: then the old ones go.
         put(&new.join(SETTINGS), self.settings.as_deref().unwrap_or_default().as_bytes())?;
         if let (Some(name), Some(picture)) = (&self.manifest.slate, &self.slate) {

@@ -27,7 +27,11 @@ use super::{
     to_the_end,
     upload::Upload,
 };
-use crate::store::backup::{self, Backup, BackupError, LARGEST};
+use crate::{
+    config::ChangeError,
+    media::slate,
+    store::backup::{self, Backup, BackupError, LARGEST},
+};
 
 /// The largest form with a backup in it.
 const LARGEST_FORM: usize = LARGEST + 64 * 1024;
@@ -63,17 +67,26 @@ pub(crate) struct Restored {
     made: jiff::Timestamp,
     /// The version of the program that made it.
     version: String,
+    /// Keys of its settings that are left out: only the file of the box's own configuration, or a USB stick, may set them.
+    left_out: Vec<&'static str>,
 }
 
 impl Restored {
     fn words(&self) -> String {
+        let left_out = match self.left_out.as_slice() {
+            [] => String::new(),
+            keys => format!(
+                " Of its settings {} are left out: set them by a USB stick, or where the box is installed.",
+                keys.join(", ")
+            ),
+        };
         let accounts = match self.accounts {
             1 => "1 account".to_owned(),
             more => format!("{more} accounts"),
         };
         format!(
             "The backup of {} with {accounts} is checked and lies ready: it takes the place of everything at the next start of the box. What \
-             happens until then is not in it.",
+             happens until then is not in it.{left_out}",
             self.made.strftime("%F %R UTC")
         )
     }
@@ -115,7 +128,7 @@ fn read_settings(data_dir: &Path) -> std::io::Result<Option<String>> {
 /// The picture that the settings name, if it lies in the data folder.
 fn slate_of(settings: &str, data_dir: &Path) -> Option<(String, Vec<u8>)> {
     let path = slate_path(settings)?;
-    let name = path.file_name()?.to_str()?.to_owned();
+    let name = path.file_name()?.to_str().filter(|name| backup::is_picture(name))?.to_owned();
     let picture = std::fs::read(data_dir.join(&name)).ok()?;
     Some((name, picture))
 }
@@ -174,11 +187,26 @@ async fn stage(app: &Arc<App>, by: &By, file: Bytes) -> Result<Restored, Problem
     if app.state.director.snapshot().borrow().queue.show {
         return Err(Problem::new(Kind::Refused, "a show is on: end it first, then restore the backup"));
     }
+    if let Some(why) = app.state.updates.memory_disk() {
+        let detail = format!("{why} A backup that is restored now would be too: write a new card first");
+        return Err(Problem::new(Kind::Refused, detail));
+    }
     let _turn = app.settings_turn.lock().await;
     let (settings, data_dir) = (app.state.settings.clone(), app.state.config.data_dir.clone());
     let staged = spawn_blocking(move || {
         let mut backup: Backup = backup::unpack(&file).map_err(|error| refused(&error))?;
+        if let Some(picture) = &backup.slate {
+            slate::check(picture).map_err(|reason| {
+                Problem::invalid("backup", format!("its picture for the slate can not be used: {reason}"))
+            })?;
+        }
+        let mut left_out = Vec::new();
         if let Some(text) = &mut backup.settings {
+            let kept = settings.restorable(text);
+            (*text, left_out) = kept.map_err(|error| match error {
+                ChangeError::File { .. } => Problem::from(error),
+                error => Problem::invalid("backup", format!("its settings can not be read: {error}")),
+            })?;
             *text = at_home(text, &data_dir);
             settings.check(text).map_err(|error| {
                 let first = error.problems.first();
@@ -187,7 +215,7 @@ async fn stage(app: &Arc<App>, by: &By, file: Bytes) -> Result<Restored, Problem
             })?;
         }
         let accounts = backup.stage(&data_dir).map_err(|error| refused(&error))?;
-        Ok(Restored { accounts, made: backup.manifest.made, version: backup.manifest.version })
+        Ok(Restored { accounts, made: backup.manifest.made, version: backup.manifest.version, left_out })
     });
     staged.await.map_err(|_| Problem::ours())?
 }

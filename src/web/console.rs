@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State, http::HeaderMap};
+use axum::{Extension, Json, extract::State, http::HeaderMap};
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -14,7 +14,7 @@ use super::{
     hosts::{own_addresses, primary_address},
     problem::sentence,
     rights::{Right, Routes, no_store},
-    sessions::Peer,
+    sessions::{Local, Peer, is_here},
 };
 use crate::update::Progress;
 
@@ -56,7 +56,12 @@ pub struct ConsoleView {
 /// What the box's own screen shows: where the page is, the setup code while there is no owner, and how the box does.
 #[utoipa::path(get, path = "/api/v1/console", tag = "system",
     responses((status = 200, description = "What the screen shows", body = ConsoleView)))]
-async fn console(State(app): State<Arc<App>>, peer: Peer, headers: HeaderMap) -> Json<ConsoleView> {
+async fn console(
+    State(app): State<Arc<App>>,
+    peer: Peer,
+    local: Option<Extension<Local>>,
+    headers: HeaderMap,
+) -> Json<ConsoleView> {
     let ready = ready_now(&app);
     let parts = [
         (ready.store, "The store does not work: nothing can be remembered."),
@@ -77,13 +82,15 @@ async fn console(State(app): State<Arc<App>>, peer: Peer, headers: HeaderMap) ->
     let snapshot = app.state.director.snapshot();
     let queue = &snapshot.borrow().queue.clone();
     // Never through a proxy on this machine: then whoever asks is somewhere else.
-    let here = peer.0.ip().to_canonical().is_loopback() && !PROXIED.iter().any(|name| headers.contains_key(*name));
+    let here = is_here(&peer, local.as_deref()) && !PROXIED.iter().any(|name| headers.contains_key(*name));
     let code = app.state.accounts.setup_code().filter(|_| here);
     let trouble = app.state.store.trouble().map(|trouble| no_store(trouble, app.state.updates.can_reset()));
     let broken = parts.iter().filter(|(works, _)| !works).map(|(_, words)| (*words).to_owned());
     let updates = &app.state.updates;
     let stick = updates.stick_settings().filter(|said| said.contains("not taken")).map(|said| sentence(&said));
-    let notes = [trouble, updates.memory_disk(), stick, progress(&updates.progress())];
+    let ignored = app.state.settings.ignored();
+    let ignored = (!ignored.is_empty()).then(|| "Some settings were left out: the page System says which.".to_owned());
+    let notes = [trouble, updates.memory_disk(), stick, ignored, progress(&updates.progress())];
     Json(ConsoleView {
         venue: app.state.settings.now().venue.name.clone(),
         pages: addresses.iter().map(page).collect(),

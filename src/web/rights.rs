@@ -51,7 +51,7 @@ use super::{
     body::LARGEST_BODY,
     describe,
     problem::{Kind, Problem},
-    sessions::{Caller, Peer},
+    sessions::{Caller, Local, Peer, is_here},
 };
 use crate::{core::account::Role, store::StoreError};
 
@@ -393,8 +393,8 @@ async fn judge(app: &Arc<App>, right: Right, parts: &mut Parts) -> Result<(), Pr
     match right {
         Right::Stranger | Right::Anyone | Right::Ticket | Right::Encoder => return Ok(()),
         Right::LocalOrAdmin => {
-            let Peer(address) = Peer::from_request_parts(parts, app).await?;
-            if address.ip().to_canonical().is_loopback() {
+            let peer = Peer::from_request_parts(parts, app).await?;
+            if is_here(&peer, parts.extensions.get::<Local>()) {
                 return Ok(());
             }
         }

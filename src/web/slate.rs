@@ -34,6 +34,7 @@ use crate::{
     config::{Config, SlateSound},
     files::{self, Readers},
     media::slate::{self, PictureKind, SlateSettings},
+    store::backup::{PICTURE, is_picture},
 };
 
 /// The largest picture, in bytes.
@@ -54,9 +55,6 @@ const FILE: Upload = Upload {
 
 /// The configuration's key.
 const KEY: &str = "program.slate";
-
-/// How the files' names begin.
-const NAME: &str = "slate-";
 
 /// Where the page's forms lead to.
 const PAGE: &str = "/admin/settings";
@@ -150,7 +148,7 @@ pub(crate) async fn set(app: &Arc<App>, by: &By, picture: Bytes) -> Result<Chang
         PictureKind::Jpeg => "jpg",
     };
     let digest = HEXLOWER.encode(&Sha256::digest(&picture));
-    let name = format!("{NAME}{}.{ending}", digest.get(..16).unwrap_or_default());
+    let name = format!("{PICTURE}{}.{ending}", digest.get(..16).unwrap_or_default());
     let folder = app.state.config.data_dir.clone();
     let path = folder.join(&name);
     let kept = path.clone();
@@ -190,13 +188,9 @@ async fn tidy(app: &App, folder: PathBuf) {
     let _done = tidied.await;
 }
 
-/// Whether a file is one of these: nothing else in the data folder is touched.
+/// Whether a file is one of these, or a half of one: nothing else in the data folder is touched.
 fn is_ours(name: &str) -> bool {
-    name.strip_prefix(NAME).and_then(|rest| rest.split_once('.')).is_some_and(|(digest, ending)| {
-        digest.len() == 16
-            && digest.bytes().all(|byte| byte.is_ascii_hexdigit())
-            && matches!(ending.trim_end_matches(files::NEW), "png" | "jpg")
-    })
+    is_picture(name.strip_suffix(files::NEW).unwrap_or(name))
 }
 
 /// What the configuration says of the slate.

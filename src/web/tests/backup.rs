@@ -99,6 +99,15 @@ async fn files_that_are_no_backup_are_refused_and_change_nothing() {
         archive.finish().unwrap();
         file
     };
+    let named = manifest("\"slate\": null", "\"slate\": \"slate-0123456789abcdef.png\"");
+    let mut no_picture = named.clone();
+    let mut archive = ZipWriter::new_append(Cursor::new(&mut no_picture)).unwrap();
+    archive.start_file("slate-0123456789abcdef.png", SimpleFileOptions::default()).unwrap();
+    archive.write_all(b"exec { }").unwrap();
+    archive.finish().unwrap();
+    // The first part's own header, which names it a second time.
+    let mut unreadable = good.clone();
+    unreadable.iter_mut().take(4).for_each(|byte| *byte = 0);
     for (what, file, words) in [
         ("nothing", Vec::new(), "not a whole backup"),
         ("text", b"hello".to_vec(), "not a whole backup"),
@@ -106,7 +115,7 @@ async fn files_that_are_no_backup_are_refused_and_change_nothing() {
         ("another's", manifest("\"motherstream\"", "\"otherstream\""), "another program"),
         ("newer", manifest("\"format\": 1", "\"format\": 2"), "newer"),
         ("without store", changed(&good, |name, content| (name != "store/meta.jsonl").then_some(content)), "meta"),
-        ("broken row", with("store/accounts.jsonl", "{\"key\": 1, \"row\": {\"id\": 1}}\n"), "damaged"),
+        ("broken row", with("store/accounts.jsonl", "{\"key\": 1, \"row\": {\"id\": 1}}\n"), "accounts"),
         ("wrong key", with("store/accounts.jsonl", "{\"key\": \"one\", \"row\": {}}\n"), "accounts.jsonl"),
         (
             "newer store",
@@ -114,9 +123,14 @@ async fn files_that_are_no_backup_are_refused_and_change_nothing() {
             "newer",
         ),
         ("wrong settings", with("settings.toml", "[queue]\nturn_seconds = 0\n"), "queue.turn_seconds"),
+        ("queue without sense", with("store/queue.jsonl", "{\"key\":\"state\",\"row\":{\"waiting\":5}}\n"), "queue"),
+        ("another's slate", manifest("\"slate\": null", "\"slate\": \"slate-x.conf\""), "slate"),
+        ("a slate that is missing", manifest("\"slate\": null", "\"slate\": \"slate-0123456789abcdef.png\""), "slate"),
+        ("a slate that is no picture", no_picture, "picture"),
+        ("a part that can not be opened", unreadable, "backup.json"),
     ] {
         let refused = restored(&site, file).await;
-        assert!(matches!(refused.status, 422 | 503), "{what}: {refused:?}");
+        assert_eq!(refused.status, 422, "{what}: {refused:?}");
         assert!(refused.body["detail"].as_str().unwrap().contains(words), "{what}: {refused:?}");
         assert!(!backup::is_staged(folder.path()), "{what}");
         assert!(!folder.path().join("restore.new").exists(), "{what}");

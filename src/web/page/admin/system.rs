@@ -158,6 +158,8 @@ struct System<'a> {
     machine: Option<Machine>,
     /// A memory disk stands in for the data partition.
     memory_disk: Option<String>,
+    /// Settings that this start left out.
+    ignored: Vec<String>,
     log: Option<Log>,
 }
 
@@ -198,8 +200,10 @@ async fn show(
     let machine = if desk.admin { machine(&app).await } else { None };
     let memory_disk = app.state.updates.memory_disk();
     let restore_waits = backup::is_staged(&app.state.config.data_dir);
+    let ignored = app.state.settings.ignored();
+    let ready = ready.ready;
     let template =
-        System { page: &page, desk, view, gauges, parts, ready: ready.ready, restore_waits, machine, memory_disk, log };
+        System { page: &page, desk, view, gauges, parts, ready, restore_waits, machine, memory_disk, ignored, log };
     Ok(page.show(&template))
 }
 
