@@ -1,6 +1,6 @@
 //! Updates, a restart of the machine, and the way back to the factory: where the box is an image of its own.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -26,13 +26,16 @@ use super::{
     },
     problem::{Kind, Problem},
     rights::{Right, Routes},
-    upload,
+    to_the_end, upload,
 };
-use crate::update::{LARGEST, Progress, Slots, UPLOAD_TIME, UpdateError};
+use crate::update::{LARGEST, Progress, Slots, UPLOAD_TIME, Update, UpdateError};
 
 /// The largest body with an update in it.
 #[expect(clippy::cast_possible_truncation, reason = "512 MB")]
 const LARGEST_BODY: usize = LARGEST as usize + 64 * 1024;
+
+/// A body with a file's name in it.
+const SMALL_BODY: usize = 16 * 1024;
 
 /// How long RAUC may take to tell of the two systems: a page waits for it.
 const TELLING: Duration = Duration::from_secs(3);
@@ -47,11 +50,12 @@ pub(crate) fn routes() -> Routes {
     Routes::new()
         .api(Right::Admin, routes!(update))
         .upload(Right::Admin, LARGEST_BODY, routes!(upload))
-        .api(Right::Admin, routes!(from_stick))
+        // Not uploads, but as slow: RAUC looks at the file before there is an answer.
+        .upload(Right::Admin, SMALL_BODY, routes!(from_stick))
         .api(Right::Admin, routes!(restart))
         .api(Right::Admin, routes!(factory_reset))
         .form_upload(Right::Admin, LARGEST_BODY, "/admin/update", upload_form)
-        .form(Right::Admin, "/admin/update/stick", from_stick_form)
+        .form_upload(Right::Admin, SMALL_BODY, "/admin/update/stick", from_stick_form)
         .form(Right::Admin, "/admin/system/restart", restart_form)
         .form(Right::Admin, "/admin/system/factory-reset", factory_reset_form)
 }
@@ -107,7 +111,7 @@ async fn upload(
 ) -> Result<(StatusCode, Json<Progress>), Problem> {
     by.did("update.install", "an upload");
     let body: HttpBody = request.into_body();
-    take(&app, Some(body.into_data_stream()), None).await?;
+    take(&app, body.into_data_stream()).await?;
     Ok((StatusCode::ACCEPTED, Json(app.state.updates.progress())))
 }
 
@@ -123,14 +127,15 @@ struct Chosen {
 #[utoipa::path(post, path = "/api/v1/update/stick", tag = "system", request_body = Chosen,
     responses((status = 202, description = "It is being installed", body = Progress),
         (status = 404, description = "There is no such file on the stick"),
-        (status = 409, description = "A show is on, another update is under way, or the box keeps no two systems")))]
+        (status = 409, description = "A show is on, another update is under way, or the box keeps no two systems"),
+        (status = 422, description = "It is no whole update, not signed for this box, or for another board")))]
 async fn from_stick(
     State(app): State<Arc<App>>,
     by: By,
     Body(chosen): Body<Chosen>,
 ) -> Result<(StatusCode, Json<Progress>), Problem> {
     by.did("update.install", chosen.file.clone());
-    take_from_stick(&app, &chosen.file).await?;
+    take_from_stick(&app, chosen.file).await?;
     Ok((StatusCode::ACCEPTED, Json(app.state.updates.progress())))
 }
 
@@ -177,7 +182,7 @@ async fn upload_form(
     let mut form = upload::fields(request).await?;
     while let Some(field) = form.next_field().await.map_err(broken)? {
         if field.name() == Some("update") {
-            take(&app, Some(field), None).await?;
+            take(&app, field).await?;
             return Ok(sender.go(&app, PAGE, Some(&Flash::done(BEGUN))));
         }
     }
@@ -193,7 +198,7 @@ async fn from_stick_form(
     Form(chosen): Form<Chosen>,
 ) -> Result<Response, Problem> {
     by.did("update.install", chosen.file.clone());
-    take_from_stick(&app, &chosen.file).await?;
+    take_from_stick(&app, chosen.file).await?;
     Ok(sender.go(&app, PAGE, Some(&Flash::done(BEGUN))))
 }
 
@@ -218,61 +223,58 @@ async fn factory_reset_form(
     Ok(sender.go(&app, PAGE, Some(&Flash::done(words))))
 }
 
-async fn take_from_stick(app: &Arc<App>, file: &str) -> Result<(), Problem> {
-    take(app, None::<futures_util::stream::Empty<Result<Bytes, Infallible>>>, Some(file)).await
+async fn take_from_stick(app: &Arc<App>, file: String) -> Result<(), Problem> {
+    let update = begin(app)?;
+    to_the_end(proceed(Arc::clone(app), update, Some(file))).await
 }
 
-/// Takes an update in, looks at it, and has it installed.
-async fn take<E: std::fmt::Debug>(
-    app: &Arc<App>,
-    upload: Option<impl Stream<Item = Result<Bytes, E>>>,
-    stick: Option<&str>,
-) -> Result<(), Problem> {
-    let mut upload = upload.map(|upload| Box::pin(upload.fuse()));
-    let begun =
-        no_show(app, "install the update").and_then(|()| app.state.updates.begin().map_err(|error| refused(&error)));
-    let mut update = match begun {
+/// Takes an upload in, and goes on with it.
+async fn take<E: std::fmt::Debug>(app: &Arc<App>, upload: impl Stream<Item = Result<Bytes, E>>) -> Result<(), Problem> {
+    let mut upload = Box::pin(upload.fuse());
+    let mut update = match begin(app) {
         Ok(update) => update,
         Err(problem) => {
-            read_out(upload.as_mut()).await;
+            read_out(&mut upload).await;
             return Err(problem);
         }
     };
-    let looked = async {
-        if let Some(upload) = &mut upload {
-            let received = timeout(UPLOAD_TIME, update.receive(upload)).await;
-            received.map_err(|_| UpdateError::TooSlow)??;
-        }
-        update.check(stick).await
-    };
-    let looked = looked.await;
-    read_out(upload.as_mut()).await;
-    match looked {
-        // A show may have begun while it came in.
-        Ok(checked) => match no_show(app, "install the update") {
-            Ok(()) => {
-                tokio::spawn(update.install(checked));
-                Ok(())
-            }
-            Err(problem) => {
-                update.fail(problem.sentence());
-                Err(problem)
-            }
-        },
+    let received = timeout(UPLOAD_TIME, update.receive(&mut upload)).await;
+    read_out(&mut upload).await;
+    match received.unwrap_or(Err(UpdateError::TooSlow)) {
+        // What is here is looked at whether the browser waits for the answer or not.
+        Ok(()) => to_the_end(proceed(Arc::clone(app), update, None)).await,
         Err(error) => {
-            let problem = refused(&error);
             update.fail(error.to_string());
+            Err(refused(&error))
+        }
+    }
+}
+
+fn begin(app: &App) -> Result<Update, Problem> {
+    no_show(app, "install the update")?;
+    app.state.updates.begin().map_err(|error| refused(&error))
+}
+
+/// Looks at what was uploaded, or at a file of the stick, which takes RAUC its time, and has it installed.
+async fn proceed(app: Arc<App>, update: Update, stick: Option<String>) -> Result<(), Problem> {
+    // A show may have begun while it came in.
+    let looked = update.check(stick.as_deref()).await.map_err(|error| refused(&error));
+    match looked.and_then(|checked| no_show(&app, "install the update").map(|()| checked)) {
+        Ok(checked) => {
+            tokio::spawn(update.install(checked));
+            Ok(())
+        }
+        Err(problem) => {
+            update.fail(problem.sentence());
             Err(problem)
         }
     }
 }
 
 /// Reads what is left of an upload: a browser that still sends sees a broken connection, not the reason.
-async fn read_out<E>(upload: Option<&mut (impl Stream<Item = Result<Bytes, E>> + Unpin)>) {
-    if let Some(upload) = upload {
-        let rest = async { while let Some(Ok(_)) = upload.next().await {} };
-        let _in_time = timeout(READING_OUT, rest).await;
-    }
+async fn read_out<E>(upload: &mut (impl Stream<Item = Result<Bytes, E>> + Unpin)) {
+    let rest = async { while let Some(Ok(_)) = upload.next().await {} };
+    let _in_time = timeout(READING_OUT, rest).await;
 }
 
 async fn start_again(app: &Arc<App>) -> Result<(), Problem> {

@@ -213,7 +213,7 @@ async fn pages_form_installs_an_update_and_says_what_is_wrong_with_another_file(
 async fn factory_reset_asks_for_the_venues_name_and_lays_the_flag_for_the_next_start() {
     let folder = folder();
     let site = image(folder.path()).await;
-    let flag = folder.path().join("boot/factory-reset");
+    let flag = folder.path().join(REQUESTS).join("factory-reset");
     let venue = site.state.settings.now().venue.name.clone();
     site.post("/api/v1/system/factory-reset", &As::Token, json!({"venue": "yes"})).await.blames(422, "venue");
     assert!(!flag.exists());
