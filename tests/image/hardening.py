@@ -3,6 +3,8 @@
 import os
 import re
 import stat
+import subprocess
+import tempfile
 from pathlib import Path
 
 from machine import Machine, check
@@ -11,8 +13,39 @@ from machine import Machine, check
 TCP = {80, 443, 1935}
 # mDNS; DHCP's and router discovery's answers. SRS's SRT and WebRTC media where SRS is there.
 UDP = {5353, 68, 546, 10080, 8000}
-# The least of systemd's own exposure score (0 is best, 10 worst) that our units must reach.
-EXPOSURE = {"motherstream.service": 3.0, "motherstream-console@tty1.service": 3.0}
+# What programs on the box reach: SRS's own API, its streams and our hooks where SRS is there. Nothing without it.
+LOOPBACK = {"tcp/1985", "tcp/8086", "tcp/8085"}
+# The worst of systemd's own exposure score (0 is best, 10 worst) that our units may have. Those of root that mount something for others
+# can not have a view of the file system of their own, which most of the score is made of.
+EXPOSURE = {
+    "motherstream.service": 2.0, "motherstream-console@tty1.service": 2.0, "motherstream-requests.service": 2.0, "motherstream-trial.service": 1.5,
+    "motherstream-identity.service": 4.0, "motherstream-data.service": 4.2, "motherstream-usb@sda.service": 4.9,
+}  # fmt: skip
+
+
+def is_private_key(path: Path) -> bool:
+    """As text (PEM), or as the bytes themselves (DER), of whatever kind openssl knows."""
+    content = path.read_bytes()
+    if b"PRIVATE KEY-----" in content:
+        return True
+    # Every key is a sequence in ASN.1; few other files are.
+    if content[:1] != b"\x30":
+        return False
+    kinds = (["pkey", "-inform", "DER"], ["pkcs12", "-nokeys", "-passin", "pass:"])
+    return any(subprocess.run(["openssl", *kind, "-noout", "-in", path], stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0 for kind in kinds)
+
+
+def keys_are_found() -> None:
+    """That the search would find one, of each kind."""
+    with tempfile.TemporaryDirectory() as folder:
+        pem, der = Path(folder, "pem"), Path(folder, "der")
+        for words in (["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"], ["-algorithm", "RSA"], ["-algorithm", "ED25519"]):
+            subprocess.run(["openssl", "genpkey", *words, "-out", pem], check=True, capture_output=True)
+            for shape in ([], ["-traditional"] if "ED25519" not in words else []):
+                subprocess.run(["openssl", "pkey", "-in", pem, *shape, "-outform", "DER", "-out", der], check=True, capture_output=True)
+                check("a private key would be found", is_private_key(pem) and is_private_key(der), f"{words} {shape}")
+        subprocess.run(["openssl", "pkey", "-in", pem, "-pubout", "-outform", "DER", "-out", der], check=True, capture_output=True)
+        check("a public key is none", not is_private_key(der))
 
 
 def tree(root: Path, say) -> None:
@@ -28,6 +61,7 @@ def tree(root: Path, say) -> None:
     for unit in ("getty@.service", "serial-getty@.service", "debug-shell.service", "emergency.service", "rescue.service", "ssh.service"):
         check(f"{unit} is never started", os.path.realpath(root / "etc/systemd/system" / unit) == "/dev/null")
 
+    keys_are_found()
     writable, owners, special, keys, count = [], [], [], [], 0
     for folder, folders, files in os.walk(root):
         for name in folders + files:
@@ -44,7 +78,7 @@ def tree(root: Path, say) -> None:
                 owners.append(inside)
             if info.st_mode & (stat.S_ISUID | stat.S_ISGID) and stat.S_ISREG(info.st_mode) and name != "dbus-daemon-launch-helper":
                 special.append(inside)
-            if stat.S_ISREG(info.st_mode) and info.st_size < 65536 and b"PRIVATE KEY-----" in path.read_bytes():
+            if stat.S_ISREG(info.st_mode) and info.st_size < 65536 and is_private_key(path):
                 keys.append(inside)
     check("no file is everybody's to write", not writable, writable)
     check("everything is root's", not owners, owners)
@@ -69,6 +103,7 @@ def running(box: Machine, say) -> None:
     say(f"listening: tcp {sorted(tcp)}, udp {sorted(udp)}, on loopback {sorted(local)}")
     check("only what is meant to be reached listens (tcp)", tcp <= TCP and {80, 443, 1935} <= tcp, tcp - TCP or TCP - tcp)
     check("only what is meant to be reached listens (udp)", udp <= UDP, udp - UDP)
+    check("only what is meant to listens on loopback", local <= (LOOPBACK if box.sh("pidof srs") else set()), local)
     for unit, limit in EXPOSURE.items():
         score = re.search(r"exposure level for \S+: ([0-9.]+)", box.sh(f"systemd-analyze security --no-pager {unit}", 100))
         check(f"systemd knows {unit}", score)

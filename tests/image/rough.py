@@ -1,4 +1,4 @@
-"""The cases in which something goes wrong: updates, power cuts, watchdogs, damaged data."""
+"""The cases in which something goes wrong: updates, power cuts, watchdogs, a full disk; and what a venue does with files."""
 
 import http.client
 import itertools
@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import powercut
+from card import boot_partition
 from cases import CASES, HERE, PASSWORD, Lab, Publisher, claim, on_air, register, say
 from machine import Failed, Machine, check, free_port, wait
 
@@ -26,11 +27,10 @@ def laid(lab: Lab, name: str, files: dict[str, str]) -> Path:
     return folder
 
 
-def stick(lab: Lab, files: dict[str, Path]) -> Path:
-    """A USB stick labelled MSTREAM-USB."""
-    image = lab.out / "vm/stick.img"
+def stick(card: Path, files: dict[str, Path]) -> Path:
+    """A USB stick labelled MSTREAM-USB, for the box with this card."""
+    image = card.with_name("stick.img")
     image.unlink(missing_ok=True)
-    image.parent.mkdir(parents=True, exist_ok=True)
     size = sum(path.stat().st_size for path in files.values()) // (1 << 20) + 80
     subprocess.run(["truncate", "-s", f"{size}M", image], check=True)
     subprocess.run(["/usr/sbin/mkfs.vfat", "-F", "32", "-n", "MSTREAM-USB", image], check=True, stdout=subprocess.DEVNULL)
@@ -67,7 +67,7 @@ def release(box: Machine) -> str:
 def marked_good(box: Machine, slot: str) -> None:
     """Waits for the program to mark its slot good, and sees that it did not do so early."""
     left = state(box)[f"BOOT_{slot}_LEFT"]
-    check("a new version is on trial first", left in ("0", "1"), left)
+    check("a new version is on trial first", left in ("8", "7") and box.sh("cat /run/motherstream-trial") == "yes", left)
     wait("the slot to be marked good", 300, lambda: state(box)[f"BOOT_{slot}_LEFT"] == "6", 2)
     said = box.sh("journalctl -D /run/log/journal -b --no-pager -o short-monotonic -u motherstream | grep -e stage= -e 'was marked good'")
     at = {what: float(found[1]) for what in ("ready", "marked good") if (found := re.search(rf"\[ *([\d.]+)\][^\n]*{what}", said))}
@@ -76,6 +76,11 @@ def marked_good(box: Machine, slot: str) -> None:
     say(f"marked good {took:.1f} s after it was ready, by the program")
     # RAUC needs a moment after that; the looks are a second apart.
     check("not before it has been ready for 30 s", took >= 29, took)
+
+
+def settings(box: Machine, admin: str) -> tuple[int, bool]:
+    """The turn's length, and whether the queue is blocked."""
+    return box.ok("GET", "/api/v1/turn", cookie=admin)["seconds"], box.ok("GET", "/api/v1/block", cookie=admin)["on"]
 
 
 def updates(lab: Lab) -> None:
@@ -88,7 +93,7 @@ def updates(lab: Lab) -> None:
     never = {
         f"{units}/motherstream.service.d/never.conf": "[Service]\nExecStart=\nExecStart=/bin/sleep infinity\n",
         # It has two minutes instead of five, each time: it does not become ready in any.
-        f"{units}/motherstream-trial.timer.d/rig.conf": "[Timer]\nOnBootSec=\nOnBootSec=120s\n",
+        f"{units}/motherstream-trial.timer.d/rig.conf": "[Timer]\nOnActiveSec=\nOnActiveSec=120s\n",
     }
     stuck = lab.image("stuck", "3.0", laid(lab, "stuck", never))
     half = lab.out / "half.raucb"
@@ -99,18 +104,22 @@ def updates(lab: Lab) -> None:
         "board.raucb": bundle(lab, "board", "rpi4"), "key.raucb": bundle(lab, "key", "qemu", lab.out / "other-keys"),
     }  # fmt: skip
     card = lab.card(one, "updates")
-    with lab.machine(card, usb=stick(lab, files)) as box:
+    with lab.machine(card, usb=stick(card, files)) as box:
         box.start()
         box.wait_page()
         admin = claim(box)
         register(box, "Ada")
         box.ok("PUT", "/api/v1/turn", {"seconds": 123}, admin)
+        box.ok("PUT", "/api/v1/block", {"on": True}, admin)
         box.wait_agent()
         wait("the stick", 60, lambda: "good.raucb" in box.sh("ls /run/motherstream-usb"))
         say(f"running {release(box)}; the stick is there, read-only")
         # It is marked good at every start.
         wait("this version to be marked good", 300, lambda: state(box)["BOOT_A_LEFT"] == "6", 2)
-        before = state(box)
+        check("a slot that is established is not on trial", box.sh("cat /run/motherstream-trial; /usr/lib/motherstream/slot trial").split() == ["no", "no"])
+        # Of the slot that an update would be written to, what even the smallest would have written.
+        other_slot = "head -c 16777216 /dev/motherstream/root-b | sha256sum"
+        before, bytes_before = state(box), box.sh(other_slot, 120)
         for name, what in {"key": "signed by a stranger", "board": "for another board", "half": "cut in half"}.items():
             answer = box.sh(f"rauc install /run/motherstream-usb/{name}.raucb", 120)
             status = box.sh(f"rauc install /run/motherstream-usb/{name}.raucb >/dev/null 2>&1; echo $?", 120)
@@ -123,9 +132,15 @@ def updates(lab: Lab) -> None:
             status, answer = box.upload("/api/v1/update", files[f"{name}.raucb"], admin)
             check(f"the page refuses an update {what}", status == 422 and state(box) == before, f"{status} {answer}")
             say(f"the page, {what}: {str(answer)[:300]}")
+        check("a refused update leaves the other slot's bytes as they were", box.sh(other_slot, 120) == bytes_before)
         box.ok("PUT", "/api/v1/show", {"on": True}, admin)
         status, answer = box.upload("/api/v1/update", files["board.raucb"], admin)
         check("no update is taken during a show", status == 409, f"{status} {answer}")
+        for path, body, what in (("/api/v1/update/stick", {"file": "good.raucb"}, "update from the stick"), ("/api/v1/system/restart", None, "restart")):
+            status, answer, _ = box.call("POST", path, body, admin)
+            check(f"no {what} during a show", status == 409, f"{status} {answer}")
+        check("and nothing has changed", state(box) == before and box.sh(other_slot, 120) == bytes_before)
+        say("during a show: no update by the page, none from the stick, no restart")
         box.ok("PUT", "/api/v1/show", {"on": False}, admin)
 
         def installed(name: str) -> None:
@@ -141,6 +156,19 @@ def updates(lab: Lab) -> None:
             wait(f"{name} to be installed", 600, look, 3)
             say(f"{name} installed in {time.monotonic() - began:.0f} s; the page said {len(seen - {None})} different percentages")
 
+        # The plug is pulled while it is written.
+        box.ok("POST", "/api/v1/update/stick", {"file": "good.raucb"}, admin)
+        cut = wait("half of an installation", 600, lambda: (now := box.ok("GET", "/api/v1/update", cookie=admin)["progress"]).get("percent", 0) >= 50 and now, 0.3)
+        check("the plug is pulled before it is done", cut["stage"] == "installing", cut)
+        box.kill()
+        box.start()
+        box.wait_page()
+        box.wait_agent()
+        check("after a cut in an installation the old version runs", release(box) == "A 1.0", release(box))
+        admin = box.sign_in("Stage", PASSWORD)
+        check("and knows what it knew", box.ok("GET", "/api/v1/turn", cookie=admin)["seconds"] == 123)
+        say(f"the plug pulled at {cut['percent']} % of an installation: the old version runs, with what it knew")
+
         began = time.monotonic()
         status, answer = box.upload("/api/v1/update", files["good.raucb"], admin)
         check("the page takes the update", status == 202, f"{status} {answer}")
@@ -154,7 +182,7 @@ def updates(lab: Lab) -> None:
         box.wait_agent()
         check("version 2.0 runs from slot B", release(box) == "B 2.0", release(box))
         admin = box.sign_in("Stage", PASSWORD)
-        check("settings are kept", box.ok("GET", "/api/v1/turn", cookie=admin)["seconds"] == 123)
+        check("settings are kept", settings(box, admin) == (123, True), settings(box, admin))
         marked_good(box, "B")
         register(box, "Ben")
         box.ok("PUT", "/api/v1/show", {"on": True}, admin)
@@ -163,17 +191,33 @@ def updates(lab: Lab) -> None:
         newer = '[venue]\nmood = "blue"\n[accounts]\nregistration = "by a way of the future"\n'
         box.sh(f"printf '%s' '{newer}' >>/data/motherstream/settings.toml && rauc status mark-active other", 120, ok=True)
         box.sh("touch /run/motherstream/reboot")
-        box.wait_console(r"slot A, left A 1 ", 180)
+        box.wait_console(r"slot A, left A 8 ", 180)
         box.wait_page()
         box.wait_agent()
         check("version 1.0 runs from slot A", release(box) == "A 1.0", release(box))
         admin = box.sign_in("Stage", PASSWORD)
         names = [account["name"] for account in box.ok("GET", "/api/v1/accounts", cookie=admin)]
         check("accounts are kept on the way back", {"Stage", "Ada", "Ben"} <= set(names), names)
-        check("settings are kept on the way back", box.ok("GET", "/api/v1/turn", cookie=admin)["seconds"] == 123)
+        check("settings are kept on the way back", settings(box, admin) == (123, True), settings(box, admin))
         check("the show is kept on the way back", box.ok("GET", "/api/v1/show", cookie=admin)["on"])
         marked_good(box, "A")
         say("and back on version 1.0, with accounts, show and settings, among which are two that it does not understand")
+
+        # What a card that has lost some blocks does to the other version: there is no kernel in it.
+        box.sh("mkdir -p /run/rig && mount /dev/motherstream/root-b /run/rig && rm /run/rig/boot/Image && umount /run/rig && rauc status mark-active other", 120, ok=True)
+        box.sh("touch /run/motherstream/reboot")
+        began = time.monotonic()
+        # The first time was the good version's.
+        box.wait_console(r"slot B, left A \d B 8", 180, times=2)
+        box.wait_console(r"slot B, left A \d B 7", 120)
+        # The first time was that of the fresh card.
+        box.wait_console(r"slot A, left A \d B 0", 120, times=2)
+        check("the boot loader says why", box.console().count("slot B does not start") == 2, box.console().count("slot B does not start"))
+        box.wait_page()
+        box.wait_agent()
+        check("a version without a kernel falls back by itself", release(box) == "A 1.0", release(box))
+        say(f"a version without a kernel: two tries, and back on the old one, {time.monotonic() - began:.0f} s after the order")
+        admin = box.sign_in("Stage", PASSWORD)
 
         wait("the stick", 60, lambda: "stuck.raucb" in box.sh("ls /run/motherstream-usb"))
         box.ok("PUT", "/api/v1/show", {"on": False}, admin)
@@ -181,25 +225,29 @@ def updates(lab: Lab) -> None:
         installed("stuck")
         box.ok("POST", "/api/v1/system/restart", cookie=admin)
         began = time.monotonic()
-        # The first time was the good version's.
-        box.wait_console(r"slot B, left A \d B 1", 180, times=2)
-        box.wait_console(r"slot B, left A \d B 0", 500)
+        box.wait_console(r"slot B, left A \d B 8", 180, times=3)
+        box.wait_console(r"slot B, left A \d B 7", 500, times=2)
         say(f"the one that never becomes ready: second try after {time.monotonic() - began:.0f} s")
-        # The first time was that of the fresh card.
-        box.wait_console(r"slot A, left A \d B 0", 500, times=2)
+        box.wait_console(r"slot A, left A \d B 0", 500, times=3)
         say(f"and back on the old version after {time.monotonic() - began:.0f} s, by itself")
         box.wait_page()
         box.wait_agent()
         check("version 1.0 runs from slot A again", release(box) == "A 1.0", release(box))
         names = [account["name"] for account in box.ok("GET", "/api/v1/accounts", cookie=box.sign_in("Stage", PASSWORD))]
         check("accounts are kept", {"Stage", "Ada", "Ben"} <= set(names), names)
+
+        # Neither has a try left, and the version that never becomes ready is the first in order.
+        check("what was installed last is first in order", state(box)["BOOT_ORDER"] == "B A", state(box))
+        wait("this version to be marked good", 300, lambda: state(box)["BOOT_A_LEFT"] == "6", 2)
+        box.sh("fw_setenv BOOT_A_LEFT 0 && fw_setenv BOOT_B_LEFT 0 && touch /run/motherstream/reboot", ok=True)
+        box.wait_console("no slot has a try left", 180)
+        box.wait_console(r"slot A, left A 2 B 3", 60)
+        box.wait_page()
+        box.wait_agent()
+        check("both slots used up: the older version runs", release(box) == "A 1.0", release(box))
+        check("and is not on trial", box.sh("cat /run/motherstream-trial; /usr/lib/motherstream/slot trial").split() == ["no", "no"], state(box))
+        say("both slots used up: the boot loader begins again with the older version, which is not on trial")
         box.shut_down()
-
-
-def boot_partition(card: Path) -> str:
-    """The small partition of a card, as mtools name it: what a computer shows of a card that is put into it."""
-    table = json.loads(subprocess.run(["/usr/sbin/sfdisk", "--json", card], capture_output=True, check=True).stdout)["partitiontable"]
-    return f"{card}@@{next(part['start'] for part in table['partitions'] if part.get('name') == 'boot') * 512}"
 
 
 def files(lab: Lab) -> None:
@@ -218,7 +266,7 @@ def files(lab: Lab) -> None:
     for name, text in {"setup-code.txt": "blue room 2345\r\n", "hostname": "stage2\r\n"}.items():
         subprocess.run(["mcopy", "-o", "-i", boot, put(name, text), f"::{name}"], check=True)
     good = put("good.toml", '[venue]\nname = "Blue Room"\n[queue]\nturn_seconds = 77\n')
-    with lab.machine(card, usb=stick(lab, {"motherstream.toml": good})) as box:
+    with lab.machine(card, usb=stick(card, {"motherstream.toml": good})) as box:
         box.start()
         box.wait_page()
         box.wait_agent()
@@ -242,6 +290,15 @@ def files(lab: Lab) -> None:
             check("the page tells why", "was not taken" in told and "motherstream.toml" in told, told)
             refusal = next(line for line in said.splitlines() if "was not taken" in line)
             say(f"a stick with {what}: {refusal[:130]}")
+        # A program that is no longer its own master lays a link where root would write.
+        victim = "echo whole >/data/system/victim; setpriv --reuid 800 --regid 800 --clear-groups ln -sfn /data/system/victim /data/motherstream/settings.toml.new;"
+        said = box.sh(victim + " cp /data/motherstream/settings.toml /run/motherstream-usb/motherstream.toml; echo '# again' >>/run/motherstream-usb/motherstream.toml; PATH=/run/rig-bin:$PATH sh /usr/lib/motherstream/usb none")
+        taken = box.sh("cat /data/system/victim; tail -n 1 /data/motherstream/settings.toml; stat -c '%u %a' /data/motherstream/settings.toml").split("\n")
+        check("a link in the program's folder is not followed", taken == ["whole", "# again", "800 600"], f"{taken} {said}")
+        # The kernel reads no other file system from a stick than the one that is documented.
+        said = box.sh("rm -rf /run/rig-bin /run/motherstream-usb/*; truncate -s 8M /run/rig.img && mke2fs -q -F -t ext4 -L MSTREAM-USB /run/rig.img && sh /usr/lib/motherstream/usb $(basename $(losetup -f --show /run/rig.img))")
+        check("a stick that is not FAT is not mounted", "can not be read" in said and box.sh("mountpoint -q /run/motherstream-usb && echo mounted") == "", said)
+        say("a stick's settings follow no link, and a stick that is not FAT is not mounted")
         box.sh("systemctl restart --no-block motherstream", ok=True)
         time.sleep(5)
         box.wait_page()
@@ -292,27 +349,27 @@ def files(lab: Lab) -> None:
     check("a reset is done once", "factory-reset" not in on_card(), on_card())
 
 
-def host_program(lab: Lab) -> list[str]:
-    """Something that runs the program here: this machine's own build, else the arm64 one emulated (slower)."""
+def host_program(lab: Lab) -> tuple[list[str], dict[str, str]]:
+    """Something that runs the program here, and its environment: this machine's own build, else the arm64 one emulated (slower)."""
     target = os.environ.get("CARGO_TARGET_DIR", "")
     for path in (os.environ.get("HOST_PROGRAM", ""), f"{target}/release/motherstream", f"{target}/debug/motherstream"):
         if path and Path(path).is_file():
-            return [path]
+            return [path], {}
     root = lab.image("one", "1.0") / "root"
-    os.environ["GST_PLUGIN_SYSTEM_PATH"] = f"{root}/usr/lib/aarch64-linux-gnu/gstreamer-1.0"
-    return ["qemu-aarch64-static", "-L", str(root), str(lab.program)]
+    return ["qemu-aarch64-static", "-L", str(root), str(lab.program)], {"GST_PLUGIN_SYSTEM_PATH": f"{root}/usr/lib/aarch64-linux-gnu/gstreamer-1.0"}
 
 
 def read_store(lab: Lab, data: Path, token: str = "0123456789abcdef0123") -> tuple[set[str], int]:
     """The names of the accounts and the length of a turn in a store, as the program itself reads them."""
     port, rtmp = free_port(), free_port()
+    program, needed = host_program(lab)
     # What this rig is told by is no configuration.
-    env = {name: value for name, value in os.environ.items() if not name.startswith("MOTHERSTREAM_")} | {
+    env = {name: value for name, value in os.environ.items() if not name.startswith("MOTHERSTREAM_")} | needed | {
         "MOTHERSTREAM_DATA_DIR": str(data), "MOTHERSTREAM_WEB__LISTEN": f"127.0.0.1:{port}", "MOTHERSTREAM_WEB__HTTPS_LISTEN": "off",
         "MOTHERSTREAM_INGEST__RTMP_LISTEN": f"127.0.0.1:{rtmp}", "MOTHERSTREAM_ADMIN__TOKEN": token, "MOTHERSTREAM_INGEST__KIND": "embedded",
     }  # fmt: skip
     with (data / "log").open("wb") as log:
-        process = subprocess.Popen([*host_program(lab), "run"], env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=data)
+        process = subprocess.Popen([*program, "run"], env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=data)
 
     def get(path: str) -> object:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
@@ -486,7 +543,7 @@ def trouble(lab: Lab) -> None:
         # The kernel's forced remount: from then on it takes writes into what an open file has, says that they are flushed, and forgets them.
         carries_on("forced read-only", "echo u >/proc/sysrq-trigger; sleep 3; grep ' /data ext4 ro,' /proc/mounts", "mount -o remount,rw /data")
         # As after an error of the card: ext4 gives up. It is whole again after a restart, which checks it.
-        give_up = "echo rig >/sys/fs/ext4/$(basename $(readlink -f /dev/disk/by-partlabel/data))/trigger_fs_error; sleep 2; grep ' /data ' /proc/mounts"
+        give_up = "echo rig >/sys/fs/ext4/$(basename $(readlink -f /dev/motherstream/data))/trigger_fs_error; sleep 2; grep ' /data ' /proc/mounts"
         carries_on("read-only", give_up, "systemctl --no-block reboot", 420)
         names = [account["name"] for account in box.ok("GET", "/api/v1/accounts", cookie=box.sign_in("Stage", PASSWORD))]
         check("what was taken is kept", set(kept) <= set(names), set(kept) - set(names))
@@ -525,38 +582,6 @@ def watchdog(lab: Lab) -> None:
         box.shut_down()
 
 
-def damaged(lab: Lab) -> None:
-    """a data partition that is damaged beyond repair, and one that is missing"""
-    card = lab.card(lab.image("one", "1.0"), "damaged")
-    with lab.machine(card) as box:
-        # So that it is a used one, with all the copies that its file system keeps of itself.
-        box.start()
-        box.wait_page()
-        claim(box)
-        box.shut_down()
-    table = json.loads(subprocess.run(["/usr/sbin/sfdisk", "--json", card], capture_output=True, check=True).stdout)["partitiontable"]
-    part = next(part for part in table["partitions"] if part.get("name") == "data")
-    for what in ("damaged", "missing"):
-        if what == "damaged":
-            with card.open("r+b") as file:
-                file.seek(part["start"] * 512)
-                size = min(part["size"] * 512, 256 << 20)
-                for _ in range(size >> 20):
-                    file.write(random.Random(7).randbytes(1 << 20))
-        else:
-            number = table["partitions"].index(part) + 1
-            subprocess.run(["/usr/sbin/sfdisk", "--quiet", "--delete", card, str(number)], check=True, stdout=subprocess.DEVNULL)
-        with lab.machine(card) as box:
-            box.start()
-            box.wait_page()
-            box.wait_agent()
-            told = box.sh("cat /run/motherstream-data")
-            check(f"data {what}: the box says so", told.startswith("temporary"), told)
-            check(f"data {what}: its console says so", "memory disk" in box.console())
-            status = box.call("GET", "/api/v1/queue")[0]
-            check(f"data {what}: it waits for an owner, as a new box does", status == 403, status)
-            say(f"data {what}: the page answers; {told}")
-            box.shut_down()
-
-
-CASES |= {"updates": updates, "power": power, "trouble": trouble, "watchdog": watchdog, "damaged": damaged, "files": files}
+# These are begun first.
+LONG = {"updates"}
+CASES |= {"updates": updates, "power": power, "trouble": trouble, "watchdog": watchdog, "files": files}
