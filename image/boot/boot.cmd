@@ -57,8 +57,8 @@ ${devtype} write ${state_addr} ${state_sector} 1
 
 echo "motherstream: slot ${slot}, left A ${BOOT_A_LEFT} B ${BOOT_B_LEFT}"
 part number ${devtype} ${devnum} ${part_name} part_number
-# gpt: a partition table that was torn is read from its copy at the card's end.
-setenv bootargs "root=PARTLABEL=${part_name} rootfstype=ext4 ro rootwait rauc.slot=${slot} gpt panic=10 quiet"
+# gpt: a partition table that was torn is read from its copy at the card's end. rootwait: a root that does not come in 30 s is a failed try.
+setenv bootargs "root=PARTLABEL=${part_name} rootfstype=ext4 ro rootwait=30 rauc.slot=${slot} gpt panic=10 quiet"
 setenv from "${devtype} ${devnum}:${part_number}"
 if test -e ${from} /boot/board.txt; then
   # What this version adds: the board's console, and what a test wants.

@@ -530,6 +530,10 @@ def trouble(lab: Lab) -> None:
                     say(f"data {what}: {len(taken)} registrations fitted in")
                     check(f"data {what}: a registration is refused", status >= 500, f"{status} {answer}")
                     reason = answer.get("detail", answer) if isinstance(answer, dict) else answer
+                    # Those who run the night are known all the same, and what is on the card can be saved.
+                    for path in ("/api/v1/accounts", "/api/v1/history", "/api/v1/backup"):
+                        status_then, answer_then, _ = box.call("GET", path, cookie=admin)
+                        check(f"data {what}: {path} is read", status_then == 200, f"{status_then} {answer_then}")
                     first.stop()
                     wait(f"data {what}: Ben on air after Ada is gone", 90, lambda: on_air(box) == "Ben")
                     say(f"data {what}: the handover went on; a registration was answered {status}: {str(reason)[:120]}")
