@@ -136,8 +136,9 @@ def asks(lab: Lab) -> None:
     card = lab.card(lab.image("one", "1.0"), "asks")
     with lab.machine(card) as box:
         box.start()
+        # By then the program has asked for what it asks for by itself.
+        box.wait_page()
         box.wait_agent()
-        wait("the program's folder for requests", 200, lambda: box.sh("test -d /run/motherstream && systemctl is-active motherstream-requests.path") == "active", 2)
         as_program = "setpriv --reuid 800 --regid 800 --clear-groups"
         options = box.sh("findmnt -no OPTIONS /boot/firmware")
         check("the boot partition is read-only", options.startswith("ro,"), options)
@@ -155,8 +156,8 @@ def asks(lab: Lab) -> None:
             wait(f"{name} to be taken", 60, lambda: box.sh(f"ls /run/motherstream | grep -x {name}") == "" and "inactive" in box.sh("systemctl is-active motherstream-requests.service"), 1)
             check(f"after {name} the boot partition is read-only again", box.sh("findmnt -no OPTIONS /boot/firmware").startswith("ro,"))
 
-        # What the program itself asked for at its start.
-        handled("setup-code")
+        own = wait("the program's own code in the file", 60, lambda: box.sh("cat /boot/firmware/setup-code.txt"), 2)
+        check("and on its screen", box.wait_console(r"(?i)setup code\W+([A-Z0-9][A-Z0-9-]{5,})", 60)[1] == own.strip(), own)
         code = "od -An -c /boot/firmware/setup-code.txt | tr -d ' \\n'"
         ask("setup-code", "abcd 2345-WXYZ\\n")
         handled("setup-code")
