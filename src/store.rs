@@ -2,7 +2,7 @@
 //!
 //! One file, `motherstream.redb`, whose rows are JSON documents. One thread writes: it takes everything that waits, applies it
 //! in one transaction, commits once and answers all. Reads at the start fill the memory of whoever owns the data; later reads
-//! (history, web sessions) see the last commit and wait for no writer.
+//! (history, web sessions) see the last commit and wait for no writer, unless a write has just failed and the file is opened anew.
 
 use std::{
     collections::BTreeMap,

@@ -6,10 +6,7 @@ use std::{
     io::{self, ErrorKind},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    sync::{
-        PoisonError, RwLock, RwLockReadGuard,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
 };
 
 use redb::{
@@ -132,10 +129,16 @@ impl Disk {
     /// What the file holds, opened in memory: a few megabytes.
     fn copy(&self) -> Result<Database, StoreError> {
         let content = (self.content)().map_err(|error| io_error(&self.path, &error))?;
+        if content.is_empty() {
+            // The library would take it for a new one.
+            return Err(StoreError::Corrupt { path: self.path.clone(), detail: "it is empty".to_owned() });
+        }
         let memory = InMemoryBackend::new();
         let filled = memory.set_len(content.len() as u64).and_then(|()| memory.write(0, &content));
         filled.map_err(|error| io_error(&self.path, &error))?;
-        builder().create_with_backend(memory).map_err(|error| open_error(&self.path, error))
+        let database = builder().create_with_backend(memory).map_err(|error| open_error(&self.path, error))?;
+        readable_meta(&database, &self.path, SCHEMA)?;
+        Ok(database)
     }
 
     /// Asked because the system does not tell: once ext4 was made read-only under an open file (a forced remount), writes into what
@@ -187,14 +190,20 @@ fn put_meta(transaction: &WriteTransaction, meta: &Meta) -> Result<(), redb::Err
 
 /// The open database, or none after a failed write; whoever needs it next opens it anew then. redb refuses all work after one
 /// failed write.
+///
+/// Lock order: `opening` before `database`. Whoever writes or opens holds `opening` all the while, so that there is one who opens, and no copy
+/// takes the place of the file that is written. Reading takes it only when nothing is open.
 pub(super) struct Cell {
     disk: Disk,
     database: RwLock<Option<Open>>,
     /// Why it is never opened.
     trouble: Option<StoreError>,
-    /// It was closed for good.
-    stopped: AtomicBool,
+    opening: Mutex<Stopped>,
 }
+
+/// Whether it was closed for good.
+#[derive(Default)]
+struct Stopped(bool);
 
 /// What is open.
 struct Open {
@@ -208,7 +217,7 @@ impl Cell {
         let database = disk.open()?;
         check(&database, &disk.path, MIGRATIONS, SCHEMA)?;
         let open = Some(Open { database, copy: false });
-        let cell = Self { disk, database: RwLock::new(open), trouble: None, stopped: AtomicBool::new(false) };
+        let cell = Self { disk, database: RwLock::new(open), trouble: None, opening: Mutex::default() };
         let loaded = cell.load()?;
         Ok((cell, loaded))
     }
@@ -221,7 +230,7 @@ impl Cell {
             read_only: Box::new(|| false),
             content: Box::new(|| Err(ErrorKind::NotFound.into())),
         };
-        Self { disk, database: RwLock::new(None), trouble: Some(trouble), stopped: AtomicBool::new(false) }
+        Self { disk, database: RwLock::new(None), trouble: Some(trouble), opening: Mutex::default() }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -232,6 +241,7 @@ impl Cell {
     pub(super) fn write<'a>(&self, changes: impl Iterator<Item = &'a Change>) -> Result<(), StoreError> {
         // Before anything is touched: what is open stays so, to be read from.
         self.disk.check_writable().map_err(|error| file_error(&self.disk.path, &error))?;
+        let _opening = self.opening();
         self.open_to_write()?;
         let result = {
             let open = self.lock();
@@ -258,9 +268,11 @@ impl Cell {
     /// After a failed write: the file, or a copy of it where opening fails because the disk is full or read-only. Those who run the night
     /// have to be known then too.
     fn open_to_read(&self) -> Result<(), StoreError> {
-        if self.stopped.load(Ordering::Relaxed) {
+        let opening = self.opening();
+        if opening.0 {
             return Err(StoreError::Stopped);
         }
+        // By somebody else meanwhile.
         if self.lock().is_some() {
             return Ok(());
         }
@@ -275,13 +287,24 @@ impl Cell {
         Ok(())
     }
 
+    fn opening(&self) -> MutexGuard<'_, Stopped> {
+        self.opening.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn put(&self, open: Option<Open>) {
         *self.database.write().unwrap_or_else(PoisonError::into_inner) = open;
     }
 
+    /// As after a failed write.
+    #[cfg(test)]
+    pub(super) fn forget(&self) {
+        self.put(None);
+    }
+
     /// For good.
     pub(super) fn close(&self) {
-        self.stopped.store(true, Ordering::Relaxed);
+        let mut opening = self.opening();
+        opening.0 = true;
         self.put(None);
     }
 

@@ -397,6 +397,30 @@ async fn disk_that_became_read_only_under_the_open_file_refuses_what_it_would_fo
     assert_eq!(store.history(None, 9).await, Err(StoreError::Stopped), "closed is closed");
 }
 
+/// A file can be opened once at a time, and by nobody twice.
+#[test]
+fn readers_and_the_writer_open_a_failed_store_anew_together() {
+    let folder = TempDir::new().unwrap();
+    let (cell, _) = Cell::open(Disk::folder(folder.path()).unwrap()).unwrap();
+    for round in 0..20 {
+        cell.forget();
+        let change = Change::PutAccount(account(round + 1, "Ada"));
+        std::thread::scope(|scope| {
+            let readers = [(); 4].map(|()| scope.spawn(|| cell.sessions().map(drop)));
+            let writer = scope.spawn(|| cell.write(std::iter::once(&change)));
+            for reader in readers {
+                reader.join().unwrap().unwrap();
+            }
+            writer.join().unwrap().unwrap();
+        });
+    }
+    cell.close();
+    let (cell, loaded) = Cell::open(Disk::folder(folder.path()).unwrap()).unwrap();
+    assert_eq!(loaded.accounts.len(), 20, "nothing went into a copy");
+    cell.close();
+    assert_eq!(cell.sessions().unwrap_err(), StoreError::Stopped);
+}
+
 #[tokio::test]
 async fn store_whose_queue_makes_no_sense_is_damaged_and_stays_as_it_is() {
     let folder = TempDir::new().unwrap();
