@@ -14,7 +14,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, watch},
     task::{JoinHandle, spawn_blocking},
-    time::{MissedTickBehavior, interval, timeout},
+    time::{MissedTickBehavior, interval, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
@@ -43,6 +43,9 @@ mod systemd;
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 /// How often it is looked whether the programme's thread still runs.
 const WATCH: Duration = Duration::from_secs(1);
+/// So many seconds a network has to give the addresses that the page's settings name: a router that starts with the box takes longer now
+/// and then, and then the box listens on all of them until its next start.
+const ADDRESSES: u32 = 30;
 /// Events of the ingest that wait for the director; when it is full the encoders concerned wait.
 const INGEST_EVENTS: usize = 256;
 
@@ -121,7 +124,7 @@ pub fn start(loaded: LoadedConfig) -> Result<(), SupervisorError> {
 /// See [`SupervisorError`].
 pub async fn run(loaded: LoadedConfig, recent: RecentEvents) -> Result<(), SupervisorError> {
     let mut signals = Signals::new()?;
-    let loaded = restored(loaded)?;
+    let loaded = with_own_addresses(restored(loaded)?).await;
     for problem in &loaded.ignored {
         tracing::warn!(setting = problem.field, reason = problem.reason, "a setting of the page is ignored");
     }
@@ -159,6 +162,20 @@ fn restored(loaded: LoadedConfig) -> Result<LoadedConfig, SupervisorError> {
             Ok(loaded)
         }
     }
+}
+
+/// Without addresses to listen on that the network has not given this machine by now: a page that is reached by another address is better
+/// than none. Only on an image.
+async fn with_own_addresses(loaded: LoadedConfig) -> LoadedConfig {
+    let mut foreign = loaded.foreign_addresses();
+    for _ in 0..ADDRESSES {
+        if foreign.is_empty() {
+            return loaded;
+        }
+        sleep(WATCH).await;
+        foreign = loaded.foreign_addresses();
+    }
+    loaded.without(&foreign).unwrap_or(loaded)
 }
 
 /// The box, running.

@@ -71,11 +71,11 @@ impl Sources {
     /// # Errors
     /// All problems that were found, each with its source and field.
     pub fn load(&self) -> Result<LoadedConfig, ConfigError> {
-        self.startable(&[]).or_else(|error| self.without_wrong_settings(&error).ok_or(error))
+        self.load_with(None).or_else(|error| self.without_wrong_settings(&error).ok_or(error))
     }
 
-    /// Without the keys of the data partition's file that are to blame; without the file, where no single key of it is. Deny by default:
-    /// who may register is not known then, so nobody may.
+    /// Without the keys of the data partition's file that are to blame; without the file, where no key of it is. Deny by default: who may
+    /// register is not known then, so nobody may.
     fn without_wrong_settings(&self, error: &ConfigError) -> Option<LoadedConfig> {
         let mut bare = self.load_with(Some(NOBODY_REGISTERS)).ok()?;
         bare.config.machine.boot_dir.as_ref()?;
@@ -83,47 +83,28 @@ impl Sources {
         let mut left_out = Vec::new();
         let mut problems = error.problems.clone();
         for _ in 0..KEYS.len() {
-            if !problems.iter().all(|problem| problem.source == file && keys::find(&problem.field).is_some()) {
+            let blamed = problems.iter().filter(|problem| problem.source == file).filter_map(Problem::of_its_key);
+            let before = left_out.len();
+            left_out.extend(blamed);
+            if left_out.len() == before {
                 break;
             }
-            left_out.append(&mut problems);
-            match self.startable(&left_out) {
-                Ok(mut loaded) => {
-                    loaded.ignored.append(&mut left_out);
-                    return Some(loaded);
-                }
+            match self.load_layers(None, &left_out) {
+                Ok(loaded) => return Some(loaded.with_ignored(left_out)),
                 Err(error) => problems = error.problems,
             }
         }
         // One of its keys does not go with a value from elsewhere, which is blamed for it.
+        let other = problems.first().map(|problem| format!("does not go with {}", problem.field)).unwrap_or_default();
         for key in KEYS {
-            let reason = problems.first().map(|problem| format!("does not go with {}", problem.field));
             let mut tried = left_out.clone();
-            tried.push(Problem::new(&file, key.path, reason.unwrap_or_default()));
-            if let Ok(mut loaded) = self.startable(&tried) {
-                loaded.ignored.append(&mut tried);
-                return Some(loaded);
+            tried.push(Problem::new(&file, key.path, other.clone()));
+            if let Ok(loaded) = self.load_layers(None, &tried) {
+                return Some(loaded.with_ignored(tried));
             }
         }
         bare.ignored.extend(error.problems.iter().cloned());
         Some(bare)
-    }
-
-    /// As it stands but for `left_out`, where a box could also start with it: on an image the addresses in the data partition's file have to
-    /// be its own. A network gives others.
-    fn startable(&self, left_out: &[Problem]) -> Result<LoadedConfig, ConfigError> {
-        let loaded = self.load_layers(None, left_out)?;
-        if loaded.config.machine.boot_dir.is_none() {
-            return Ok(loaded);
-        }
-        let file = loaded.config.data_dir.join(SETTINGS_FILE).display().to_string();
-        let ours = |field: &str| loaded.settings.iter().any(|setting| setting.key == field && setting.origin == file);
-        let problems: Vec<_> = addresses(&loaded.config)
-            .into_iter()
-            .filter(|(field, address)| ours(field) && !is_of_this_machine(address.ip()))
-            .map(|(field, address)| Problem::new(&file, field, no_such_address(address)))
-            .collect();
-        if problems.is_empty() { Ok(loaded) } else { Err(ConfigError { problems }) }
     }
 
     /// As it stands, with `proposed` in place of what the data partition's file says.
@@ -209,6 +190,37 @@ pub struct LoadedConfig {
 }
 
 impl LoadedConfig {
+    fn with_ignored(mut self, mut left_out: Vec<Problem>) -> Self {
+        self.ignored.append(&mut left_out);
+        self
+    }
+
+    /// On an image: addresses to listen on in the data partition's file that this machine does not have now, so that it could not start. Its
+    /// network may give them in a moment, or never again.
+    pub fn foreign_addresses(&self) -> Vec<Problem> {
+        if self.config.machine.boot_dir.is_none() {
+            return Vec::new();
+        }
+        let file = self.config.data_dir.join(SETTINGS_FILE).display().to_string();
+        let ours = |field: &str| self.settings.iter().any(|setting| setting.key == field && setting.origin == file);
+        addresses(&self.config)
+            .into_iter()
+            .filter(|(field, address)| ours(field) && !is_of_this_machine(address.ip()))
+            .map(|(field, address)| Problem::new(&file, field, no_such_address(address)))
+            .collect()
+    }
+
+    /// The same, read anew without some keys of the data partition's file, and without what was left out of it before.
+    ///
+    /// # Errors
+    /// As [`Sources::load`].
+    pub fn without(&self, more: &[Problem]) -> Result<Self, ConfigError> {
+        let left_out = [self.ignored.as_slice(), more].concat();
+        let mut loaded = self.sources.load_layers(None, &left_out)?;
+        loaded.ignored = left_out;
+        Ok(loaded)
+    }
+
     /// The same files and variables, read anew.
     ///
     /// # Errors
@@ -275,6 +287,16 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// The same, of the whole key that it is about: `destinations` for `destinations.0.url`.
+    fn of_its_key(&self) -> Option<Self> {
+        let within =
+            |key: &&Key| self.field.strip_prefix(key.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        let key = KEYS.iter().find(within)?;
+        let reason =
+            if self.field == key.path { self.reason.clone() } else { format!("{}: {}", self.field, self.reason) };
+        Some(Self { source: self.source.clone(), field: key.path.to_owned(), reason })
+    }
+
     pub(super) fn new(source: &str, field: &str, reason: impl Into<String>) -> Self {
         Self { source: source.to_owned(), field: field.to_owned(), reason: reason.into() }
     }

@@ -252,8 +252,8 @@ impl Settings {
         self.inner.sources.load_with(Some(text)).map(drop)
     }
 
-    /// The settings of a backup without those that neither the page nor a backup may set, and which those are. One that the box has already,
-    /// with the same value, stays. Blocks for as long as a file is read.
+    /// The settings of a backup with this box's own in the place of those that neither the page nor a backup may set, and which of the
+    /// backup's are left out so. Blocks for as long as a file is read.
     ///
     /// # Errors
     /// When `text` is not TOML, or the present file can not be read.
@@ -264,12 +264,21 @@ impl Settings {
         let present: DocumentMut = present.unwrap_or_default().parse().unwrap_or_default();
         let mut left_out = Vec::new();
         for key in keys::KEYS.iter().filter(|key| !key.is_restored()) {
-            let Some(wanted) = value_at(document.as_table(), key.path) else { continue };
-            if value_at(present.as_table(), key.path).as_ref() == Some(&wanted) {
+            let (wanted, own) = (value_at(document.as_table(), key.path), value_at(present.as_table(), key.path));
+            if wanted.as_ref().map(bare) == own.as_ref().map(bare) {
                 continue;
             }
-            edit(document.as_table_mut(), key.path, None).ok_or_else(not_toml)?;
-            left_out.push(key.path);
+            left_out.extend(wanted.is_some().then_some(key.path));
+            edit(document.as_table_mut(), key.path, own).ok_or_else(not_toml)?;
+        }
+        // An SRS elsewhere is of no use without its secret, and refused without.
+        if left_out.contains(&"ingest.srs.hooks_secret")
+            && value_at(document.as_table(), "ingest.srs.hooks_secret").is_none()
+        {
+            for path in ["ingest.srs.api_url", "ingest.srs.rtmp_url", "ingest.srs.http_url", "ingest.srs.hooks_allow"] {
+                left_out.extend(value_at(document.as_table(), path).is_some().then_some(path));
+                edit(document.as_table_mut(), path, None).ok_or_else(not_toml)?;
+            }
         }
         Ok((document.to_string(), left_out))
     }
@@ -360,12 +369,17 @@ fn toml(value: &Json) -> Option<Value> {
     }
 }
 
-/// What stands at `section.key`, as text to compare.
-fn value_at(table: &dyn toml_edit::TableLike, path: &str) -> Option<String> {
+/// What stands at `section.key`.
+fn value_at(table: &dyn toml_edit::TableLike, path: &str) -> Option<Value> {
     match path.split_once('.') {
         Some((section, rest)) => value_at(table.get(section)?.as_table_like()?, rest),
-        None => table.get(path).map(|item| item.to_string().trim().to_owned()),
+        None => table.get(path)?.as_value().cloned(),
     }
+}
+
+/// A value as it is read, whatever quotes and comments are around it.
+fn bare(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.clone().decorated("", "").to_string(), |text| format!("{text:?}"))
 }
 
 /// Sets or removes `section.key`, and leaves everything else as it is. None when something else stands where a section belongs.

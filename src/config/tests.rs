@@ -155,6 +155,15 @@ fn image_starts_without_those_settings_of_its_page_that_are_wrong() {
     assert_eq!((loaded.config.queue.stall_limit_seconds, loaded.config.queue.turn_seconds), (20, 77));
     assert_eq!(loaded.config.accounts.registration, Registration::Invite);
     assert_eq!(loaded.ignored[0].field, "queue.stall_limit_seconds");
+    // Mistakes of every kind at once cost what is wrong alone.
+    let more = "[[destinations]]\nname = \"T\"\nurl = \"http://no\"\nkey = \"k\"\n[queue]\nstall_limit_seconds = 40\nturn_seconds = 0\nrejoin_seconds = 7\n";
+    let loaded = Place::new(image).settings(&format!("{more}[accounts]\nregistration = \"invite\"")).load().unwrap();
+    assert_eq!((loaded.config.queue.rejoin_seconds, loaded.config.queue.turn_seconds), (7, 3600));
+    assert_eq!(loaded.config.accounts.registration, Registration::Invite);
+    let mut told: Vec<_> = loaded.ignored.iter().map(|problem| problem.field.as_str()).collect();
+    told.sort_unstable();
+    assert_eq!(told, ["destinations", "queue.stall_limit_seconds", "queue.turn_seconds"], "{:?}", loaded.ignored);
+    assert!(loaded.ignored.iter().any(|problem| problem.reason.contains("destinations.0.url")), "{:?}", loaded.ignored);
     // Whoever runs it by hand is told, and so is whoever wrote the image's own file wrong.
     Place::new("").settings(settings).load().unwrap_err();
     Place::new(&format!("{image}\n[queue]\nturn_seconds = 0")).settings(settings).load().unwrap_err();
@@ -165,7 +174,12 @@ fn image_listens_everywhere_rather_than_nowhere() {
     // A documentation address (RFC 5737): no machine has it.
     let settings = "[web]\nlisten = \"192.0.2.7:80\"\n[ingest]\nrtmp_listen = \"127.0.0.1:1936\"";
     let image = "[box]\nboot_dir = \"/boot/firmware\"\n[web]\nlisten = \"[::]:80\"";
-    let loaded = Place::new(image).settings(settings).load().unwrap();
+    let place = Place::new(image).settings(settings);
+    let loaded = place.load().unwrap();
+    assert_eq!(loaded.config.web.listen.to_string(), "192.0.2.7:80", "the network may still give it");
+    let foreign = loaded.foreign_addresses();
+    assert_eq!(foreign.len(), 1, "{foreign:?}");
+    let loaded = loaded.without(&foreign).unwrap();
     assert_eq!(loaded.config.web.listen.to_string(), "[::]:80");
     assert_eq!(loaded.config.ingest.rtmp_listen.to_string(), "127.0.0.1:1936");
     assert!(loaded.ignored[0].to_string().contains("does not have the address 192.0.2.7"), "{:?}", loaded.ignored);
@@ -194,6 +208,13 @@ fn backup_brings_back_nothing_by_which_an_admin_s_session_gains_the_machine() {
     let inline = "ingest = { srs = { config = \"/data/evil.conf\" } }";
     let (kept, left_out) = settings.restorable(inline).unwrap();
     assert_eq!((left_out.len(), kept.contains("evil")), (1, false), "{kept}");
+    // What the box has of these stays, in whatever quotes, and what needs what was left out goes with it.
+    let (kept, left_out) = settings.restorable("[queue]\nblock = true\n").unwrap();
+    assert!(left_out.is_empty() && kept.contains("/usr/bin/srs"), "{kept}");
+    let elsewhere = "[ingest.srs]\nbinary = '/usr/bin/srs' # ours\napi_url = \"http://127.0.0.2:1985\"\nhooks_secret = \"0123456789abcdef\"\n";
+    let (kept, left_out) = settings.restorable(elsewhere).unwrap();
+    assert_eq!(left_out, ["ingest.srs.hooks_secret", "ingest.srs.api_url"], "{kept}");
+    settings.check(&kept).unwrap();
 }
 
 #[test]
