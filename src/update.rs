@@ -359,7 +359,7 @@ pub struct Update {
 impl Drop for Update {
     fn drop(&mut self) {
         if let Some(path) = self.received.take() {
-            // What is left behind is written over by the next one.
+            // What is left behind is removed by the next one.
             let _gone = fs::remove_file(path);
         }
         let mut state = self.updates.state();

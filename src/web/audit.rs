@@ -1,4 +1,4 @@
-//! Who did what. The guard watches every call that may change something ([`Watched`]) and writes a row afterwards: what operators and
+//! Who did what. The guard watches every call that may change something, and what admins read if its handler has words for it ([`Watched`]), and writes a row afterwards: what operators and
 //! admins did or were refused, and of others what concerns more people than themselves. Handlers add words ([`By::did`]); without any, a
 //! form's message or the call itself has to do, so that nothing is forgotten because somebody forgot it. The log is bounded, holds no
 //! secrets, and makes nobody wait.
@@ -95,7 +95,7 @@ impl FromRequestParts<Arc<App>> for By {
     }
 }
 
-/// One call that may change something, from before its handler until after it.
+/// One call that is worth a row, from before its handler until after it.
 pub(crate) struct Watched {
     noted: Noted,
     /// Who it is, as far as the guard had to know.

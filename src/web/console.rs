@@ -82,7 +82,7 @@ async fn console(
     let snapshot = app.state.director.snapshot();
     let queue = &snapshot.borrow().queue.clone();
     // Never through a proxy on this machine: then whoever asks is somewhere else.
-    let here = is_here(&peer, local.as_deref()) && !PROXIED.iter().any(|name| headers.contains_key(*name));
+    let here = is_here(&peer, local.as_deref(), &app) && !PROXIED.iter().any(|name| headers.contains_key(*name));
     let code = app.state.accounts.setup_code().filter(|_| here);
     let trouble = app.state.store.trouble().map(|trouble| no_store(trouble, app.state.updates.can_reset()));
     let broken = parts.iter().filter(|(works, _)| !works).map(|(_, words)| (*words).to_owned());

@@ -394,7 +394,7 @@ async fn judge(app: &Arc<App>, right: Right, parts: &mut Parts) -> Result<(), Pr
         Right::Stranger | Right::Anyone | Right::Ticket | Right::Encoder => return Ok(()),
         Right::LocalOrAdmin => {
             let peer = Peer::from_request_parts(parts, app).await?;
-            if is_here(&peer, parts.extensions.get::<Local>()) {
+            if is_here(&peer, parts.extensions.get::<Local>(), app) {
                 return Ok(());
             }
         }

@@ -357,10 +357,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Peer {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Local(pub(crate) SocketAddr);
 
-/// Whether the other end is on this machine: on loopback, or at the very address at which it reached the box.
-pub(crate) fn is_here(peer: &Peer, local: Option<&Local>) -> bool {
+/// Whether the other end is on this machine: on loopback; or, where the page listens on one address only, at that very address.
+pub(crate) fn is_here(peer: &Peer, local: Option<&Local>, app: &App) -> bool {
     let address = peer.0.ip().to_canonical();
-    address.is_loopback() || local.is_some_and(|local| local.0.ip().to_canonical() == address)
+    let alone = app.state.config.web.listen.ip();
+    address.is_loopback()
+        || (!alone.is_unspecified()
+            && alone.to_canonical() == address
+            && local.is_some_and(|local| local.0.ip().to_canonical() == address))
 }
 
 /// A call on one's own account: whoever is signed in.
