@@ -512,7 +512,7 @@ def trouble(lab: Lab) -> None:
         box.wait_agent()
         kept = ["Ada", "Ben"]
 
-        def carries_on(what: str, spoil: str, mend: str, limit: float = 90) -> None:
+        def carries_on(what: str, spoil: str, mend: str, limit: float = 90, readable: bool = True) -> None:
             with Publisher(box, ada["stream_key"], 440) as first:
                 wait("Ada on air", 90, lambda: on_air(box) == "Ada")
                 with Publisher(box, ben["stream_key"], 880):
@@ -531,7 +531,7 @@ def trouble(lab: Lab) -> None:
                     check(f"data {what}: a registration is refused", status >= 500, f"{status} {answer}")
                     reason = answer.get("detail", answer) if isinstance(answer, dict) else answer
                     # Those who run the night are known all the same, and what is on the card can be saved.
-                    for path in ("/api/v1/accounts", "/api/v1/history", "/api/v1/backup"):
+                    for path in ("/api/v1/accounts", "/api/v1/history", "/api/v1/backup") if readable else ():
                         status_then, answer_then, _ = box.call("GET", path, cookie=admin)
                         check(f"data {what}: {path} is read", status_then == 200, f"{status_then} {answer_then}")
                     first.stop()
@@ -546,9 +546,10 @@ def trouble(lab: Lab) -> None:
         carries_on("full", fill, "rm -f /data/filler /data/filler2; sync")
         # The kernel's forced remount: from then on it takes writes into what an open file has, says that they are flushed, and forgets them.
         carries_on("forced read-only", "echo u >/proc/sysrq-trigger; sleep 3; grep ' /data ext4 ro,' /proc/mounts", "mount -o remount,rw /data")
-        # As after an error of the card: ext4 gives up. It is whole again after a restart, which checks it.
+        # As after an error of the card: ext4 gives up. It is whole again after a restart, which checks it. Linux 6.12 refuses reads then as
+        # well (later ones do not): nobody's session can be looked up.
         give_up = "echo rig >/sys/fs/ext4/$(basename $(readlink -f /dev/motherstream/data))/trigger_fs_error; sleep 2; grep ' /data ' /proc/mounts"
-        carries_on("read-only", give_up, "systemctl --no-block reboot", 420)
+        carries_on("read-only", give_up, "systemctl --no-block reboot", 420, readable=False)
         names = [account["name"] for account in box.ok("GET", "/api/v1/accounts", cookie=box.sign_in("Stage", PASSWORD))]
         check("what was taken is kept", set(kept) <= set(names), set(kept) - set(names))
         box.shut_down()
