@@ -284,6 +284,12 @@ impl Running {
     /// Returns when a part that must never end has ended.
     async fn watch(&mut self) -> SupervisorError {
         let mut health = systemd::Health::default();
+        // The machine has said both before it started this program.
+        let version = if self.updates.is_established() {
+            systemd::Version::Established
+        } else {
+            systemd::Version::New { remembers: self.updates.memory_disk().is_none() }
+        };
         let mut look = interval(WATCH);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -307,11 +313,7 @@ impl Running {
                 // Without its store it serves as well as it can; a new version has not proven itself then.
                 serves: (ready.store || in_trouble) && ready.program && ready.web,
                 ingest: ready.ingest && ready.store,
-                version: if self.updates.is_established() {
-                    systemd::Version::Established
-                } else {
-                    systemd::Version::New { remembers: self.updates.memory_disk().is_none() }
-                },
+                version,
                 program_ms: self.media.status().borrow().program.time_ms,
             });
             if signs.ready {

@@ -203,11 +203,7 @@ impl LoadedConfig {
         }
         let file = self.config.data_dir.join(SETTINGS_FILE).display().to_string();
         let ours = |field: &str| self.settings.iter().any(|setting| setting.key == field && setting.origin == file);
-        addresses(&self.config)
-            .into_iter()
-            .filter(|(field, address)| ours(field) && !is_of_this_machine(address.ip()))
-            .map(|(field, address)| Problem::new(&file, field, no_such_address(address)))
-            .collect()
+        foreign_addresses(&self.config, ours).into_iter().map(|(field, why)| Problem::new(&file, field, why)).collect()
     }
 
     /// The same, read anew without some keys of the data partition's file, and without what was left out of it before.
@@ -462,13 +458,16 @@ fn variable_value(key: Option<&Key>, text: &str) -> Result<Value, String> {
     parsed.and_then(|mut dict| dict.remove("value")).ok_or_else(|| format!("write {}", key.shape))
 }
 
-/// The addresses without which the box does not start.
-fn addresses(config: &Config) -> [(&'static str, SocketAddr); 3] {
-    [
+/// Those of the keys `asked` for whose address this machine does not have, each with what would be right. Only addresses without which the
+/// box does not start.
+pub(super) fn foreign_addresses(config: &Config, asked: impl Fn(&str) -> bool) -> Vec<(&'static str, String)> {
+    let addresses = [
         ("web.listen", config.web.listen),
         ("ingest.rtmp_listen", config.ingest.rtmp_listen),
         ("ingest.srs.hooks_listen", config.ingest.srs.hooks_listen),
-    ]
+    ];
+    let foreign = addresses.into_iter().filter(|(field, address)| asked(field) && !is_of_this_machine(address.ip()));
+    foreign.map(|(field, address)| (field, no_such_address(address))).collect()
 }
 
 /// Whether this machine could listen there now.
@@ -480,14 +479,6 @@ fn is_of_this_machine(address: IpAddr) -> bool {
 fn no_such_address(address: SocketAddr) -> String {
     let any = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), address.port());
     format!("this machine does not have the address {}; write one that it has, or \"{any}\" for all", address.ip())
-}
-
-/// An address among `fields` that this machine does not have, and what would be right.
-pub(super) fn foreign_address(config: &Config, fields: &[&'static str]) -> Option<(&'static str, String)> {
-    let found = addresses(config)
-        .into_iter()
-        .find(|(field, address)| fields.contains(field) && !is_of_this_machine(address.ip()));
-    found.map(|(field, address)| (field, no_such_address(address)))
 }
 
 /// `RTMP_PORT` changes the port of whatever address the files name.

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 
 use super::{
     Applies, Config, ConfigError, Default, Key, LoadedConfig, Setting, Sources, keys,
-    load::{BUILT_IN, Problem, SETTINGS_FILE, foreign_address},
+    load::{BUILT_IN, Problem, SETTINGS_FILE, foreign_addresses},
 };
 use crate::files::{self, Readers};
 
@@ -238,7 +238,8 @@ impl Settings {
                 None => ChangeError::Invalid { key: String::new(), reason: "this can not be".to_owned() },
             }
         })?;
-        if let Some((key, reason)) = foreign_address(&loaded.config, &named) {
+        let foreign = foreign_addresses(&loaded.config, |key| named.contains(&key));
+        if let Some((key, reason)) = foreign.into_iter().next() {
             return Err(ChangeError::Invalid { key: key.to_owned(), reason });
         }
         Ok(Proposal { text, before, loaded, keys: named })

@@ -1,7 +1,7 @@
-//! Who did what. The guard watches every call that may change something, and what admins read if its handler has words for it ([`Watched`]), and writes a row afterwards: what operators and
+//! Who did what. The guard watches every call that may change something ([`Watched`]) and writes a row afterwards: what operators and
 //! admins did or were refused, and of others what concerns more people than themselves. Handlers add words ([`By::did`]); without any, a
-//! form's message or the call itself has to do, so that nothing is forgotten because somebody forgot it. The log is bounded, holds no
-//! secrets, and makes nobody wait.
+//! form's message or the call itself has to do, so that nothing is forgotten because somebody forgot it. What admins read has a row if its
+//! handler has words for it. The log is bounded, holds no secrets, and makes nobody wait.
 
 use std::{
     net::{IpAddr, SocketAddr},
