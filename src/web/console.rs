@@ -68,15 +68,18 @@ async fn console(
         (ready.program, "The programme does not run."),
         (ready.ingest, "Nobody can publish at the moment."),
     ];
-    let mut addresses: Vec<String> = primary_address().into_iter().map(|address| address.to_string()).collect();
-    for address in own_addresses() {
-        let address = address.to_string();
+    // What the venue has chosen comes first, as everywhere.
+    let chosen = app.state.settings.now().web.public_host.clone();
+    let own = primary_address().into_iter().chain(own_addresses()).map(|address| address.to_string());
+    let mut addresses: Vec<String> = Vec::new();
+    for address in chosen.into_iter().chain(own) {
         if !addresses.contains(&address) {
             addresses.push(address);
         }
     }
     let page = |address: &String| {
-        let host = if address.contains(':') { format!("[{address}]") } else { address.clone() };
+        let host =
+            if address.contains(':') && !address.starts_with('[') { format!("[{address}]") } else { address.clone() };
         format!("http://{}/", app.doors.plain_host(&host))
     };
     let snapshot = app.state.director.snapshot();

@@ -193,7 +193,8 @@ impl TheBox {
         self.child = Some(child);
     }
 
-    fn invocation(&self, command_name: &str) -> Command {
+    /// What runs one of its commands, as its user would.
+    pub(crate) fn invocation(&self, command_name: &str) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("--config").arg(self.folder.path().join("motherstream.toml")).arg(command_name);
         command.current_dir(self.folder.path()).env_clear();

@@ -7,6 +7,7 @@ pub(crate) mod flv;
 pub(crate) mod nginx;
 pub(crate) mod obs;
 pub(crate) mod publisher;
+pub(crate) mod qr;
 pub(crate) mod recorder;
 pub(crate) mod rtmp;
 pub(crate) mod simulated_srs;

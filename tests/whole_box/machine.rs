@@ -1,6 +1,6 @@
 //! The promises again, by a box in a virtual machine that somebody else has started.
 
-use std::{net::SocketAddr, thread};
+use std::{fs, net::SocketAddr, thread};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -10,6 +10,7 @@ use crate::support::{
     assets::Asset,
     boxed::Api,
     publisher::Returning,
+    qr,
     recorder::Recorder,
     seconds, wait,
 };
@@ -28,7 +29,7 @@ const SLOW: Limits = Limits {
 };
 
 /// Two encoders take turns. `MOTHERSTREAM_TEST_MACHINE` says where the box is, and with what cookie its admin is signed in:
-/// `{"http": 8080, "rtmp": 1935, "cookie": "..."}`, ports of this machine.
+/// `{"http": 8080, "rtmp": 1935, "cookie": "...", "screen": "serial.log"}`, ports and a file of this machine.
 #[test]
 #[ignore = "make image-test and make image-smoke run it, with a box in a virtual machine"]
 fn a_box_in_a_virtual_machine_keeps_the_promises_through_takes() {
@@ -37,6 +38,13 @@ fn a_box_in_a_virtual_machine_keeps_the_promises_through_takes() {
     let port = |name: &str| u16::try_from(told[name].as_u64().unwrap()).unwrap();
     let api = Api::signed_in(port("http"), told["cookie"].as_str().unwrap());
     let rtmp = SocketAddr::from(([127, 0, 0, 1], port("rtmp")));
+    // A line of the kernel's may stand in it until it is drawn anew.
+    let code = wait("a code on its screen that a camera reads", seconds(60), || {
+        let output = fs::read(told["screen"].as_str().unwrap()).unwrap();
+        qr::read(qr::screen(&String::from_utf8_lossy(&output)))
+    });
+    let page = api.get("/api/v1/console")["pages"][0].clone();
+    assert_eq!(Some(code.as_str()), page.as_str(), "the code leads to the page");
     let people = [(api.register("Ada"), Asset::SlowA), (api.register("Ben"), Asset::SlowB)];
     // Encoded before the clock of the show runs.
     let _encoded = people.each_ref().map(|(_, asset)| (asset.path(), asset.picture_sums()));
@@ -111,7 +119,7 @@ fn a_box_in_a_virtual_machine_keeps_the_promises_through_takes() {
     assert!(worst <= 40.0, "sound is not where its source had it: {drifts:#?}");
     assert!(drifts.len() >= 15, "only {} flashes were judged\n{all}", drifts.len());
     println!(
-        "FIGURES one session, {} pictures; steps of at most {} ms (pictures) and {} ms (sound); shown with holes of at most {} ms; \
+        "FIGURES the code on its screen leads to {code}; one session, {} pictures; steps of at most {} ms (pictures) and {} ms (sound); shown with holes of at most {} ms; \
          arriving with gaps of at most {} ms; {judged} seconds of sound with their own length and pitch; sound at most {worst:.0} ms \
          from its picture's at {} flashes; every picture its source's, in order",
         figures.pictures,

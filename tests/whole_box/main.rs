@@ -43,6 +43,7 @@ mod inputs;
 mod machine;
 mod no_store;
 mod refusals;
+mod screen;
 mod srs;
 mod srs_elsewhere;
 mod srs_trouble;
