@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from cases import CASES, MIB, Lab, claim, register, say
-from machine import Failed, Machine, check, wait
+from machine import Machine, check, wait
 
 DATA = "$(readlink -f /dev/motherstream/data)"
 

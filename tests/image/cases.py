@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import hardening
-from machine import Failed, Machine, check, copy_disk, wait
+from machine import Machine, check, copy_disk, wait
 from wire import SimulatedTimeServer, Wire
 
 HERE = Path(__file__).parent
@@ -133,7 +133,7 @@ JUDGE = ["cargo", "test", "--locked", "--quiet", "--test", "whole_box"]
 
 def judged(box: Machine, admin: str) -> list[str]:
     """Two encoders take turns in the box, and the whole-box tests' own judge receives the programme; its figures."""
-    told = json.dumps({"http": box.http, "rtmp": box.rtmp, "cookie": admin})
+    told = json.dumps({"http": box.http, "rtmp": box.rtmp, "cookie": admin, "screen": str(box.serial)})
     name = "machine::a_box_in_a_virtual_machine_keeps_the_promises_through_takes"
     ran = subprocess.run([*JUDGE, "--", "--ignored", "--exact", name, "--nocapture"], cwd=HERE.parent.parent, env=os.environ | {"MOTHERSTREAM_TEST_MACHINE": told}, capture_output=True, text=True, timeout=1800)
     figures = re.findall("^FIGURES (.*)$", ran.stdout, re.MULTILINE)
@@ -231,6 +231,8 @@ def secure(lab: Lab) -> None:
         box.start()
         box.wait_page()
         box.wait_agent()
+        # The page answers a moment before encoders are taken.
+        wait("the door for encoders", 60, lambda: ":1935 " in box.sh("ss -H -lnt"), 1)
         hardening.running(box, say)
         box.shut_down()
 

@@ -1,21 +1,15 @@
-"""The cases in which something goes wrong: updates, power cuts, watchdogs, a full disk; and what a venue does with files."""
+"""The cases in which something goes wrong: updates, watchdogs, a full disk; and what a venue does with files."""
 
-import http.client
-import itertools
-import json
 import os
 import random
 import re
-import shutil
 import subprocess
-import threading
 import time
 from pathlib import Path
 
-import powercut
 from card import boot_partition
 from cases import CASES, HERE, PASSWORD, Lab, Publisher, claim, on_air, register, say
-from machine import Failed, Machine, check, free_port, wait
+from machine import Machine, check, wait
 
 
 def laid(lab: Lab, name: str, files: dict[str, str]) -> Path:
@@ -83,6 +77,32 @@ def settings(box: Machine, admin: str) -> tuple[int, bool]:
     return box.ok("GET", "/api/v1/turn", cookie=admin)["seconds"], box.ok("GET", "/api/v1/block", cookie=admin)["on"]
 
 
+def line(box: Machine) -> tuple[str | None, list[str]]:
+    """Whose turn it is, there or not, and who waits, in order."""
+    queue = box.ok("GET", "/api/v1/queue")
+    return queue["on_air"] and queue["on_air"]["entry"]["name"], [entry["name"] for entry in queue["waiting"]]
+
+
+def restarted_with_a_queue(box: Machine, keys: list[str], order, console: str) -> None:
+    """Ada on air and Cleo waiting, then the order for a restart: what starts next knows both, and how much of the turn is over."""
+    with Publisher(box, keys[0], 440):
+        wait("Ada on air", 90, lambda: on_air(box) == "Ada")
+        with Publisher(box, keys[1], 880):
+            wait("Cleo in the queue", 60, lambda: line(box) == ("Ada", ["Cleo"]))
+            # So that there is something of the turn to know.
+            time.sleep(5)
+            elapsed = box.ok("GET", "/api/v1/queue")["on_air"]["elapsed_seconds"]
+            order()
+            box.wait_console(console, 180)
+    # Neither comes back before this is read: nobody stands in the queue by publishing anew.
+    box.wait_page()
+    queue = box.ok("GET", "/api/v1/queue")
+    check("the queue is kept", line(box) == ("Ada", ["Cleo"]) and queue["on_air"]["suspended"], queue)
+    now = queue["on_air"]["elapsed_seconds"]
+    check("and how much of the turn is over", elapsed - 1 <= now < elapsed + 60, f"{elapsed} s before, {now} s after")
+    say(f"the queue after the restart, before any encoder is back: Ada's turn, {now:.0f} s of it over ({elapsed:.0f} s when it was ordered), then Cleo")
+
+
 def updates(lab: Lab) -> None:
     """a signed update, one that never becomes ready, and three that must be refused"""
     other = Path(os.environ.get("OTHER_PROGRAM", lab.program))
@@ -108,8 +128,8 @@ def updates(lab: Lab) -> None:
         box.start()
         box.wait_page()
         admin = claim(box)
-        register(box, "Ada")
-        box.ok("PUT", "/api/v1/turn", {"seconds": 123}, admin)
+        keys = [register(box, name)["stream_key"] for name in ("Ada", "Cleo")]
+        box.ok("PUT", "/api/v1/turn", {"seconds": 1234}, admin)
         box.ok("PUT", "/api/v1/block", {"on": True}, admin)
         box.wait_agent()
         wait("the stick", 60, lambda: "good.raucb" in box.sh("ls /run/motherstream-usb"))
@@ -166,7 +186,7 @@ def updates(lab: Lab) -> None:
         box.wait_agent()
         check("after a cut in an installation the old version runs", release(box) == "A 1.0", release(box))
         admin = box.sign_in("Stage", PASSWORD)
-        check("and knows what it knew", box.ok("GET", "/api/v1/turn", cookie=admin)["seconds"] == 123)
+        check("and knows what it knew", box.ok("GET", "/api/v1/turn", cookie=admin)["seconds"] == 1234)
         say(f"the plug pulled at {cut['percent']} % of an installation: the old version runs, with what it knew")
 
         began = time.monotonic()
@@ -174,34 +194,35 @@ def updates(lab: Lab) -> None:
         check("the page takes the update", status == 202, f"{status} {answer}")
         say(f"{files['good.raucb'].stat().st_size / (1 << 20):.0f} MiB uploaded and looked at in {time.monotonic() - began:.0f} s")
         installed("good")
+
+        def restart() -> None:
+            # Somebody on air begins a show, and during one the page restarts nothing.
+            box.ok("PUT", "/api/v1/show", {"on": False}, admin)
+            box.ok("POST", "/api/v1/system/restart", cookie=admin)
+
         began = time.monotonic()
-        box.ok("POST", "/api/v1/system/restart", cookie=admin)
-        box.wait_console(r"slot B, left", 120)
-        box.wait_page()
-        say(f"the other slot's page answers {time.monotonic() - began:.0f} s after the order")
+        restarted_with_a_queue(box, keys, restart, r"slot B, left")
+        say(f"the other slot's page answers {time.monotonic() - began:.0f} s after the first encoder was started")
         box.wait_agent()
         check("version 2.0 runs from slot B", release(box) == "B 2.0", release(box))
         admin = box.sign_in("Stage", PASSWORD)
-        check("settings are kept", settings(box, admin) == (123, True), settings(box, admin))
+        check("settings are kept", settings(box, admin) == (1234, True), settings(box, admin))
         marked_good(box, "B")
         register(box, "Ben")
-        box.ok("PUT", "/api/v1/show", {"on": True}, admin)
 
         # Back to the old version on purpose (as a technician would), during a show, with what a newer one might have left in the settings.
         newer = '[venue]\nmood = "blue"\n[accounts]\nregistration = "by a way of the future"\n'
         box.sh(f"printf '%s' '{newer}' >>/data/motherstream/settings.toml && rauc status mark-active other", 120, ok=True)
-        box.sh("touch /run/motherstream/reboot")
-        box.wait_console(r"slot A, left A 8 ", 180)
-        box.wait_page()
+        restarted_with_a_queue(box, keys, lambda: box.sh("touch /run/motherstream/reboot"), r"slot A, left A 8 ")
         box.wait_agent()
         check("version 1.0 runs from slot A", release(box) == "A 1.0", release(box))
         admin = box.sign_in("Stage", PASSWORD)
         names = [account["name"] for account in box.ok("GET", "/api/v1/accounts", cookie=admin)]
         check("accounts are kept on the way back", {"Stage", "Ada", "Ben"} <= set(names), names)
-        check("settings are kept on the way back", settings(box, admin) == (123, True), settings(box, admin))
+        check("settings are kept on the way back", settings(box, admin) == (1234, True), settings(box, admin))
         check("the show is kept on the way back", box.ok("GET", "/api/v1/show", cookie=admin)["on"])
         marked_good(box, "A")
-        say("and back on version 1.0, with accounts, show and settings, among which are two that it does not understand")
+        say("and back on version 1.0, with accounts, queue, show and settings, among which are two that it does not understand")
 
         # What a card that has lost some blocks does to the other version: there is no kernel in it.
         box.sh("mkdir -p /run/rig && mount /dev/motherstream/root-b /run/rig && rm /run/rig/boot/Image && umount /run/rig && rauc status mark-active other", 120, ok=True)
@@ -349,158 +370,6 @@ def files(lab: Lab) -> None:
     check("a reset is done once", "factory-reset" not in on_card(), on_card())
 
 
-def host_program(lab: Lab) -> tuple[list[str], dict[str, str]]:
-    """Something that runs the program here, and its environment: this machine's own build, else the arm64 one emulated (slower)."""
-    target = os.environ.get("CARGO_TARGET_DIR", "")
-    for path in (os.environ.get("HOST_PROGRAM", ""), f"{target}/release/motherstream", f"{target}/debug/motherstream"):
-        if path and Path(path).is_file():
-            return [path], {}
-    root = lab.image("one", "1.0") / "root"
-    return ["qemu-aarch64-static", "-L", str(root), str(lab.program)], {"GST_PLUGIN_SYSTEM_PATH": f"{root}/usr/lib/aarch64-linux-gnu/gstreamer-1.0"}
-
-
-def read_store(lab: Lab, data: Path, token: str = "0123456789abcdef0123") -> tuple[set[str], int]:
-    """The names of the accounts and the length of a turn in a store, as the program itself reads them."""
-    port, rtmp = free_port(), free_port()
-    program, needed = host_program(lab)
-    # What this rig is told by is no configuration.
-    env = {name: value for name, value in os.environ.items() if not name.startswith("MOTHERSTREAM_")} | needed | {
-        "MOTHERSTREAM_DATA_DIR": str(data), "MOTHERSTREAM_WEB__LISTEN": f"127.0.0.1:{port}", "MOTHERSTREAM_WEB__HTTPS_LISTEN": "off",
-        "MOTHERSTREAM_INGEST__RTMP_LISTEN": f"127.0.0.1:{rtmp}", "MOTHERSTREAM_ADMIN__TOKEN": token, "MOTHERSTREAM_INGEST__KIND": "embedded",
-    }  # fmt: skip
-    with (data / "log").open("wb") as log:
-        process = subprocess.Popen([*program, "run"], env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=data)
-
-    def get(path: str) -> object:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-        try:
-            connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
-            answer = connection.getresponse()
-            text = answer.read()
-            if answer.status >= 500:
-                # It runs without its store then, and says why.
-                raise Failed(f"the store does not open: {answer.status} {text[:300].decode(errors='replace')}")
-            return json.loads(text) if answer.status == 200 else None
-        finally:
-            connection.close()
-
-    try:
-        accounts = wait("the store to open", 90, lambda: process.poll() is not None or get("/api/v1/accounts"), 0.2)
-        if accounts is True:
-            raise Failed(f"the store does not open: {(data / 'log').read_text(errors='replace')[-600:]}")
-        return {account["name"] for account in accounts}, get("/api/v1/turn")["seconds"]
-    finally:
-        process.kill()
-        process.wait(10)
-
-
-def power(lab: Lab) -> None:
-    """fifty power cuts at random instants under load, with a log of all writes; nothing acknowledged is missing"""
-    cuts = int(os.environ.get("CUTS", "50"))
-    card = lab.card(lab.image("one", "1.0"), "power")
-    with lab.machine(card) as box:
-        box.start()
-        box.wait_page()
-        admin = claim(box)
-        keys = [register(box, name)["stream_key"] for name in ("Ada", "Ben")]
-        box.shut_down()
-    base, log = card.with_name("base.img"), card.with_name("writes.log")
-    subprocess.run(["cp", "--sparse=always", card, base], check=True)
-    acknowledged: list[tuple[int, str, object]] = []
-    stop = threading.Event()
-    box = lab.machine(card, blockdev=powercut.blockdev(card, log))
-    with box:
-        box.start()
-        box.wait_page()
-        admin = box.sign_in("Stage", PASSWORD)
-        begin = log.stat().st_size
-
-        def load(kind: str) -> None:
-            for number in itertools.count(1):
-                if stop.is_set():
-                    return
-                try:
-                    if kind == "account":
-                        status = box.call("POST", "/api/v1/accounts", {"name": f"Guest {number}", "password": PASSWORD}, admin)[0]
-                        value: object = f"Guest {number}"
-                    else:
-                        status = box.call("PUT", "/api/v1/turn", {"seconds": 100 + number}, admin)[0]
-                        value = 100 + number
-                        time.sleep(0.2)
-                    if 200 <= status < 300:
-                        acknowledged.append((log.stat().st_size, kind, value))
-                    else:
-                        time.sleep(1)
-                except (OSError, http.client.HTTPException):
-                    time.sleep(0.5)
-
-        threads = [threading.Thread(target=load, args=(kind,), daemon=True) for kind in ("account", "turn")]
-        for thread in threads:
-            thread.start()
-        seconds = int(os.environ.get("LOAD_SECONDS", "90"))
-        with Publisher(box, keys[0], 440):
-            end = time.monotonic() + seconds
-            while time.monotonic() < end:
-                # Publishes come and go.
-                with Publisher(box, keys[1], 880):
-                    time.sleep(8)
-        stop.set()
-        for thread in threads:
-            thread.join(40)
-        upto = log.stat().st_size
-        box.kill()
-    # With base.img and writes.log all that it takes to look at this run again.
-    card.with_name("acknowledged.json").write_text(json.dumps({"begin": begin, "upto": upto, "acknowledged": acknowledged}))
-    counts = {kind: sum(1 for _, k, _ in acknowledged if k == kind) for kind in ("account", "turn")}
-    check("there was a load", counts["account"] >= 3 and counts["turn"] >= 10, counts)
-    table = json.loads(subprocess.run(["/usr/sbin/sfdisk", "--json", base], capture_output=True, check=True).stdout)["partitiontable"]
-    part = next(part for part in table["partitions"] if part.get("name") == "data")
-    first, last = part["start"], part["start"] + part["size"] - 1
-    all_entries = powercut.entries(log, upto)
-    flushes = sum(1 for entry in all_entries if entry.flags & powercut.FLUSH)
-    say(f"{seconds} s of load: {counts['account']} registrations and {counts['turn']} settings acknowledged; {len(all_entries)} requests logged, {flushes} flushes")
-    data = card.with_name("data.img")
-    subprocess.run(["dd", f"if={base}", f"of={data}", "bs=1M", f"skip={first * 512}", f"count={part['size'] * 512}", "iflag=skip_bytes,count_bytes", "conv=sparse", "status=none"], check=True)
-    base.unlink()
-    chance = random.Random(20261)
-    loaded = [index for index, entry in enumerate(all_entries) if entry.at >= begin]
-
-    def cut(number: int, since: int | None) -> str | None:
-        """One cut; what is wrong afterwards, or nothing."""
-        index = chance.choice(loaded)
-        at = all_entries[index].at
-        after = card.with_name("after.img")
-        subprocess.run(["cp", "--sparse=always", "--reflink=auto", data, after], check=True)
-        powercut.rebuild(after, log, all_entries[:index], first, last, chance, since)
-        check_run = lambda *words: subprocess.run(["/usr/sbin/e2fsck", *words, after], capture_output=True, text=True, check=False)  # noqa: E731
-        if (replayed := check_run("-p")).returncode > 1:
-            return f"e2fsck -p: {replayed.stdout[-200:]}"
-        if (clean := check_run("-fn")).returncode:
-            return f"e2fsck -fn: {clean.stdout[-200:]}"
-        folder = card.with_name("after")
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        subprocess.run(["/usr/sbin/debugfs", "-R", f"rdump /motherstream {folder}", after], capture_output=True, check=True)
-        try:
-            names, turn = read_store(lab, folder / "motherstream")
-        except (Failed, OSError) as error:
-            return str(error)
-        promised = {value for position, kind, value in acknowledged if kind == "account" and position <= at}
-        least = max((value for position, kind, value in acknowledged if kind == "turn" and position <= at), default=0)
-        if missing := promised - names:
-            return f"acknowledged and missing: {sorted(missing)}"
-        if turn < least:
-            return f"a turn of {least} s was acknowledged, {turn} s is stored"
-        return None
-
-    wrong = [(number, problem) for number in range(cuts) if (problem := cut(number, None))]
-    say(f"{cuts} cuts: {cuts - len(wrong)} with a clean file system, a store that opens, and everything acknowledged in it")
-    check("no cut loses anything", not wrong, wrong[:3])
-    control = [problem for number in range(10) if (problem := cut(number, loaded[0]))]
-    say(f"negative control, flushes ignored: {len(control)} of 10 cuts lose something, for example: {(control or ['nothing'])[0][:110]}")
-    check("the rig can fail", control)
-
-
 def trouble(lab: Lab) -> None:
     """a data partition that is full, and one that is read-only, in two ways"""
     card = lab.card(lab.image("one", "1.0"), "trouble")
@@ -589,4 +458,4 @@ def watchdog(lab: Lab) -> None:
 
 # These are begun first.
 LONG = {"updates"}
-CASES |= {"updates": updates, "power": power, "trouble": trouble, "watchdog": watchdog, "files": files}
+CASES |= {"updates": updates, "trouble": trouble, "watchdog": watchdog, "files": files}
