@@ -27,7 +27,8 @@ def boot_partition(card: Path) -> str:
 
 
 def found(box: Machine) -> str:
-    return box.sh("cat /run/motherstream-data")
+    """What the box has found of its data partition; nothing while it still looks."""
+    return box.sh("cat /run/motherstream-data 2>/dev/null")
 
 
 def looked_after_again(box: Machine, spoil: str = "true", with_path: bool = False) -> str:
@@ -156,7 +157,7 @@ def asks(lab: Lab) -> None:
             wait(f"{name} to be taken", 60, lambda: box.sh(f"ls /run/motherstream | grep -x {name}") == "" and "inactive" in box.sh("systemctl is-active motherstream-requests.service"), 1)
             check(f"after {name} the boot partition is read-only again", box.sh("findmnt -no OPTIONS /boot/firmware").startswith("ro,"))
 
-        own = wait("the program's own code in the file", 60, lambda: box.sh("cat /boot/firmware/setup-code.txt"), 2)
+        own = wait("the program's own code in the file", 60, lambda: box.sh("cat /boot/firmware/setup-code.txt 2>/dev/null"), 2)
         check("and on its screen", box.wait_console(r"(?i)setup code\W+([A-Z0-9][A-Z0-9-]{5,})", 60)[1] == own.strip(), own)
         code = "od -An -c /boot/firmware/setup-code.txt | tr -d ' \\n'"
         ask("setup-code", "abcd 2345-WXYZ\\n")
