@@ -1,6 +1,6 @@
 //! What the box's own screen shows: told to whoever is on the machine.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{Extension, Json, extract::State, http::HeaderMap};
 use secrecy::ExposeSecret as _;
@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 use super::{
     App,
     health::ready_now,
-    hosts::{own_addresses, primary_address},
+    hosts::own_addresses,
     problem::sentence,
     rights::{Right, Routes, no_store},
     sessions::{Local, Peer, is_here},
@@ -68,20 +68,7 @@ async fn console(
         (ready.program, "The programme does not run."),
         (ready.ingest, "Nobody can publish at the moment."),
     ];
-    // What the venue has chosen comes first, as everywhere.
-    let chosen = app.state.settings.now().web.public_host.clone();
-    let own = primary_address().into_iter().chain(own_addresses()).map(|address| address.to_string());
-    let mut addresses: Vec<String> = Vec::new();
-    for address in chosen.into_iter().chain(own) {
-        if !addresses.contains(&address) {
-            addresses.push(address);
-        }
-    }
-    let page = |address: &String| {
-        let host =
-            if address.contains(':') && !address.starts_with('[') { format!("[{address}]") } else { address.clone() };
-        format!("http://{}/", app.doors.plain_host(&host))
-    };
+    let hosts = hosts(app.state.settings.now().web.public_host.clone(), &own_addresses());
     let snapshot = app.state.director.snapshot();
     let queue = &snapshot.borrow().queue.clone();
     // Never through a proxy on this machine: then whoever asks is somewhere else.
@@ -96,7 +83,7 @@ async fn console(
     let notes = [trouble, updates.memory_disk(), stick, ignored, progress(&updates.progress())];
     Json(ConsoleView {
         venue: app.state.settings.now().venue.name.clone(),
-        pages: addresses.iter().map(page).collect(),
+        pages: hosts.iter().map(|host| format!("http://{}/", app.doors.plain_host(host))).collect(),
         setup_code: code.map(|code| code.expose_secret().to_owned()),
         ready: ready.ready,
         troubles: broken.chain(notes.into_iter().flatten()).collect(),
@@ -109,6 +96,19 @@ async fn console(
     })
 }
 
+/// Where the page is: first what the venue has chosen, then the box's own addresses. Nowhere without a network, whatever was chosen.
+fn hosts(chosen: Option<String>, own: &[IpAddr]) -> Vec<String> {
+    let chosen = chosen.filter(|_| !own.is_empty());
+    let mut hosts = Vec::new();
+    for host in chosen.into_iter().chain(own.iter().map(IpAddr::to_string)) {
+        let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host };
+        if !hosts.contains(&host) {
+            hosts.push(host);
+        }
+    }
+    hosts
+}
+
 /// An update under way, in words.
 fn progress(progress: &Progress) -> Option<String> {
     match progress {
@@ -119,5 +119,20 @@ fn progress(progress: &Progress) -> Option<String> {
         }
         Progress::Installed { version } => Some(format!("Version {version} runs from the next start on.")),
         Progress::Failed { reason } => Some(sentence(&format!("update: {reason}"))),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_venue_s_choice_comes_first_and_nothing_comes_without_a_network() {
+        let own = ["192.168.1.7", "fd00::2", "192.168.1.7"].map(|address| address.parse().unwrap());
+        assert_eq!(hosts(None, &own), ["192.168.1.7", "[fd00::2]"]);
+        assert_eq!(hosts(Some("stage.example".into()), &own), ["stage.example", "192.168.1.7", "[fd00::2]"]);
+        assert_eq!(hosts(Some("[fd00::2]".into()), &own), ["[fd00::2]", "192.168.1.7"]);
+        assert!(hosts(Some("stage.example".into()), &[]).is_empty());
     }
 }
