@@ -11,6 +11,7 @@ use std::{
 use qrcode::{Color, EcLevel, QrCode};
 use sysinfo::System;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+use url::Url;
 
 use crate::{config::Config, web::ConsoleView};
 
@@ -85,10 +86,15 @@ fn draw(view: &ConsoleView, own_name: &str) -> String {
     text.push(String::new());
     let page = view.pages.first();
     match page {
-        Some(_) => {
+        Some(page) => {
+            let port = Url::parse(page).ok().and_then(|page| page.port()).map(|port| format!(":{port}"));
             text.push("Open this page, on a phone or computer in the same network:".to_owned());
             text.extend(view.pages.iter().take(3).map(|page| format!("  {page}")));
-            text.push(format!("  http://{}.local/  (where the network allows it)", visible(own_name)));
+            text.push(format!(
+                "  http://{}.local{}/  (where the network allows it)",
+                visible(own_name),
+                port.unwrap_or_default()
+            ));
         }
         None => text.push("No network yet: is the cable plugged in at both ends?".to_owned()),
     }
@@ -234,6 +240,12 @@ mod tests {
         }
         assert!(!page.contains('\x1b'), "a name moves the cursor: {page:?}");
         assert!(page.contains('█') && page.contains('▀'));
+    }
+
+    #[test]
+    fn the_name_has_the_port_of_the_page() {
+        let page = draw(&ConsoleView { pages: vec!["http://192.168.1.7:8080/".to_owned()], ..view() }, "stage2");
+        assert!(page.contains("http://stage2.local:8080/"), "{page}");
     }
 
     #[test]
