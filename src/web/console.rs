@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 use super::{
     App,
     health::ready_now,
-    hosts::own_addresses,
+    hosts::{bracketed, own_addresses},
     problem::sentence,
     rights::{Right, Routes, no_store},
     sessions::{Local, Peer, is_here},
@@ -98,10 +98,9 @@ async fn console(
 
 /// Where the page is: first what the venue has chosen, then the box's own addresses. Nowhere without a network, whatever was chosen.
 fn hosts(chosen: Option<String>, own: &[IpAddr]) -> Vec<String> {
-    let chosen = chosen.filter(|_| !own.is_empty());
-    let mut hosts = Vec::new();
-    for host in chosen.into_iter().chain(own.iter().map(IpAddr::to_string)) {
-        let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host };
+    let chosen = chosen.filter(|_| !own.is_empty()).map(|host| host.parse().map_or_else(|_| host, bracketed));
+    let mut hosts = Vec::from_iter(chosen);
+    for host in own.iter().copied().map(bracketed) {
         if !hosts.contains(&host) {
             hosts.push(host);
         }
@@ -133,6 +132,7 @@ mod tests {
         assert_eq!(hosts(None, &own), ["192.168.1.7", "[fd00::2]"]);
         assert_eq!(hosts(Some("stage.example".into()), &own), ["stage.example", "192.168.1.7", "[fd00::2]"]);
         assert_eq!(hosts(Some("[fd00::2]".into()), &own), ["[fd00::2]", "192.168.1.7"]);
+        assert_eq!(hosts(Some("fd00::2".into()), &own), ["[fd00::2]", "192.168.1.7"]);
         assert!(hosts(Some("stage.example".into()), &[]).is_empty());
     }
 }

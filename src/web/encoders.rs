@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::{
     App,
     connections::Encrypted,
-    hosts::{primary_address, requested_host, without_port},
+    hosts::{bracketed, primary_address, requested_host, without_port},
     problem::Problem,
     with_port,
 };
@@ -63,13 +63,6 @@ impl Reached {
             || self.host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
         let elsewhere = if own { primary_address() } else { None };
         elsewhere.map_or_else(|| self.host.clone(), bracketed)
-    }
-}
-
-fn bracketed(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("[{address}]"),
     }
 }
 

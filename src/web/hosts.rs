@@ -83,6 +83,14 @@ pub(crate) fn address(name: &str) -> Option<IpAddr> {
     }
 }
 
+/// An address as it stands in a URL.
+pub(crate) fn bracketed(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
+    }
+}
+
 /// The address by which the rest of the network reaches this box, if it has a route at all. Sends nothing: connecting a
 /// datagram socket only looks the route up.
 pub(crate) fn primary_address() -> Option<IpAddr> {

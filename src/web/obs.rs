@@ -22,6 +22,7 @@ use super::{
     App,
     audit::By,
     body::Body,
+    hosts::bracketed,
     problem::{Kind, Problem},
     rights::{Right, Routes},
     settings, to_the_end, viewers, with_port,
@@ -432,10 +433,7 @@ async fn reached_from(app: &App) -> Result<String, Problem> {
 }
 
 fn origin(address: IpAddr, port: u16) -> String {
-    let host = match address.to_canonical() {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("[{address}]"),
-    };
+    let host = bracketed(address.to_canonical());
     format!("http://{}", with_port(&host, port, 80))
 }
 
