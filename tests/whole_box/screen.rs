@@ -1,38 +1,32 @@
 //! The box's own screen.
 
 use std::{
-    io::Read as _,
+    fs,
     process::{Child, Stdio},
-    sync::{Arc, Mutex},
-    thread,
 };
+
+use tempfile::NamedTempFile;
 
 use crate::support::{boxed::TheBox, qr, seconds, wait};
 
 /// `motherstream console`, and all that it has drawn. Ends with its owner.
 struct Screen {
     child: Child,
-    drawn: Arc<Mutex<Vec<u8>>>,
+    drawn: NamedTempFile,
 }
 
 impl Screen {
     fn of(the_box: &TheBox) -> Self {
-        let mut child = the_box.invocation("console").stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-        let drawn = Arc::new(Mutex::new(Vec::new()));
-        let (mut out, kept) = (child.stdout.take().unwrap(), drawn.clone());
-        thread::spawn(move || {
-            let mut some = [0; 4096];
-            while let Ok(length @ 1..) = out.read(&mut some) {
-                kept.lock().unwrap().extend_from_slice(&some[..length]);
-            }
-        });
+        let drawn = NamedTempFile::new().unwrap();
+        let out = drawn.reopen().unwrap();
+        let child = the_box.invocation("console").stdin(Stdio::null()).stdout(out).spawn().unwrap();
         Self { child, drawn }
     }
 
     /// Waits until it shows something that holds `text`.
     fn wait_shows(&self, text: &str) -> String {
         wait(&format!("the screen to show {text:?}"), seconds(20), || {
-            let drawn = String::from_utf8_lossy(&self.drawn.lock().unwrap()).into_owned();
+            let drawn = String::from_utf8_lossy(&fs::read(self.drawn.path()).unwrap()).into_owned();
             Some(qr::screen(&drawn).to_owned()).filter(|shown| shown.contains(text))
         })
     }
