@@ -157,6 +157,11 @@ def on_air(box: Machine) -> str | None:
     return turn["entry"]["name"] if turn and not turn["suspended"] else None
 
 
+def line(queue: dict) -> tuple[str | None, list[str]]:
+    """Whose turn it is, there or not, and who waits, in order."""
+    return queue["on_air"] and queue["on_air"]["entry"]["name"], [entry["name"] for entry in queue["waiting"]]
+
+
 def boot(lab: Lab) -> None:
     """from a fresh card to a programme: the page, the claim, two publishers who take turns, one session at a platform"""
     card = lab.card(lab.image("one", "1.0"), "boot")

@@ -17,7 +17,7 @@ import threading
 import time
 from pathlib import Path
 
-from cases import CASES, PASSWORD, Lab, Publisher, claim, register, say
+from cases import CASES, PASSWORD, Lab, Publisher, claim, line, register, say
 from machine import Failed, check, free_port, wait
 
 MAGIC = 0x6A736677736872
@@ -96,7 +96,8 @@ def host_program(lab: Lab) -> tuple[list[str], dict[str, str]]:
 
 def in_queue(queue: dict) -> set[str]:
     """Who is in the queue, on air, waiting, or gone and expected back."""
-    return {entry["name"] for entry in [*([queue["on_air"]["entry"]] if queue["on_air"] else []), *queue["waiting"]]}
+    turn, waiting = line(queue)
+    return {turn, *waiting} - {None}
 
 
 def read_store(lab: Lab, data: Path, token: str = "0123456789abcdef0123") -> tuple[set[str], int, set[str]]:

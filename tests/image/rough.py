@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from card import boot_partition
-from cases import CASES, HERE, PASSWORD, Lab, Publisher, claim, on_air, register, say
+from cases import CASES, HERE, PASSWORD, Lab, Publisher, claim, line, on_air, register, say
 from machine import Machine, check, wait
 
 
@@ -77,18 +77,12 @@ def settings(box: Machine, admin: str) -> tuple[int, bool]:
     return box.ok("GET", "/api/v1/turn", cookie=admin)["seconds"], box.ok("GET", "/api/v1/block", cookie=admin)["on"]
 
 
-def line(box: Machine) -> tuple[str | None, list[str]]:
-    """Whose turn it is, there or not, and who waits, in order."""
-    queue = box.ok("GET", "/api/v1/queue")
-    return queue["on_air"] and queue["on_air"]["entry"]["name"], [entry["name"] for entry in queue["waiting"]]
-
-
 def restarted_with_a_queue(box: Machine, keys: list[str], order, console: str) -> None:
     """Ada on air and Cleo waiting, then the order for a restart: what starts next knows both, and how much of the turn is over."""
     with Publisher(box, keys[0], 440):
         wait("Ada on air", 90, lambda: on_air(box) == "Ada")
         with Publisher(box, keys[1], 880):
-            wait("Cleo in the queue", 60, lambda: line(box) == ("Ada", ["Cleo"]))
+            wait("Cleo in the queue", 60, lambda: line(box.ok("GET", "/api/v1/queue")) == ("Ada", ["Cleo"]))
             # So that there is something of the turn to know.
             time.sleep(5)
             elapsed = box.ok("GET", "/api/v1/queue")["on_air"]["elapsed_seconds"]
@@ -97,7 +91,7 @@ def restarted_with_a_queue(box: Machine, keys: list[str], order, console: str) -
     # Neither comes back before this is read: nobody stands in the queue by publishing anew.
     box.wait_page()
     queue = box.ok("GET", "/api/v1/queue")
-    check("the queue is kept", line(box) == ("Ada", ["Cleo"]) and queue["on_air"]["suspended"], queue)
+    check("the queue is kept", line(queue) == ("Ada", ["Cleo"]) and queue["on_air"]["suspended"], queue)
     now = queue["on_air"]["elapsed_seconds"]
     check("and how much of the turn is over", elapsed - 1 <= now < elapsed + 60, f"{elapsed} s before, {now} s after")
     say(f"the queue after the restart, before any encoder is back: Ada's turn, {now:.0f} s of it over ({elapsed:.0f} s when it was ordered), then Cleo")
