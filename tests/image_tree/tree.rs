@@ -11,9 +11,7 @@ use std::{
 
 use motherstream::media::{house, pictures, slate, source};
 
-use sha2::{Digest as _, Sha256};
-
-use crate::{BOARDS, files, fragment, read, text, top};
+use crate::{BOARDS, files, fragment, hex, read, text, top};
 
 /// The lines that decide something.
 fn symbols(text: &str) -> BTreeSet<&str> {
@@ -460,7 +458,7 @@ fn every_kernel_has_a_hash() {
 
 #[test]
 fn the_licence_s_hash_is_that_of_the_licence() {
-    let hash = data_encoding::HEXLOWER.encode(&Sha256::digest(read("LICENSE")));
+    let hash = hex(read("LICENSE").as_bytes());
     assert!(read("buildroot/package/motherstream/motherstream.hash").contains(&format!("sha256  {hash}  LICENSE\n")));
 }
 
