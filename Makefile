@@ -14,7 +14,7 @@ export PATH := $(HOME)/.cargo/bin:/usr/sbin:$(PATH)
 # `make test T=splice` runs the tests whose names contain "splice".
 T ?=
 
-.PHONY: help run demo doctor test soak bench lint fmt cross cross-check image image-test image-smoke install-run install-test install-image
+.PHONY: help run demo doctor quick test soak bench lint fmt cross cross-check image image-test image-smoke install-run install-test install-image
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -38,6 +38,15 @@ lint: install-test ## formatting and clippy, every warning an error
 
 fmt: ## format the code
 	@cargo fmt
+
+# Without what takes longer than it mostly tells: clippy of the tests (`make lint`) and the unit tests that profile `quick` of nextest leaves
+# out. A T is looked for in those too.
+quick: install-test ## while you write: formatting, clippy but for tests, the quick unit tests (a minute; T=splice: those, slow ones too)
+	@begin=$$SECONDS
+	cargo fmt --check
+	cargo clippy --locked --lib --bins -- -D warnings
+	cargo nextest run --locked --lib --profile quick $(if $(T),--ignore-default-filter $(T))
+	echo "make quick: passed, $$((SECONDS - begin)) s. Whole-box tests, and clippy of tests: make test"
 
 test: install-test ## everything that must hold: lint, unit, property and whole-box tests (25 minutes at most)
 	@begin=$$SECONDS

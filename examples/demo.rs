@@ -149,7 +149,7 @@ impl Demo {
                 let said = std::fs::read_to_string(&self.log)?;
                 return Err(format!("the box ended: {status}\n{said}").into());
             }
-            let answer = self.client.get(format!("{}/readyz", self.page)).send().await;
+            let answer = self.client.get(format!("{}/readyz", self.page)).bearer_auth(&self.token).send().await;
             if answer.is_ok_and(|answer| answer.status().is_success()) {
                 return Ok(());
             }

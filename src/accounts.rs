@@ -1,7 +1,7 @@
 //! Accounts: registration, sign-in, keys, claiming the box. Between store and web; the director asks it whose key a key is.
 
 use std::{
-    future::Future,
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard},
 };
 
@@ -10,23 +10,31 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use thiserror::Error;
 use utoipa::ToSchema;
 
-use self::{index::Index, invitations::fingerprint, passwords::Passwords};
+use self::{change::to_the_end, codes::fingerprint, device_key::DeviceKey, index::Index, passwords::Passwords};
 pub use self::{
+    devices::Device,
+    error::AccountError,
     invitations::{Invitation, NewInvitation},
+    places::Standing,
     viewers::{Viewer, Viewers},
 };
 use crate::{
     config::{Config, Registration as Policy},
     core::account::{self, AccountId, Role, StreamKey},
-    store::{AccountRecord, Change, Durability, InvitationRecord, Loaded, ResetRecord, Store, StoreError},
+    store::{AccountRecord, Change, Durability, InvitationRecord, Loaded, Receipt, ResetRecord, Store, StoreError},
 };
 
+mod change;
+mod codes;
+mod device_key;
+mod devices;
+mod error;
 mod index;
 mod invitations;
 mod passwords;
+mod places;
 mod resets;
 #[cfg(test)]
 mod tests;
@@ -119,67 +127,27 @@ impl Edit {
     }
 }
 
-/// Why an account operation did not happen.
-#[derive(Debug, Error)]
-pub enum AccountError {
-    /// A field is wrong.
-    #[error("{field}: {reason}")]
-    Invalid {
-        /// Which field.
-        field: &'static str,
-        /// What is wrong and what would be right.
-        reason: String,
-    },
-    /// The name, or one that looks like it, is taken.
-    #[error("the name is taken; choose another")]
-    NameTaken,
-    /// The policy does not let this person register.
-    #[error("registration is not open: {0}")]
-    RegistrationClosed(&'static str),
-    /// Registration is by invitation, and none was shown.
-    #[error("registration is by invitation: ask those who run this box for one")]
-    InvitationNeeded,
-    /// Name and password do not match. Says not which.
-    #[error("name or password is wrong")]
-    WrongCredentials,
-    /// The account is disabled, banned or awaits approval.
-    #[error("this account can not sign in: {0}")]
-    NotEnabled(&'static str),
-    /// The setup code is wrong.
-    #[error("the setup code is wrong")]
-    WrongSetupCode,
-    /// The box has an owner already.
-    #[error("this box has been set up already")]
-    AlreadyClaimed,
-    /// No such account.
-    #[error("no such account")]
-    NotFound,
-    /// A link that sets a password was used, replaced, is too old, or never was.
-    #[error("this link was used already, is older than a day, or never was one; ask an admin for a new one")]
-    LinkOver,
-    /// The last admin can not be removed, disabled or demoted.
-    #[error("the last admin can not be removed, disabled or demoted")]
-    LastAdmin,
-    /// Too many passwords are being checked at the moment.
-    #[error("busy; try again in a moment")]
-    Busy,
-    /// It could not be stored.
-    #[error("could not be stored: {0}")]
-    Store(String),
-}
-
 /// Whose key it is, as the director needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyOwner {
-    /// The account.
+    /// The account whose key it is.
     pub id: AccountId,
-    /// Its name.
+    /// The streamer's name, as the room reads it.
     pub name: String,
     /// If it may not publish: why, in words for the streamer.
     pub refusal: Option<String>,
 }
 
-/// The handle. Cheap to clone. Reads are from memory; every change is durable before it is answered.
+/// How somebody is shut out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Out {
+    /// Banned by those who run the night.
+    Banned,
+    /// Disabled by an admin.
+    Disabled,
+}
+
+/// The handle. Cheap to clone. Reads are from memory; every change is durable before it is answered, but for [`Accounts::shut_out`].
 #[derive(Clone)]
 pub struct Accounts {
     inner: Arc<Inner>,
@@ -191,19 +159,40 @@ struct Inner {
     /// SHA-256 of `admin.token`.
     admin_token: Option<[u8; 32]>,
     passwords: Passwords,
+    devices: DeviceKey,
     viewers: Viewers,
     /// Held for a moment at a time, never across an `await`.
     state: RwLock<State>,
-    /// Held by a change from its check to its commit: one at a time. Taken before `state`.
+    /// Held by a change from its check to its commit: one at a time. Taken before `state`. [`Accounts::shut_out`] does not take it, and
+    /// each change looks afterwards whether somebody was shut out meanwhile.
     changes: tokio::sync::Mutex<()>,
 }
 
 struct State {
     index: Index,
+    /// Who runs the box no longer as soon as a change that is being stored is.
+    leaving: Option<AccountId>,
+    /// Who was shut out by this process.
+    outs: HashMap<AccountId, Outs>,
     next: u64,
     setup_code: Option<SecretString>,
     invitations: Vec<InvitationRecord>,
     resets: Vec<ResetRecord>,
+}
+
+/// How often somebody was shut out: so a change that was asked for before that knows that it came later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Outs {
+    banned: u64,
+    disabled: u64,
+}
+
+impl Outs {
+    /// Has a change that was made when it was `before` say what was ordered since.
+    fn since(self, before: Self, record: &mut AccountRecord) {
+        record.banned |= self.banned != before.banned;
+        record.enabled &= self.disabled == before.disabled;
+    }
 }
 
 /// As what somebody is taken in, and what lets them in.
@@ -243,14 +232,18 @@ impl Accounts {
             store.commit(vec![change], Durability::Durable).await?;
             setup_code = Some(code);
         }
+        let devices = DeviceKey::open(&store, loaded).await;
         let inner = Inner {
             viewers: Viewers::new(store.clone(), loaded.viewers.clone()),
             store,
             policy: Mutex::new(config.accounts.registration),
             admin_token: config.admin.token.as_ref().map(|token| Sha256::digest(token.expose_secret()).into()),
             passwords: Passwords::new(),
+            devices,
             state: RwLock::new(State {
                 index,
+                leaving: None,
+                outs: HashMap::new(),
                 next,
                 setup_code,
                 invitations: loaded.invitations.clone(),
@@ -276,11 +269,15 @@ impl Accounts {
         *self.inner.policy.lock().unwrap_or_else(PoisonError::into_inner) = policy;
     }
 
-    /// Registers a streamer by the policy in force.
+    /// Registers a streamer by the policy in force. Whoever is better known waits less.
     ///
     /// # Errors
     /// A field that is wrong, a name that is taken, a policy that forbids it, or a store that can not write.
-    pub async fn register(&self, registration: Registration) -> Result<(Account, StreamKey), AccountError> {
+    pub async fn register(
+        &self,
+        registration: Registration,
+        standing: Standing,
+    ) -> Result<(Account, StreamKey), AccountError> {
         let invitation = registration.invitation.as_ref().map(fingerprint);
         let admission = match self.policy() {
             // An invitation that is not needed is not used up.
@@ -293,7 +290,7 @@ impl Accounts {
                 return Err(AccountError::RegistrationClosed("this box takes no new streamers at present"));
             }
         };
-        self.add(registration, admission).await
+        self.add(registration, admission, standing).await
     }
 
     /// Makes a streamer's account by an admin's order, whatever the policy says: enabled, and waiting for no approval.
@@ -301,7 +298,7 @@ impl Accounts {
     /// # Errors
     /// A field that is wrong, a name that is taken, or a store that can not write.
     pub async fn create(&self, registration: Registration) -> Result<(Account, StreamKey), AccountError> {
-        self.add(registration, Admission::streamer()).await
+        self.add(registration, Admission::streamer(), Standing::Crew).await
     }
 
     /// Makes the first admin, once. Rate limits and delays are the web's.
@@ -318,7 +315,8 @@ impl Accounts {
         // Now, so that a wrong code costs no hash; and once more when it is this claim's turn.
         self.state().check_claim(&code)?;
         let registration = Registration { name, password, email: None, timezone: None, invitation: None };
-        self.add(registration, Admission { role: Role::Admin, claim: Some(code), ..Admission::streamer() }).await
+        let admission = Admission { role: Role::Admin, claim: Some(code), ..Admission::streamer() };
+        self.add(registration, admission, Standing::Crew).await
     }
 
     /// Whether there is an admin, or `admin.token` is configured.
@@ -336,15 +334,20 @@ impl Accounts {
         self.inner.store.trouble()
     }
 
-    /// Checks a password. Takes as long for a name nobody has.
+    /// Checks a password. Takes as long for a name nobody has; whoever is better known waits less.
     ///
     /// # Errors
     /// [`AccountError::WrongCredentials`]; [`AccountError::NotEnabled`] to whoever knows the password; [`AccountError::Busy`].
-    pub async fn sign_in(&self, name: &str, password: &SecretString) -> Result<Account, AccountError> {
+    pub async fn sign_in(
+        &self,
+        name: &str,
+        password: &SecretString,
+        standing: Standing,
+    ) -> Result<Account, AccountError> {
         let record = self.state().index.by_name(name).cloned();
         let hash = record.as_ref().map(|record| record.password_hash.clone());
         let id = record.map(|record| record.id);
-        if !self.inner.passwords.verify(password.clone(), hash.clone()).await? {
+        if !self.inner.passwords.verify(password.clone(), hash.clone(), standing).await? {
             return Err(AccountError::WrongCredentials);
         }
         // As it is now: it may have changed while the password was checked.
@@ -374,6 +377,11 @@ impl Accounts {
         let mut list: Vec<_> = self.state().index.all().map(|record| view(record)).collect();
         list.sort_by_cached_key(|account| account::canonical_name(&account.name));
         list
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.state().index.all().count()
     }
 
     /// Whom those who run the night have banned, by name.
@@ -426,7 +434,7 @@ impl Accounts {
             None => None,
             Some(password) => {
                 passwords::check(&password)?;
-                Some(self.inner.passwords.hash(password).await?)
+                Some(self.inner.passwords.hash(password, Standing::Known).await?)
             }
         };
         self.change(id, move |state, record| {
@@ -450,17 +458,49 @@ impl Accounts {
         .await
     }
 
-    /// Bans (disables) or unbans. The caller tells the director.
+    /// Takes a ban back. Nothing else: it approves nobody, and enables nobody who was disabled besides.
     ///
     /// # Errors
-    /// [`AccountError::NotFound`], [`AccountError::LastAdmin`], or a store that can not write.
-    pub async fn set_banned(&self, id: AccountId, banned: bool) -> Result<Account, AccountError> {
-        self.change(id, move |_, record| {
-            // Nothing else: lifting a ban approves nobody, and enables nobody who was disabled besides.
-            record.banned = banned;
+    /// [`AccountError::NotFound`], or a store that can not write.
+    pub async fn unban(&self, id: AccountId) -> Result<Account, AccountError> {
+        self.change(id, |_, record| {
+            record.banned = false;
             Ok(())
         })
         .await
+    }
+
+    /// Shuts somebody out at once: in memory, and on the disk as soon as possible. Waits for no disk, and for no change that does. The
+    /// caller tells the director, and ends the sessions.
+    ///
+    /// # Errors
+    /// [`AccountError::NotFound`], [`AccountError::LastAdmin`].
+    pub fn shut_out(&self, id: AccountId, how: Out) -> Result<(Account, Receipt), AccountError> {
+        self.write(|state| {
+            let old = state.index.get(id).ok_or(AccountError::NotFound)?;
+            let mut record = AccountRecord::clone(old);
+            match how {
+                Out::Banned => record.banned = true,
+                Out::Disabled => record.enabled = false,
+            }
+            if runs_the_box(old) && !runs_the_box(&record) && !state.other_admin(id) {
+                return Err(AccountError::LastAdmin);
+            }
+            let account = view(&record);
+            let differs = (old.banned, old.enabled) != (record.banned, record.enabled);
+            let outs = state.outs.entry(id).or_default();
+            match how {
+                Out::Banned => outs.banned += 1,
+                Out::Disabled => outs.disabled += 1,
+            }
+            // Who is out already has the row that says so.
+            let changes = if differs { vec![Change::PutAccount(record.clone())] } else { Vec::new() };
+            if differs {
+                state.index.put(record);
+            }
+            // While `state` is held: the store gets these in the order in which memory did.
+            Ok((account, self.inner.store.commit_soon(changes)))
+        })
     }
 
     /// Deletes. The caller tells the director.
@@ -475,12 +515,24 @@ impl Accounts {
             if runs_the_box(&record) && !accounts.state().other_admin(id) {
                 return Err(AccountError::LastAdmin);
             }
+            let _leaving = accounts.leaves(runs_the_box(&record).then_some(id));
             accounts.commit(vec![Change::DeleteAccount(id), Change::DeleteReset(id)]).await?;
-            accounts.write(|state| {
-                state.index.remove(id);
-                state.resets.retain(|reset| reset.account != id);
-            });
-            Ok(())
+            let mut old = record;
+            loop {
+                let shut_out = accounts.write(|state| {
+                    let now = state.index.get(id).filter(|now| !Arc::ptr_eq(now, &old)).cloned();
+                    if now.is_none() {
+                        state.index.remove(id);
+                        state.outs.remove(&id);
+                        state.resets.retain(|reset| reset.account != id);
+                    }
+                    now
+                });
+                // Whoever was shut out meanwhile was written once more: then that goes too.
+                let Some(now) = shut_out else { return Ok(()) };
+                accounts.commit_or_keep(vec![Change::DeleteAccount(id)], &now).await?;
+                old = now;
+            }
         })
         .await
     }
@@ -489,6 +541,7 @@ impl Accounts {
         &self,
         registration: Registration,
         admission: Admission,
+        standing: Standing,
     ) -> Result<(Account, StreamKey), AccountError> {
         let Registration { name, password, email, timezone, invitation: _ } = registration;
         let Admission { role, awaiting_approval, claim, invitation } = admission;
@@ -499,7 +552,7 @@ impl Accounts {
         // Now, so that a name that is taken costs no hash; and once more when it is this registration's turn.
         self.state().check_new(&name)?;
         self.state().use_of(invitation.as_deref())?;
-        let password_hash = self.inner.passwords.hash(password).await?;
+        let password_hash = self.inner.passwords.hash(password, standing).await?;
 
         let accounts = self.clone();
         to_the_end(async move {
@@ -559,31 +612,58 @@ impl Accounts {
         rule: impl FnOnce(&State, &mut AccountRecord) -> Result<(), AccountError> + Send + 'static,
     ) -> Result<Account, AccountError> {
         let accounts = self.clone();
+        let asked = self.state().outs(id);
         to_the_end(async move {
             let _turn = accounts.inner.changes.lock().await;
-            let (record, new_password) = {
+            let (mut old, mut outs, mut record) = {
                 let state = accounts.state();
-                let old = state.index.get(id).ok_or(AccountError::NotFound)?;
-                let mut record = AccountRecord::clone(old);
+                let old = Arc::clone(state.index.get(id).ok_or(AccountError::NotFound)?);
+                let (outs, mut record) = (state.outs(id), AccountRecord::clone(&old));
                 rule(&state, &mut record)?;
-                if runs_the_box(old) && !runs_the_box(&record) && !state.other_admin(id) {
+                outs.since(asked, &mut record);
+                if runs_the_box(&old) && !runs_the_box(&record) && !state.other_admin(id) {
                     return Err(AccountError::LastAdmin);
                 }
-                let new_password = record.password_hash.expose_secret() != old.password_hash.expose_secret();
-                (record, new_password)
+                (old, outs, record)
             };
+            let new_password = record.password_hash.expose_secret() != old.password_hash.expose_secret();
+            let _leaving = accounts.leaves((runs_the_box(&old) && !runs_the_box(&record)).then_some(id));
             let mut changes = vec![Change::PutAccount(record.clone())];
             // A link that was made for another password than this must not undo it.
             changes.extend(new_password.then_some(Change::DeleteReset(id)));
             accounts.commit(changes).await?;
-            let account = view(&record);
-            accounts.write(|state| {
-                state.index.put(record);
-                state.resets.retain(|reset| !new_password || reset.account != id);
-            });
-            Ok(account)
+            loop {
+                let shut_out = accounts.write(|state| {
+                    if state.is_as(id, &old, outs) {
+                        state.index.put(record.clone());
+                        state.resets.retain(|reset| !new_password || reset.account != id);
+                        return None;
+                    }
+                    Some((state.index.get(id).cloned()?, state.outs(id)))
+                });
+                // Whoever was shut out meanwhile stays so: that was ordered later.
+                let Some((now, later)) = shut_out else { return Ok(view(&record)) };
+                later.since(outs, &mut record);
+                accounts.commit_or_keep(vec![Change::PutAccount(record.clone())], &now).await?;
+                (old, outs) = (now, later);
+            }
         })
         .await
+    }
+
+    /// Says who leaves those who run the box, until it is dropped.
+    fn leaves(&self, who: Option<AccountId>) -> Leaving<'_> {
+        self.write(|state| state.leaving = who);
+        Leaving(self)
+    }
+
+    /// Commits what takes the place of a change that is stored already; or, if that fails, has the disk follow memory, which is as `now`.
+    async fn commit_or_keep(&self, changes: Vec<Change>, now: &AccountRecord) -> Result<(), AccountError> {
+        let done = self.commit(changes).await;
+        if done.is_err() {
+            self.inner.store.commit_soon(vec![Change::PutAccount(now.clone())]);
+        }
+        done
     }
 
     async fn commit(&self, changes: Vec<Change>) -> Result<(), AccountError> {
@@ -603,10 +683,29 @@ impl Accounts {
     }
 }
 
+/// See [`Accounts::leaves`].
+struct Leaving<'a>(&'a Accounts);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.write(|state| state.leaving = None);
+    }
+}
+
 impl State {
-    /// Whether somebody else than `id` can run the box.
+    /// Whether somebody else than `id` can run the box, now and when what is being stored is.
     fn other_admin(&self, id: AccountId) -> bool {
-        self.index.all().any(|record| record.id != id && runs_the_box(record))
+        self.index.all().any(|record| record.id != id && Some(record.id) != self.leaving && runs_the_box(record))
+    }
+
+    /// How often somebody was shut out so far.
+    fn outs(&self, id: AccountId) -> Outs {
+        self.outs.get(&id).copied().unwrap_or_default()
+    }
+
+    /// Whether nobody was shut out since the account was so.
+    fn is_as(&self, id: AccountId, old: &Arc<AccountRecord>, outs: Outs) -> bool {
+        self.outs(id) == outs && self.index.get(id).is_some_and(|now| Arc::ptr_eq(now, old))
     }
 
     fn check_claim(&self, code: &str) -> Result<(), AccountError> {
@@ -631,24 +730,6 @@ impl State {
             return Err(AccountError::RegistrationClosed("this box has as many accounts as it can hold"));
         }
         Ok(())
-    }
-}
-
-/// Runs a change to its end even if whoever asked gives up: between a commit and the memory's update there is no way out, or
-/// the two would differ until the next start.
-async fn to_the_end<T: Send + 'static>(
-    change: impl Future<Output = Result<T, AccountError>> + Send + 'static,
-) -> Result<T, AccountError> {
-    match tokio::spawn(change).await {
-        Ok(result) => result,
-        // The runtime is shutting down.
-        Err(_) => Err(StoreError::Stopped.into()),
-    }
-}
-
-impl From<StoreError> for AccountError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error.to_string())
     }
 }
 
@@ -706,7 +787,7 @@ fn valid_email(typed: &str) -> Result<Option<String>, AccountError> {
     Ok(Some(email.to_owned()))
 }
 
-/// None removes it.
+/// The name of a time zone, checked; none, which removes it, for an empty one.
 fn valid_timezone(typed: &str) -> Result<Option<String>, AccountError> {
     let name = typed.trim();
     if name.is_empty() {

@@ -1,8 +1,10 @@
-//! The one place that reads the monotonic clock for the core.
+//! The one place that reads the monotonic clock for the core, and beside it the machine's clocks.
 
 use std::time::Instant;
 
 use crate::core::moment::Moment;
+
+pub mod machine;
 
 /// The process's monotonic clock. Cheap to copy; every copy has the same start.
 #[derive(Clone, Copy, Debug)]

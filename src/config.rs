@@ -10,23 +10,28 @@ use std::{
     time::Duration,
 };
 
+use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 mod keys;
+mod layer;
 mod load;
+mod problem;
+mod salvage;
 mod settings;
 #[cfg(test)]
 mod tests;
 mod validate;
+mod values;
 
 pub use self::{
-    keys::{Applies, Default, KEYS, Key},
-    load::{ConfigError, LoadedConfig, Problem, Setting, Sources},
+    keys::{Applies, KEYS, Key, SECTIONS, ValueKind, label},
+    load::{LoadedConfig, Setting, Sources},
+    problem::{ConfigError, Problem},
     settings::{ChangeError, Proposal, SettingView, Settings},
 };
-use crate::core::destination::Destination;
 
 /// Everything that can be configured. `config/motherstream.toml` is the commented reference.
 #[derive(Clone, Debug, Deserialize)]
@@ -57,14 +62,6 @@ pub struct Config {
     pub venue: VenueConfig,
 }
 
-impl Config {
-    /// The configured destinations, which the page shows locked.
-    pub fn locked_destinations(&self) -> Vec<Destination> {
-        // Checked when the configuration was loaded.
-        validate::destinations(&self.destinations).unwrap_or_default()
-    }
-}
-
 /// `[web]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -76,12 +73,39 @@ pub struct WebConfig {
     pub https_listen: Option<SocketAddr>,
     /// What streamers are told to connect to.
     pub public_host: Option<String>,
+    /// More names by which the page is opened, without a port.
+    pub hosts: Vec<String>,
+    /// The proxies whose word counts for whom they ask for.
+    #[serde(deserialize_with = "networks")]
+    pub trusted_proxies: Vec<IpNet>,
+    /// Bearer token that opens health and metrics and nothing else; at least 16 characters.
+    pub metrics_token: Option<SecretString>,
     /// Whether the room may watch the programme on the page; else operators and admins only.
     pub open_preview: bool,
     /// Whoever is not seen for so many hours has to sign in again.
     pub session_idle_hours: u32,
     /// So many days after signing in, everybody has to sign in again.
     pub session_max_days: u32,
+}
+
+impl WebConfig {
+    /// The names that it gives the box.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.public_host.iter().chain(&self.hosts).map(String::as_str)
+    }
+}
+
+/// Addresses, and networks such as `10.0.0.0/8`.
+fn networks<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    let network = |text: &String| {
+        let address = text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
+        address.or_else(|_| text.parse()).map_err(|_| {
+            let wrong = serde::de::Unexpected::Str(text);
+            serde::de::Error::invalid_value(wrong, &"an address, or a network such as \"10.0.0.0/8\"")
+        })
+    };
+    texts.iter().map(network).collect()
 }
 
 /// An address, or `off`.
@@ -109,6 +133,8 @@ pub struct AdminConfig {
 pub struct AccountsConfig {
     /// Who may register.
     pub registration: Registration,
+    /// With so many accounts nobody registers any more; admins may still make some.
+    pub most: u64,
 }
 
 /// Who may register.
@@ -223,12 +249,29 @@ pub struct ProgramConfig {
     pub slate_sound: SlateSound,
     /// The show ends after so many minutes without anybody; 0: by hand only.
     pub idle_end_minutes: u64,
+    /// After so many minutes without power a show that was on does not go on by itself.
+    pub resume_minutes: u64,
 }
 
 impl ProgramConfig {
     /// The buffer as a duration.
     pub const fn latency(&self) -> Duration {
         Duration::from_millis(self.latency_ms)
+    }
+
+    /// After a darkness longer than this a show that was on does not go on by itself. In the dark nobody is on air, so the other limit
+    /// counts where it is the shorter one.
+    pub fn resume_limit(&self) -> Duration {
+        let limit = Duration::from_mins(self.resume_minutes);
+        self.idle_end().map_or(limit, |idle| idle.min(limit))
+    }
+
+    /// After how long without anybody the show ends; none: by hand only.
+    pub const fn idle_end(&self) -> Option<Duration> {
+        match self.idle_end_minutes {
+            0 => None,
+            minutes => Some(Duration::from_mins(minutes)),
+        }
     }
 }
 
@@ -246,7 +289,7 @@ pub enum HouseFormat {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SlateSound {
-    /// Nothing.
+    /// Digital silence.
     Silence,
     /// A soft tone.
     Tone,

@@ -1,10 +1,11 @@
-//! `motherstream console`: the status page of the box's own screen, without sign-in. Asks the running box over loopback and draws the answer
-//! in place, for ever.
+//! `motherstream console`: the status page of the box's own screen, without sign-in. Asks the running box over loopback, with the machine's
+//! key, and draws the answer in place, for ever.
 
 use std::{
     fmt::Write as _,
     io::{self, Write as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -13,7 +14,7 @@ use sysinfo::System;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 use url::Url;
 
-use crate::{config::Config, web::ConsoleView};
+use crate::{config::Config, control::machine_key::MachineKey, web::ConsoleView};
 
 /// How often it is drawn anew.
 const EVERY: Duration = Duration::from_secs(2);
@@ -32,12 +33,13 @@ const HEIGHT: usize = 24;
 pub fn run(config: &Config) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let address = loopback(config.web.listen);
+    let key = MachineKey::place(&config.data_dir);
     let own_name = System::host_name().unwrap_or_else(|_| "motherstream".to_owned());
     let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().map_err(io::Error::other)?;
     runtime.block_on(async {
         let (mut shown, mut since) = (String::new(), Instant::now());
         loop {
-            let page = match look(&client, address).await {
+            let page = match look(&client, address, &key).await {
                 Ok(view) => draw(&view, &own_name),
                 Err(reason) => draw_down(&reason),
             };
@@ -64,9 +66,14 @@ fn loopback(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(address, listen.port())
 }
 
-async fn look(client: &reqwest::Client, address: SocketAddr) -> Result<ConsoleView, String> {
+async fn look(client: &reqwest::Client, address: SocketAddr, key: &Path) -> Result<ConsoleView, String> {
+    // Anew each time: the box makes another one at each start.
+    let key = MachineKey::read(key).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => "it does not run, or is still starting".to_owned(),
+        _ => format!("its key at {} can not be read: {error}", key.display()),
+    })?;
     let url = format!("http://{address}/api/v1/console");
-    let answer = client.get(url).send().await.map_err(|error| {
+    let answer = client.get(url).bearer_auth(key.expose()).send().await.map_err(|error| {
         if error.is_connect() {
             "it does not run, or is still starting".to_owned()
         } else {

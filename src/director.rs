@@ -1,187 +1,51 @@
-//! The one task that owns the queue: drain events, apply each, one commit, answer all, act.
+//! The one task that owns the queue: drain events, apply each, one commit, answer all, act. Orders that make the show safe act first and
+//! are stored as soon as possible.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
-use utoipa::ToSchema;
 
 pub use crate::core::queue::Presence;
 use crate::{
-    clock::Clock,
     config::{IngestConfig, QueueConfig},
     core::{
         account::AccountId,
-        frame::ConnectionId,
         moment::Moment,
-        queue::{EntryId, Order, Queue, Record, Settings, TurnId},
+        queue::{EntryId, Order, Queue, QueueSettings, Record, TurnId},
     },
-    ingest::IngestEvent,
-    media::MediaEvents,
-    store::Loaded,
+    store::{Kept, kept_by},
 };
 
+mod dark;
 mod flight;
+mod past;
 mod ports;
+mod request;
+mod stored;
 mod task;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 mod tests;
 mod view;
 
-use flight::Message;
-pub use ports::{AccountsPort, IngestPort, MediaPort, StorePort};
+use past::Dark;
+pub use past::{Ended, PastShow};
+pub use ports::{AccountsPort, IngestPort, MediaPort, Parts, StorePort};
+pub use request::OrderError;
+use request::{Message, Safe, SafeOrder};
+pub use stored::Stored;
 use task::Task;
+pub use view::{EntryView, HoldOffView, QueueView, Refusals, Snapshot, TurnView, hold_offs_at, queue_at};
 
-/// The setting under which the store remembers whether a show is on.
-const SHOW_SETTING: &str = "show";
-
-/// Orders that may wait. An order beyond them waits in its caller.
+/// Orders that may wait, and as many of those that do not wait for the disk: they have a way of their own. An order beyond them waits in its
+/// caller.
 const ORDERS: usize = 64;
 
-/// One place in the queue, as everybody may see it.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub struct EntryView {
-    /// Its id, for an admin's calls.
-    pub id: EntryId,
-    /// Whose it is.
-    pub account: AccountId,
-    /// The streamer's name.
-    pub name: String,
-    /// Whether it can be taken.
-    pub presence: Presence,
-}
-
-/// The turn that runs.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub struct TurnView {
-    /// Its id, for `skip`.
-    pub id: TurnId,
-    /// Whose turn it is.
-    pub entry: EntryView,
-    /// Length in seconds.
-    pub length_seconds: f64,
-    /// Time on air, in seconds, at the moment of the snapshot.
-    pub elapsed_seconds: f64,
-    /// What is left, in seconds; zero in overtime.
-    pub remaining_seconds: f64,
-    /// Whether the clock runs: not while suspended or under the forced slate.
-    pub running: bool,
-    /// The streamer is gone for the moment and the place is kept.
-    pub suspended: bool,
-    /// The input is stalled: the slate fills in.
-    pub stalled: bool,
-}
-
-/// Somebody who may not publish for a while.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub struct HoldOffView {
-    /// The account.
-    pub account: AccountId,
-    /// Its name.
-    pub name: String,
-    /// Seconds left.
-    pub remaining_seconds: f64,
-    /// Why: a kick, or the block toggle.
-    pub reason: String,
-}
-
-/// One consistent look at the queue.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
-#[expect(clippy::struct_excessive_bools, reason = "switches that are independent of each other")]
-pub struct QueueView {
-    /// Whose turn it is.
-    pub on_air: Option<TurnView>,
-    /// Who waits, in order.
-    pub waiting: Vec<EntryView>,
-    /// The first ready one of them.
-    pub next: Option<EntryId>,
-    /// The block toggle.
-    pub block: bool,
-    /// Rotation is frozen.
-    pub hold: bool,
-    /// The panic button.
-    pub forced_slate: bool,
-    /// The length of a turn in seconds.
-    pub turn_seconds: u64,
-    /// Whether a show is on.
-    pub show: bool,
-}
-
-/// The latest look with what only admins and the owners see.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Snapshot {
-    /// When it was taken; `elapsed` and `remaining` are as of then.
-    pub taken: Moment,
-    /// What everybody may see.
-    pub queue: QueueView,
-    /// The entry that is to be taken: ordered, and waiting for its key frame.
-    pub pending: Option<EntryId>,
-    /// Held-off streamers.
-    pub hold_offs: Vec<HoldOffView>,
-    /// The connection of each entry that has one.
-    pub connections: HashMap<EntryId, ConnectionId>,
-    /// Why each account's last publish was refused or connection ended by us, with the wall-clock time.
-    pub refusals: Arc<Refusals>,
-}
-
-/// By account: when and why its last publish was refused or its connection ended by us. Of this process, and bounded.
-pub type Refusals = HashMap<AccountId, (jiff::Timestamp, String)>;
-
-/// Why an order was not carried out.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum OrderError {
-    /// No such entry, account or hold-off.
-    #[error("no such {0}")]
-    NotFound(&'static str),
-    /// The turn that was named is over.
-    #[error("that turn is already over")]
-    AlreadyOver,
-    /// The rules do not allow it now.
-    #[error("{0}")]
-    Refused(String),
-    /// A value is out of bounds.
-    #[error("{field}: {reason}")]
-    Invalid {
-        /// Which.
-        field: &'static str,
-        /// What would be right.
-        reason: String,
-    },
-    /// It could not be made durable, so it did not happen.
-    #[error("could not be stored: {0}")]
-    Store(String),
-    /// The box is stopping.
-    #[error("the box is stopping")]
-    Stopping,
-}
-
-/// What the store knew about the queue when it was opened.
-#[derive(Clone, Debug, Default)]
-pub struct Stored {
-    /// The queue's record; none before the first commit.
-    pub queue: Option<Vec<u8>>,
-    /// Time on air of the turn that ran last, noted after the last commit.
-    pub elapsed: Option<(TurnId, Duration)>,
-    /// Whether a show was on.
-    pub show: bool,
-}
-
-impl From<&Loaded> for Stored {
-    fn from(loaded: &Loaded) -> Self {
-        Self {
-            queue: loaded.queue.clone(),
-            elapsed: loaded.elapsed,
-            show: loaded.settings.get(SHOW_SETTING).and_then(serde_json::Value::as_bool).unwrap_or(false),
-        }
-    }
-}
-
 /// The queue's settings out of the configuration.
-pub fn settings(queue: &QueueConfig, ingest: &IngestConfig) -> Settings {
-    Settings {
+pub fn settings(queue: &QueueConfig, ingest: &IngestConfig) -> QueueSettings {
+    QueueSettings {
         turn: Duration::from_secs(queue.turn_seconds),
         rejoin: Duration::from_secs(queue.rejoin_seconds),
         restart_grace: Duration::from_secs(queue.restart_grace_seconds),
@@ -191,30 +55,6 @@ pub fn settings(queue: &QueueConfig, ingest: &IngestConfig) -> Settings {
         block: queue.block,
         max_publishers: ingest.max_publishers,
     }
-}
-
-/// Whom the director works with, and by which rules.
-pub struct Parts<M, I, S, A> {
-    /// The rules' figures.
-    pub settings: Settings,
-    /// The RTMP application streamers publish to.
-    pub app: String,
-    /// What the store knew.
-    pub stored: Stored,
-    /// The process's clock.
-    pub clock: Clock,
-    /// Media.
-    pub media: M,
-    /// Its events.
-    pub media_events: MediaEvents,
-    /// The ingest.
-    pub ingest: I,
-    /// Its events.
-    pub ingest_events: mpsc::Receiver<IngestEvent>,
-    /// The store.
-    pub store: S,
-    /// Whose key a key is.
-    pub accounts: A,
 }
 
 /// Why the director can not start.
@@ -233,6 +73,7 @@ pub enum StartError {
 pub struct Director {
     snapshot: watch::Receiver<Arc<Snapshot>>,
     orders: mpsc::Sender<Message>,
+    safe: mpsc::Sender<SafeOrder>,
 }
 
 impl Director {
@@ -254,19 +95,19 @@ impl Director {
         token: CancellationToken,
         now: impl Fn() -> Moment + Send + 'static,
     ) -> Result<(Self, impl Future<Output = ()> + Send + 'static), StartError> {
-        let queue = match &parts.stored.queue {
+        let mut record: Option<Record> = parts.stored.queue.as_deref().map(serde_json::from_slice).transpose()?;
+        if let (Some(record), Some((turn, on_air))) = (&mut record, parts.stored.note.elapsed()) {
+            record.catch_up(turn, on_air);
+        }
+        let dark = parts.stored.show.then(|| Dark::new(record.as_ref(), &parts, now()));
+        let queue = match record {
             None => Queue::new(parts.settings.clone()),
-            Some(stored) => {
-                let mut record: Record = serde_json::from_slice(stored)?;
-                if let Some((turn, on_air)) = parts.stored.elapsed {
-                    record.catch_up(turn, on_air);
-                }
-                Queue::restore(record, parts.settings.clone(), now())
-            }
+            Some(record) => Queue::restore(record, parts.settings.clone(), now()),
         };
         let (orders, inbox) = mpsc::channel(ORDERS);
-        let (task, snapshot) = Task::new(queue, parts, inbox, now);
-        Ok((Self { snapshot, orders }, task.run(token)))
+        let (safe, safe_inbox) = mpsc::channel(ORDERS);
+        let (task, snapshot) = Task::new(queue, dark, parts, inbox, safe_inbox, now);
+        Ok((Self { snapshot, orders, safe }, task.run(token)))
     }
 
     /// The latest look; `watch` for changes. Changes at every event, not by the clock.
@@ -274,28 +115,34 @@ impl Director {
         self.snapshot.clone()
     }
 
-    /// Ends the turn `turn`, or whichever runs. Rule 14.
+    /// Takes another look: an account has another name. Never waits.
+    pub fn look_again(&self) {
+        // With no room, another look is due anyway.
+        let _due = self.orders.try_send(Message::LookAgain);
+    }
+
+    /// Ends the turn `turn`, or whichever runs, at once: it waits for no disk. Rules 14 and 19.
     ///
     /// # Errors
     /// [`OrderError::AlreadyOver`] when that turn is over or ends already, [`OrderError::NotFound`] when none runs.
-    pub async fn skip(&self, turn: Option<TurnId>) -> Result<(), OrderError> {
-        self.order(Order::Skip { turn }).await.map(drop)
+    pub async fn skip(&self, turn: Option<TurnId>) -> Result<Kept, OrderError> {
+        self.at_once(Safe::Order(Order::Skip { turn })).await
     }
 
-    /// Freezes or frees the rotation. Rule 15.
+    /// Freezes or frees the rotation, at once. Rules 15 and 19.
     ///
     /// # Errors
-    /// When it can not be stored.
-    pub async fn set_hold(&self, on: bool) -> Result<(), OrderError> {
-        self.order(Order::Hold(on)).await.map(drop)
+    /// When the box stops.
+    pub async fn set_hold(&self, on: bool) -> Result<Kept, OrderError> {
+        self.at_once(Safe::Order(Order::Hold(on))).await
     }
 
-    /// The panic button. Rule 16.
+    /// The panic button, at once. Rules 16 and 19.
     ///
     /// # Errors
-    /// When it can not be stored.
-    pub async fn set_forced_slate(&self, on: bool) -> Result<(), OrderError> {
-        self.order(Order::ForcedSlate(on)).await.map(drop)
+    /// When the box stops.
+    pub async fn set_forced_slate(&self, on: bool) -> Result<Kept, OrderError> {
+        self.at_once(Safe::Order(Order::ForcedSlate(on))).await
     }
 
     /// Puts an entry on air now. Rule 14.
@@ -306,12 +153,12 @@ impl Director {
         self.order(Order::PutOnAir(entry)).await.map(drop)
     }
 
-    /// Removes an entry. Rule 14.
+    /// Removes an entry, at once. Rules 14 and 19.
     ///
     /// # Errors
     /// When there is no such entry.
-    pub async fn kick(&self, entry: EntryId) -> Result<(), OrderError> {
-        self.order(Order::Kick(entry)).await.map(drop)
+    pub async fn kick(&self, entry: EntryId) -> Result<Kept, OrderError> {
+        self.at_once(Safe::Order(Order::Kick(entry))).await
     }
 
     /// Moves a waiting entry before another, or to the tail. Rule 14.
@@ -350,7 +197,7 @@ impl Director {
     ///
     /// # Errors
     /// When it can not be stored: the length of turns and the block toggle, which an admin may have set, are.
-    pub async fn configure(&self, settings: Settings) -> Result<(), OrderError> {
+    pub async fn configure(&self, settings: QueueSettings) -> Result<(), OrderError> {
         self.order(Order::Configure(settings)).await.map(drop)
     }
 
@@ -362,31 +209,47 @@ impl Director {
         self.order(Order::LiftHoldOff(account)).await.map(drop)
     }
 
-    /// The streamer leaves the queue by their own page: the entry goes, the connection is dropped, nobody is held off.
+    /// The streamer leaves the queue by their own page, at once: the entry goes, the connection is dropped, nobody is held off.
     ///
     /// # Errors
     /// When the account has no entry.
-    pub async fn leave(&self, account: AccountId) -> Result<(), OrderError> {
-        self.order(Order::Leave(account)).await.map(drop)
+    pub async fn leave(&self, account: AccountId) -> Result<Kept, OrderError> {
+        self.at_once(Safe::Order(Order::Leave(account))).await
     }
 
-    /// The account got a new key or was disabled, banned or deleted: its connection is dropped. Rule 14. `remove` also removes
-    /// its entry (disabled, banned, deleted). An account that is not in the queue is no error.
+    /// The account got a new key or was disabled, banned or deleted: its connection is dropped, at once. Rules 14 and 19. `remove` also
+    /// removes its entry (disabled, banned, deleted). An account that is not in the queue is no error.
     ///
     /// # Errors
-    /// When it can not be stored.
-    pub async fn revoke(&self, account: AccountId, remove: bool, reason: String) -> Result<(), OrderError> {
-        self.order(Order::Revoke { account, remove, reason: reason.into() }).await.map(drop)
+    /// When the box stops.
+    pub async fn revoke(&self, account: AccountId, remove: bool, reason: String) -> Result<Kept, OrderError> {
+        self.at_once(Safe::Order(Order::Revoke { account, remove, reason: reason.into() })).await
     }
 
-    /// Begins or ends the show by hand; remembered across a restart.
+    /// Begins the show by hand; remembered across a restart.
     ///
     /// # Errors
-    /// When it can not be stored.
-    pub async fn set_show(&self, on: bool) -> Result<(), OrderError> {
+    /// When it can not be stored, and when the show was ended meanwhile.
+    pub async fn begin_show(&self) -> Result<(), OrderError> {
         let (answer, answered) = oneshot::channel();
-        self.send(Message::Show { on, answer }).await?;
+        self.send(Message::BeginShow { answer }).await?;
         answered.await.unwrap_or(Err(OrderError::Stopping)).map(drop)
+    }
+
+    /// Ends the show by hand, at once. Rule 19. A begin that is not stored yet is given up.
+    ///
+    /// # Errors
+    /// When the box stops.
+    pub async fn end_show(&self) -> Result<Kept, OrderError> {
+        self.at_once(Safe::EndShow).await
+    }
+
+    /// Has an order carried out that waits for no disk, and says whether it was stored within a moment.
+    async fn at_once(&self, what: Safe) -> Result<Kept, OrderError> {
+        let (answer, answered) = oneshot::channel();
+        self.safe.send(SafeOrder { what, answer }).await.map_err(|_| OrderError::Stopping)?;
+        let receipt = answered.await.unwrap_or(Err(OrderError::Stopping))?;
+        Ok(kept_by(async { receipt.await.ok() }).await)
     }
 
     async fn order(&self, order: Order) -> Result<bool, OrderError> {

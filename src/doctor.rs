@@ -1,28 +1,29 @@
 //! `motherstream doctor`: what is missing or wrong on this machine, and what to do about it. Changes nothing.
 
-use std::{
-    fmt,
-    io::ErrorKind,
-    net::{SocketAddr, TcpListener},
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
 use gstreamer as gst;
 use rustix::{fs::Access, process::Resource};
 
 use crate::{
-    config::{Config, Sources},
-    media::{house, pictures, slate, source},
+    config::{Config, Problem, Sources},
+    core::destination::Protocol,
+    media::{egress, house, pictures, slate, source},
+    precedence,
     store::{self, Look, StoreError},
     web::fingerprint,
 };
 
+mod finding;
 mod ingest;
 mod machine;
 mod obs;
+mod port;
+mod tls;
 
-/// Elements that a destination is built from.
-const EGRESS: &[&str] = &["appsrc", "rtmp2sink"];
+pub use finding::{Finding, Grade};
+use finding::{bad, good, note};
+use port::port;
 
 /// Which of Debian's packages brings an element.
 const PACKAGES: &[(&str, &[&str])] = &[
@@ -49,63 +50,15 @@ const OTHER_FILES: u64 = 256;
 /// A clock that shows less than this was never set: 2026-01-01, by which time this program did not exist.
 const EARLIEST: i64 = 1_767_225_600;
 
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Grade {
-    /// As it should be.
-    Good,
-    /// The box works; something to know.
-    Note,
-    /// The box does not start, or does not do its work.
-    Bad,
-}
-
-/// One thing that was looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// How bad it is.
-    pub grade: Grade,
-    /// What was found.
-    pub what: String,
-    /// What to do, if anything.
-    pub advice: Option<String>,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mark = match self.grade {
-            Grade::Good => "ok  ",
-            Grade::Note => "note",
-            Grade::Bad => "FAIL",
-        };
-        write!(f, "{mark}  {}", self.what)?;
-        match &self.advice {
-            Some(advice) => write!(f, "\n        -> {advice}"),
-            None => Ok(()),
-        }
-    }
-}
-
-fn good(what: impl Into<String>) -> Finding {
-    Finding { grade: Grade::Good, what: what.into(), advice: None }
-}
-
-fn note(what: impl Into<String>, advice: impl Into<String>) -> Finding {
-    Finding { grade: Grade::Note, what: what.into(), advice: Some(advice.into()) }
-}
-
-fn bad(what: impl Into<String>, advice: impl Into<String>) -> Finding {
-    Finding { grade: Grade::Bad, what: what.into(), advice: Some(advice.into()) }
-}
-
 /// Looks at everything.
 pub fn examine(sources: &Sources) -> Vec<Finding> {
     let loaded = match sources.load() {
         Ok(loaded) => {
             let mut findings = vec![good("configuration")];
+            findings.extend(loaded.ignored.iter().map(left_out));
             let config = loaded.config;
             findings.extend(elements());
-            findings.push(tls(&config));
+            findings.extend(tls::examine(&config.locked_destinations()));
             findings.extend(disk(&config.data_dir));
             let store = store::look(&config.data_dir);
             let running = matches!(store, Err(StoreError::InUse { .. }));
@@ -114,6 +67,7 @@ pub fn examine(sources: &Sources) -> Vec<Finding> {
             findings.extend(https(&config, running));
             findings.extend(ingest::examine(&config, running));
             findings.push(open_files(&config));
+            findings.push(precedence());
             findings.extend(machine::examine(&config.machine));
             findings.extend(obs::examine(&config.obs));
             findings
@@ -130,6 +84,14 @@ pub fn examine(sources: &Sources) -> Vec<Finding> {
     findings
 }
 
+/// The box runs without it.
+fn left_out(problem: &Problem) -> Finding {
+    note(
+        format!("a setting of the page is left out: {problem}"),
+        "set it anew on the page Settings; the damaged file is kept beside the new one",
+    )
+}
+
 /// GStreamer and its elements, by name.
 fn elements() -> Vec<Finding> {
     if let Err(error) = gst::init() {
@@ -137,7 +99,7 @@ fn elements() -> Vec<Finding> {
     }
     let there = |name: &str| gst::ElementFactory::find(name).is_some();
     let mut wanted: Vec<_> =
-        [house::ELEMENTS, slate::ELEMENTS, EGRESS, source::PULL_ELEMENTS, pictures::ELEMENTS].concat();
+        [house::ELEMENTS, slate::ELEMENTS, &egress::elements(), source::PULL_ELEMENTS, pictures::ELEMENTS].concat();
     wanted.sort_unstable();
     wanted.dedup();
     let mut findings: Vec<_> = wanted.iter().filter(|name| !there(name)).map(|name| missing(name, there)).collect();
@@ -165,38 +127,16 @@ fn missing(name: &str, there: impl Fn(&str) -> bool) -> Finding {
     }
 }
 
-/// RTMPS goes through GIO, whose TLS is a module of its own.
-fn tls(config: &Config) -> Finding {
-    let needed = config.destinations.iter().any(|destination| destination.url.starts_with("rtmps:"));
-    let what = "TLS for rtmps:// destinations";
-    if tls_module(&gio_module_folders()) {
-        return good(what);
+/// Whether the programme leaves on time on a machine that is busy with something else.
+fn precedence() -> Finding {
+    match precedence::may_go_first() {
+        Ok(()) => good("the programme goes before other programs"),
+        Err(error) => note(
+            format!("the programme cannot go first: this account may not put it before other programs ({error})"),
+            "on a machine that is busy with something else it may have holes: LimitNICE=-10 in its systemd unit, or a line `ACCOUNT - nice \
+             -10` in /etc/security/limits.conf",
+        ),
     }
-    let advice = "apt-get install glib-networking";
-    let what = format!("{what} is missing");
-    if needed { bad(what, advice) } else { note(what, advice) }
-}
-
-fn gio_module_folders() -> Vec<PathBuf> {
-    let mut folders: Vec<PathBuf> = std::env::var_os("GIO_EXTRA_MODULES")
-        .into_iter()
-        .flat_map(|folders| std::env::split_paths(&folders).collect::<Vec<_>>())
-        .collect();
-    for lib in ["/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib"] {
-        folders.push(Path::new(lib).join("gio/modules"));
-        // One level down: Debian's folder for the architecture.
-        let inside = std::fs::read_dir(lib).into_iter().flatten().flatten();
-        folders.extend(inside.map(|entry| entry.path().join("gio/modules")));
-    }
-    folders
-}
-
-fn tls_module(folders: &[PathBuf]) -> bool {
-    let mut files = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
-    files.any(|file| {
-        let name = file.file_name().to_string_lossy().into_owned();
-        name.contains("giognutls") || name.contains("gioopenssl")
-    })
 }
 
 /// The data folder: whether it can be written, and how much room there is.
@@ -250,30 +190,6 @@ fn stored(data_dir: &Path, look: Result<Look, StoreError>) -> Finding {
     }
 }
 
-/// Whether the box can listen. While one is running on the same store, it is most likely that one that does.
-fn port(key: &str, address: SocketAddr, running: bool) -> Finding {
-    let what = format!("{key} {address}");
-    let Err(error) = TcpListener::bind(address) else {
-        return good(format!("{what} is free"));
-    };
-    match error.kind() {
-        ErrorKind::AddrInUse if running => good(format!("{what} is in use, by the running box most likely")),
-        ErrorKind::AddrInUse => bad(
-            format!("{what} is in use by another program"),
-            format!("`ss -ltnp sport = :{}` says by which; stop it, or set {key} to another port", address.port()),
-        ),
-        ErrorKind::PermissionDenied => bad(
-            format!("{what}: this user may not listen on a port below 1024"),
-            format!("set {key} to a higher port, or give the program the capability CAP_NET_BIND_SERVICE"),
-        ),
-        ErrorKind::AddrNotAvailable => bad(
-            format!("{what}: this machine does not have this address"),
-            format!("set {key} to 0.0.0.0:{}, or to one of the addresses that `ip addr` lists", address.port()),
-        ),
-        _ => bad(format!("{what}: {error}"), format!("set {key} to another address")),
-    }
-}
-
 /// The page over HTTPS: a port that is taken is a pity and no more, because there is plain HTTP.
 fn https(config: &Config, running: bool) -> Vec<Finding> {
     let Some(address) = config.web.https_listen else {
@@ -309,7 +225,10 @@ fn clock(now: jiff::Timestamp) -> Finding {
     if now.as_second() < EARLIEST {
         note(
             format!("the clock says {now}, which is not so"),
-            "connect the box to a network with a time server, or run `timedatectl set-ntp true`; rtmps:// waits for the right time",
+            format!(
+                "connect the box to a network with a time server, or run `timedatectl set-ntp true`; {} waits for the right time",
+                Protocol::beginnings(Protocol::is_encrypted)
+            ),
         )
     } else {
         good(format!("the clock says {}", now.strftime("%F %R UTC")))
@@ -319,6 +238,8 @@ fn clock(now: jiff::Timestamp) -> Finding {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+    use std::net::TcpListener;
 
     use tempfile::TempDir;
 
@@ -460,7 +381,8 @@ mod tests {
 
     #[test]
     fn every_element_in_use_has_a_package() {
-        for name in [house::ELEMENTS, slate::ELEMENTS, EGRESS, source::PULL_ELEMENTS, pictures::ELEMENTS].concat() {
+        let egress = egress::elements();
+        for name in [house::ELEMENTS, slate::ELEMENTS, &egress, source::PULL_ELEMENTS, pictures::ELEMENTS].concat() {
             assert!(PACKAGES.iter().any(|(_, elements)| elements.contains(&name)), "{name}");
         }
     }

@@ -29,7 +29,7 @@ enum Command {
     Doctor,
     /// Draws the status page of the box's own screen, for ever
     Console,
-    /// Prints every key with its value and where it came from
+    /// Prints every key with its value and where it came from; on standard error what the page has set and can not be
     Config,
 }
 
@@ -50,7 +50,9 @@ fn main() -> ExitCode {
         (Err(error), _) => failed(2, &error),
         (Ok(loaded), Some(Command::Config)) => {
             let _written = write!(out, "{loaded}");
-            ExitCode::SUCCESS
+            let mut err = std::io::stderr();
+            let damage = loaded.damage().map(|problem| writeln!(err, "{problem}")).count();
+            if damage == 0 { ExitCode::SUCCESS } else { ExitCode::from(2) }
         }
         (Ok(loaded), Some(Command::Console)) => {
             console::run(&loaded.config).map_or_else(|error| failed(1, &error), |()| ExitCode::SUCCESS)
@@ -60,6 +62,6 @@ fn main() -> ExitCode {
 }
 
 fn failed(code: u8, error: &dyn Error) -> ExitCode {
-    eprintln!("{error}");
+    let _written = writeln!(std::io::stderr(), "{error}");
     ExitCode::from(code)
 }

@@ -4,37 +4,39 @@
 //! and reads what it publishes; nothing here waits for a frame and no frame waits for anything here.
 
 use std::{
-    collections::HashMap,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use arc_swap::ArcSwap;
-use serde::Serialize;
+use gstreamer::{TaskPool, prelude::*};
 use thiserror::Error;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
-use utoipa::ToSchema;
 
+pub use self::status::{InputRemark, InputStatus, MediaEvent, MediaStatus, OddMessages, ProgramStatus};
 use self::{
+    egress::Parting,
     hls::Watch,
     house::House,
     listeners::{ListenerDoor, Listeners},
     monitor::{Monitor, Request},
     pictures::{PictureOf, Pictures, Thumbnail},
-    program::{HORIZON, Order, Program, Published},
+    program::{HORIZON, Program, ProgramOrder, Published},
     source::{Gauges, MAX_INPUT_BYTES, Taps},
 };
 use crate::{
     clock::Clock,
+    config::{Config, HouseFormat, SlateSound},
     core::{
-        destination::{Destination, DestinationId, DestinationStatus},
+        destination::{Destination, DestinationId},
         frame::{ConnectionId, FrameSinks},
-        queue::TakeId,
+        queue::{TakeId, Urgency},
         switcher::{SlateLoop, Switcher, SwitcherSettings},
     },
+    precedence,
 };
 
 pub mod chain;
@@ -47,103 +49,8 @@ pub mod pictures;
 pub mod program;
 pub mod slate;
 pub mod source;
+mod status;
 pub mod tag;
-
-/// How soon a take must happen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Urgency {
-    /// The turn is up: the next key frame of the new input will do, the old one goes on until then.
-    Planned,
-    /// The old input is gone, or somebody pressed a button: as soon as a key frame can be had, also from the ring's past.
-    Now,
-}
-
-/// What media says to the director. Only what is current counts there: each carries its connection or take id.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MediaEvent {
-    /// The connection's first IDR arrived (or, with no picture sent at all, 3 s of sound).
-    Ready(ConnectionId),
-    /// The on-air input's picture or sound (a track it had been sending) has been missing for longer than the programme's
-    /// buffer; or a waiting connection has sent nothing for that long.
-    Stalled(ConnectionId),
-    /// A stalled connection sends again, and its first IDR after the stall is here.
-    Recovered(ConnectionId),
-    /// The take has happened: the first picture (or sound) of its input left.
-    Taken(TakeId),
-    /// The take can not happen: its input is gone.
-    TakeFailed(TakeId),
-    /// Why a connection that sends is not ready yet or sends something that can not be shown, in words for its streamer.
-    Advice(ConnectionId, String),
-    /// The show began by itself with the first take, or ended by itself after `program.idle_end_minutes`.
-    Show(bool),
-}
-
-/// What is known of one input by looking at its frames. Of a connection that media fetches itself and does not fetch just now, rates and
-/// size come from its server, the rest from when it was fetched last.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
-pub struct InputStatus {
-    /// Kilobits per second of the pictures, over the last 5 s.
-    pub video_kbps: f64,
-    /// Kilobits per second of the sound, over the last 5 s.
-    pub audio_kbps: f64,
-    /// Pictures per second, over the last 5 s.
-    pub frame_rate: f64,
-    /// Seconds between the last two IDRs; none before the second one.
-    pub keyframe_interval_seconds: Option<f64>,
-    /// Mean deviation of the arrival from the time stamps over the last 5 s, in milliseconds.
-    pub jitter_ms: f64,
-    /// Picture width and height in pixels.
-    pub width: Option<u32>,
-    /// See `width`.
-    pub height: Option<u32>,
-    /// For example `H.264 High 3.1`.
-    pub video_codec: Option<String>,
-    /// For example `AAC 48000 Hz stereo`.
-    pub audio_codec: Option<String>,
-    /// Seconds since the first frame.
-    pub uptime_seconds: u64,
-    /// Bytes received. Of a connection that media fetches itself: what its server counted, protocol included, and an estimate of what
-    /// came since its last report.
-    pub bytes: u64,
-    /// Whether it is cued, that is: its frames are kept.
-    pub cued: bool,
-    /// Frames that found no room.
-    pub lost_frames: u64,
-}
-
-/// What the programme shows and how it does.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
-pub struct ProgramStatus {
-    /// Whether a show is on: outside one nothing is sent to a platform.
-    pub show: bool,
-    /// The connection whose picture is shown; none for the slate's.
-    #[schema(value_type = Option<String>)]
-    pub picture: Option<ConnectionId>,
-    /// The connection whose sound is heard; none for the slate's.
-    #[schema(value_type = Option<String>)]
-    pub sound: Option<ConnectionId>,
-    /// Milliseconds of programme time since the process started.
-    pub time_ms: u64,
-    /// Takes so far.
-    pub takes: u64,
-    /// Frames that left.
-    pub frames: u64,
-    /// Times the slate stepped in because an input starved.
-    pub starvations: u64,
-    /// Largest number of milliseconds by which a tick of the pacing thread was late, since the start.
-    pub latest_tick_ms: u64,
-}
-
-/// One consistent look at media, published about twice a second and at each change of state.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct MediaStatus {
-    /// The programme.
-    pub program: ProgramStatus,
-    /// Every open connection.
-    pub inputs: HashMap<ConnectionId, InputStatus>,
-    /// Every destination, with its state.
-    pub destinations: HashMap<DestinationId, DestinationStatus>,
-}
 
 /// What media is started with.
 pub struct MediaSettings {
@@ -161,6 +68,21 @@ pub struct MediaSettings {
     pub kept: PathBuf,
     /// The show ends after so long without anybody; none: by hand only.
     pub idle_end: Option<Duration>,
+}
+
+impl MediaSettings {
+    /// What the configuration says of media.
+    pub fn of(config: &Config) -> Self {
+        Self {
+            latency: config.program.latency(),
+            house: config.program.house_format == HouseFormat::Audio,
+            venue: config.venue.name.clone(),
+            slate: config.program.slate.clone(),
+            tone: config.program.slate_sound == SlateSound::Tone,
+            kept: config.data_dir.clone(),
+            idle_end: config.program.idle_end(),
+        }
+    }
 }
 
 /// Why media can not start.
@@ -185,7 +107,7 @@ pub struct Media {
 
 struct Inner {
     clock: Clock,
-    orders: std::sync::mpsc::SyncSender<Order>,
+    orders: std::sync::mpsc::SyncSender<ProgramOrder>,
     requests: mpsc::Sender<Request>,
     status: watch::Receiver<Arc<MediaStatus>>,
     taps: Arc<Taps>,
@@ -218,7 +140,7 @@ impl Media {
         tracker: &TaskTracker,
         token: &CancellationToken,
     ) -> Result<(Self, MediaEvents), MediaError> {
-        gstreamer::init().map_err(|error| MediaError::GStreamer(error.to_string()))?;
+        start_gstreamer()?;
         let slate = render_slate(settings)?;
         let house =
             settings.house.then(House::new).transpose().map_err(|error| MediaError::GStreamer(error.to_string()))?;
@@ -261,10 +183,9 @@ impl Media {
             .name("program".to_owned())
             .spawn(move || program.run())
             .map_err(MediaError::Thread)?;
-        let monitor = Monitor::new(monitor::Parts {
+        let parts = monitor::Parts {
             clock,
             latency: settings.latency,
-            idle_end: settings.idle_end,
             gauges,
             published,
             changed,
@@ -274,7 +195,8 @@ impl Media {
             status,
             tracker: tracker.clone(),
             token: token.clone(),
-        });
+        };
+        let monitor = Monitor::new(parts, settings.idle_end);
         let monitor = tracker.spawn(monitor.run().instrument(tracing::info_span!("media")));
         tracker.spawn(watch.clone().run(door.clone(), token.clone()).instrument(tracing::info_span!("watch")));
         let inner = Inner {
@@ -293,7 +215,7 @@ impl Media {
         Ok((Self { inner: Arc::new(inner) }, event_receiver))
     }
 
-    fn order(&self, order: Order) {
+    fn order(&self, order: ProgramOrder) {
         // Full only when the pacing thread has died, and then the supervisor ends the process.
         if self.inner.orders.try_send(order).is_err() && !self.inner.token.is_cancelled() {
             tracing::error!("the programme takes no orders");
@@ -308,27 +230,32 @@ impl Media {
 
     /// Says which connections are to be kept in a ring, in order of importance: the on-air one, the next, a put-on-air target.
     pub fn set_cued(&self, connections: Vec<ConnectionId>) {
-        self.order(Order::SetCued(connections));
+        self.order(ProgramOrder::SetCued(connections));
     }
 
     /// Orders a take. A later one replaces an earlier one that has not happened.
     pub fn take(&self, take: TakeId, connection: ConnectionId, urgency: Urgency) {
-        self.order(Order::Take(take, connection, urgency == Urgency::Now));
+        self.order(ProgramOrder::Take(take, connection, urgency));
     }
 
     /// Gives a pending take up.
     pub fn cancel_take(&self, take: TakeId) {
-        self.order(Order::Cancel(take));
+        self.order(ProgramOrder::Cancel(take));
+    }
+
+    /// Gives a pending take up that did not happen in time. Its input is ready again when it has shown that it can be taken.
+    pub fn give_up_take(&self, take: TakeId) {
+        self.order(ProgramOrder::GiveUp(take));
     }
 
     /// Nobody is on air: the slate, as soon as can be, and gives up any pending take.
     pub fn clear(&self) {
-        self.order(Order::Clear);
+        self.order(ProgramOrder::Clear);
     }
 
     /// The panic button: the slate covers whoever is on air or taken, until it is lifted.
     pub fn force_slate(&self, on: bool) {
-        self.order(Order::ForceSlate(on));
+        self.order(ProgramOrder::ForceSlate(on));
     }
 
     /// Somebody looks at this connection's health or picture: for the next 15 s a connection that media fetches itself is fetched for 3 s
@@ -345,6 +272,11 @@ impl Media {
         self.request(Request::Show(on));
     }
 
+    /// While it is held the show neither begins nor ends by itself. Takes of that time count once it is not any more.
+    pub fn hold_show(&self, held: bool) {
+        self.request(Request::HoldShow(held));
+    }
+
     /// The show ends after so long without anybody; none: by hand only.
     pub fn set_idle_end(&self, limit: Option<Duration>) {
         self.request(Request::IdleEnd(limit));
@@ -352,7 +284,7 @@ impl Media {
 
     /// Shows another slate from the next round of the present one on. It must be of the same format: what [`slate::render`] makes.
     pub fn set_slate(&self, slate: SlateLoop) {
-        self.order(Order::Slate(Box::new(slate)));
+        self.order(ProgramOrder::Slate(Box::new(slate)));
     }
 
     /// Adds a destination or replaces the one with its id. Never touches another.
@@ -401,11 +333,16 @@ impl Media {
         thread.as_ref().is_some_and(|thread| !thread.is_finished()) && !self.inner.monitor.is_finished()
     }
 
-    /// Ends every destination's session cleanly and stops the thread; waits at most 4 s.
-    pub async fn stop(&self) {
+    /// Ends every destination's session and stops the thread; waits at most 4 s.
+    pub async fn stop(&self, parting: Parting) {
         let (done, ended) = oneshot::channel();
-        self.request(Request::Stop(done));
-        let _ = tokio::time::timeout(Duration::from_secs(4), ended).await;
+        let stopped = async {
+            // Waits for room: what is ordered first is carried out first.
+            if self.inner.requests.send(Request::Stop(parting, done)).await.is_ok() {
+                let _ = ended.await;
+            }
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(4), stopped).await;
         self.inner.token.cancel();
         let thread = self.inner.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let pictures = self.inner.pictures.clone();
@@ -420,6 +357,23 @@ impl Media {
 /// The version of GStreamer that runs, in its own words.
 pub fn gstreamer_version() -> String {
     gstreamer::version_string().into()
+}
+
+/// GStreamer's threads for streaming, the destinations' among them, begin with the niceness of the thread that made the first pool of threads
+/// (`GLib` keeps it for all of them): that one goes first.
+fn start_gstreamer() -> Result<(), MediaError> {
+    let start = || {
+        if let Err(error) = precedence::go_first() {
+            tracing::warn!(
+                %error,
+                "this account may not put the programme before other programs: on a busy machine it may have holes; see `motherstream doctor`"
+            );
+        }
+        gstreamer::init().map_err(|error| MediaError::GStreamer(error.to_string()))?;
+        TaskPool::new().prepare().map_err(|error| MediaError::GStreamer(error.to_string()))
+    };
+    let begun = std::thread::Builder::new().name("gstreamer".to_owned()).spawn(start).map_err(MediaError::Thread)?;
+    begun.join().unwrap_or_else(|_| Err(MediaError::GStreamer("it does not start".to_owned())))
 }
 
 fn render_slate(settings: &MediaSettings) -> Result<SlateLoop, MediaError> {

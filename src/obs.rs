@@ -5,29 +5,35 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde::Serialize;
-use thiserror::Error;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use utoipa::ToSchema;
 
-pub use self::setup::PROGRAMME as PROGRAMME_INPUT;
 use self::{
     command::{Answer, Command},
     engine::Engine,
 };
-use crate::{clock::Clock, config::ObsConfig, core::moment::Moment};
+pub use self::{
+    request::{Built, InputInfo, InputRole, Inventory, RequestError, SetUp, Target},
+    setup::PROGRAMME as PROGRAMME_INPUT,
+    stage::{Act, Stage, TimeLeft},
+    status::{Link, Status, Streaming, Trouble},
+};
+use crate::{clock::Clock, config::ObsConfig};
 
 mod acts;
 mod command;
 mod engine;
 mod link;
 mod plan;
+mod relay;
 mod report;
+mod request;
 mod setup;
+mod stage;
+mod status;
 mod stream;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
@@ -37,242 +43,6 @@ mod tests;
 const COMMANDS: usize = 16;
 /// The longest that a person waits for an answer. Setting an OBS up makes some thirty requests.
 const ANSWERED: Duration = Duration::from_secs(30);
-
-/// What the stage shows: all that OBS has to know of the queue.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Stage {
-    /// Whether a show is on.
-    pub show: bool,
-    /// Which part of the evening this is.
-    pub act: Act,
-    /// Who is on air, or was until the handover that is under way.
-    pub streamer: Option<String>,
-    /// Who is next: the target of a handover under way, else the first ready one.
-    pub next: Option<String>,
-    /// The time left.
-    pub time: TimeLeft,
-    /// Names the turn; another number is another take.
-    pub turn: Option<u64>,
-}
-
-/// A part of the evening.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Act {
-    /// The slate is shown: nobody is on air, the turn is suspended, or the panic button was pressed.
-    #[default]
-    Slate,
-    /// Somebody is on air, and a take of somebody else was ordered.
-    Handover,
-    /// Somebody is on air.
-    OnAir,
-}
-
-/// What is left of a turn.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TimeLeft {
-    /// No turn.
-    #[default]
-    None,
-    /// The clock runs, until then.
-    Until(Moment),
-    /// The clock stands; so many seconds are left.
-    Standing(u64),
-}
-
-/// Where an OBS is, for a trial of a connection.
-#[derive(Clone, Debug)]
-pub struct Target {
-    /// A name or an address.
-    pub host: String,
-    /// The port of its websocket server.
-    pub port: u16,
-    /// Its password.
-    pub password: Option<secrecy::SecretString>,
-}
-
-/// Why there is no connection, each with a next step in its words.
-#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, ToSchema)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Trouble {
-    /// Nothing listens there.
-    #[error(
-        "nothing answers there: is OBS running, its websocket server on (Tools, WebSocket Server Settings), and the address right? ({reason})"
-    )]
-    NothingThere {
-        /// What the system said.
-        reason: String,
-    },
-    /// Something listens that does not speak obs-websocket.
-    #[error(
-        "what listens there does not answer as OBS's websocket server: is the port right? If it is, OBS may be frozen, or waits with a dialog"
-    )]
-    NotObs,
-    /// The password is wrong, or missing.
-    #[error("OBS refuses the password: copy it from OBS (Tools, WebSocket Server Settings, Show Connect Info)")]
-    WrongPassword,
-    /// OBS is older than what this needs.
-    #[error("this is OBS {version}, and 30.2 is needed: update OBS")]
-    TooOld {
-        /// Its version.
-        version: String,
-    },
-    /// It is there and not ready for requests yet.
-    #[error("OBS is still starting; this goes on by itself")]
-    StillStarting,
-    /// It is connected and answers nothing.
-    #[error("OBS answers nothing: it is frozen, or a dialog waits on its screen")]
-    Frozen,
-    /// It speaks obs-websocket, and not as this understands it.
-    #[error("OBS answers with something that this does not understand: is it a newer one? ({reason})")]
-    Garbled {
-        /// What was odd.
-        reason: String,
-    },
-    /// The connection broke.
-    #[error("the connection to OBS was lost")]
-    Lost,
-}
-
-/// The connection.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(tag = "state", rename_all = "snake_case")]
-pub enum Link {
-    /// `obs.host` is not set.
-    #[default]
-    Off,
-    /// The first try is under way.
-    Connecting,
-    /// It is there and answers.
-    Connected {
-        /// OBS's version.
-        version: String,
-    },
-    /// It is not; the next try comes by itself.
-    Away {
-        /// Why.
-        trouble: Trouble,
-        /// Why, in words with a next step.
-        reason: String,
-    },
-}
-
-/// OBS's own stream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Streaming {
-    /// Not known: no connection.
-    #[default]
-    Unknown,
-    /// It does not stream.
-    Stopped,
-    /// It was told to start and has not said how that went.
-    Starting,
-    /// It streams.
-    Running,
-    /// Its platform is gone and it tries again: not healthy.
-    Reconnecting,
-    /// It was told to stop.
-    Stopping,
-    /// Three starts failed: it waits for a person.
-    GivenUp,
-}
-
-/// How OBS does, for people.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = ObsStatus)]
-pub struct Status {
-    /// The connection.
-    pub link: Link,
-    /// Which part of the evening OBS was brought to, or is to be.
-    pub act: Act,
-    /// The scene it shows.
-    pub scene: Option<String>,
-    /// Why it is left alone, if it is: the scene that somebody chose, in words.
-    pub left_alone: Option<String>,
-    /// Its own stream.
-    pub streaming: Streaming,
-    /// What of the mapping can not be done, in words: a scene or a source that is not there, a request that OBS refused.
-    pub problems: Vec<String>,
-}
-
-/// What an OBS has, for lists to choose from.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Inventory {
-    /// Scenes, in OBS's order from the top.
-    pub scenes: Vec<String>,
-    /// Inputs.
-    pub inputs: Vec<InputInfo>,
-    /// Kinds of inputs this OBS can make.
-    pub kinds: Vec<String>,
-}
-
-/// An input of an OBS.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct InputInfo {
-    /// Its name.
-    pub name: String,
-    /// Its kind, as OBS calls it.
-    pub kind: String,
-    /// What it can be used for here.
-    pub role: InputRole,
-}
-
-/// What an input can be used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum InputRole {
-    /// It shows a text.
-    Text,
-    /// It plays a file or an address.
-    Media,
-    /// It shows a page.
-    Browser,
-    /// Anything else.
-    Other,
-}
-
-/// Addresses of the box that "set it up for me" writes into OBS. The first holds a viewer token.
-#[derive(Clone, Debug)]
-pub struct SetUp {
-    /// The programme, with its viewer token.
-    pub programme: secrecy::SecretString,
-    /// The overlay page of the queue.
-    pub queue: String,
-    /// The overlay page of the time left.
-    pub timer: String,
-    /// The overlay page of who is on air.
-    pub now: String,
-}
-
-/// What "set it up for me" made, and the mapping that uses it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Built {
-    /// Names of the scenes and sources that were made.
-    pub made: Vec<String>,
-    /// Names of those that were there and were left as they are.
-    pub kept: Vec<String>,
-    /// Keys of `[obs]` with what they are to be for this, to be written into the settings where they are unset.
-    #[schema(value_type = std::collections::BTreeMap<String, serde_json::Value>)]
-    pub mapping: std::collections::BTreeMap<String, serde_json::Value>,
-}
-
-/// Why a request of a person was not carried out.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum RequestError {
-    /// There is no connection.
-    #[error("OBS is not connected: {0}")]
-    Away(String),
-    /// OBS refused it.
-    #[error("OBS refused: {0}")]
-    Refused(String),
-    /// It is in the middle of starting or stopping, or another person's request is under way.
-    #[error("{0}")]
-    Busy(String),
-    /// The box is stopping.
-    #[error("the box is stopping")]
-    Stopping,
-}
 
 /// What the adapter is started with.
 pub struct Parts {

@@ -3,16 +3,30 @@
 //! The order of a start: store, programme on the slate, ingest, director, OBS, web, destinations. Nothing waits for the internet. The order of a
 //! stop: director (its last commit), front doors and destinations together, store. SRS, where it is the ingest, is stopped by TERM and INT; it
 //! goes on when HUP ends the supervisor for an upgrade, and when the supervisor dies.
+//!
+//! Platforms are said goodbye to when the box is stopped, and not when it comes back: see [`Running::parting`].
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    io::Write as _,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use rustix::time::{ClockId, clock_gettime};
 use secrecy::ExposeSecret;
 use thiserror::Error;
 use tokio::{
     net::TcpListener,
+    runtime::Handle,
     signal::unix::{Signal, SignalKind, signal},
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     task::{JoinHandle, spawn_blocking},
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
@@ -22,23 +36,37 @@ use tracing::Instrument;
 use self::setup_file::SetupFile;
 use crate::{
     accounts::{AccountError, Accounts},
-    clock::Clock,
-    config::{Config, ConfigError, HouseFormat, LoadedConfig, Settings, SlateSound},
+    clock::{Clock, machine::MachineClock},
+    config::{Config, ConfigError, LoadedConfig, Settings},
+    control::{
+        addresses::{Doors, public_host, rtmp_door},
+        destinations::wanted::Destinations,
+        machine_key::MachineKey,
+        news::Wire,
+        readiness::{Latch, Readiness},
+        room::{self, Control},
+        sessions::Sessions,
+        stage,
+    },
     core::frame::FrameSinks,
     director::{self, Director, Stored},
     ingest::{self, Door, Ingest, IngestEvent, embedded, srs},
-    media::{Media, MediaError, MediaEvents, MediaSettings},
+    media::{Media, MediaError, MediaEvents, MediaSettings, egress::Parting},
     obs::{self, Obs},
+    precedence,
     store::{self, Loaded, Store, StoreError, backup},
     telemetry::{self, RecentEvents},
     update::Updates,
-    web::{self, Destinations, Https, Latch, Readiness, WebState},
+    web::{self, Https},
 };
 
 mod setup_file;
-mod stage;
 mod systemd;
 
+/// Threads that serve.
+const WORKERS: usize = 2;
+/// What threads are called that draw, hash, pack and read files.
+const BLOCKING: &str = "blocking";
 /// A clean stop takes at most so long.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 /// How often it is looked whether the programme's thread still runs.
@@ -52,19 +80,19 @@ const INGEST_EVENTS: usize = 256;
 /// Why the box does not start, or had to end.
 #[derive(Debug, Error)]
 pub enum SupervisorError {
-    /// The store.
+    /// The store cannot be opened or written.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The configuration, read again.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The programme.
+    /// The programme cannot be started.
     #[error(transparent)]
     Media(#[from] MediaError),
-    /// The accounts.
+    /// The accounts cannot be read or set up.
     #[error("accounts: {0}")]
     Accounts(#[from] AccountError),
-    /// The queue.
+    /// The queue cannot be restored.
     #[error("queue: {0}")]
     Director(#[from] director::StartError),
     /// SRS as the ingest.
@@ -75,11 +103,11 @@ pub enum SupervisorError {
         "{what} can not listen on {address}: {error}; is another box running, or does the port need more rights? (`{key}` changes it)"
     )]
     Listen {
-        /// What for.
+        /// What wants to listen there, in words.
         what: &'static str,
-        /// Where.
+        /// The address and port that were asked for.
         address: SocketAddr,
-        /// The configuration's key.
+        /// The key of the configuration that names the address.
         key: &'static str,
         /// What the system said.
         error: io::Error,
@@ -90,9 +118,9 @@ pub enum SupervisorError {
     /// The system refuses something basic.
     #[error("the system refuses {what}: {error}")]
     System {
-        /// What.
+        /// What was asked of the system, in words.
         what: &'static str,
-        /// What it said.
+        /// What the system said.
         error: io::Error,
     },
 }
@@ -102,12 +130,23 @@ pub enum SupervisorError {
 /// # Errors
 /// See [`SupervisorError`].
 pub fn start(loaded: LoadedConfig) -> Result<(), SupervisorError> {
+    precedence::begin();
+    precedence::lead_session();
     let telemetry = telemetry::start().map_err(|error| SupervisorError::System { what: "the log", error })?;
     // Two workers: the work is small, and every thread costs memory. Hashing and other blocking work have threads of their own.
+    let named = AtomicUsize::new(0);
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(WORKERS)
         .max_blocking_threads(16)
-        .thread_name("tokio")
+        // The workers are the first to be started.
+        .thread_name_fn(move || {
+            if named.fetch_add(1, Ordering::Relaxed) < WORKERS { "tokio" } else { BLOCKING }.to_owned()
+        })
+        .on_thread_start(|| {
+            if thread::current().name() == Some(BLOCKING) {
+                precedence::go_behind();
+            }
+        })
         .enable_all()
         .build()
         .map_err(|error| SupervisorError::System { what: "threads", error })?;
@@ -209,11 +248,11 @@ impl Running {
 
         let (store, loaded) = open_store(&config).await?;
         readiness.set(Latch::Store, store.trouble().is_none());
-        stage(clock, "store");
+        reached(clock, "store");
 
         let (media, media_events) = start_media(&config, clock, &tracker).await?;
         readiness.set(Latch::Program, true);
-        stage(clock, "programme");
+        reached(clock, "programme");
 
         let accounts = Accounts::open(store.clone(), &loaded, &config).await?;
         let page = listen("the page", config.web.listen, "web.listen").await?;
@@ -234,36 +273,43 @@ impl Running {
         };
         let (director, task) = start_director(&config, clock, &store, &loaded, front, director_token.clone())?;
         let task = tracker.spawn(task.instrument(tracing::info_span!("director")));
-        stage(clock, "queue");
+        reached(clock, "queue");
 
         let obs = start_obs(&config, clock, &director, doors.child_token(), &tracker);
 
-        let destinations = Destinations::new(store.clone(), &config, loaded.destinations, ingest.state());
-        for destination in destinations.all() {
-            media.put_destination(destination);
-        }
+        let machine = lay_down_key(&config.data_dir).await;
+        let wire = Wire::default();
+        let sessions = Sessions::new(store.clone(), loaded.sessions, &config.web);
+        let destinations =
+            Destinations::new(store.clone(), &config, loaded.destinations, ingest.state(), media.clone(), wire.clone());
         let requests = std::env::var_os("RUNTIME_DIRECTORY").map(PathBuf::from);
         let updates = Updates::new(&config, requests.clone());
-        let state = WebState {
-            config: config.clone(),
+        let secure = https.as_ref().map(|https| (https.port, https.fingerprint.clone()));
+        let control = Control::new(room::Parts {
             settings,
             clock,
             accounts: accounts.clone(),
             director,
             media: media.clone(),
             store: store.clone(),
+            sessions,
             destinations,
             readiness: readiness.clone(),
             ingest: ingest.clone(),
             obs,
             recent,
             updates: updates.clone(),
-        };
-        let secure = https.as_ref().map(|https| (https.port, https.fingerprint.clone()));
-        let serving = web::serve(page, https, state, doors.child_token());
+            wire,
+            doors: Doors { plain: page_port, https: secure.clone() },
+            machine,
+            stop: doors.child_token(),
+        });
+        let room = control.clone();
+        tracker.spawn(async move { room.run().await }.instrument(tracing::info_span!("control")));
+        let serving = web::serve(page, https, control, doors.child_token());
         let web = tracker.spawn(serving.instrument(tracing::info_span!("web")));
         greet(&config, &accounts, page_port, secure, &ingest);
-        stage(clock, "page");
+        reached(clock, "page");
         Ok(Self {
             clock,
             store,
@@ -317,7 +363,7 @@ impl Running {
                 program_ms: self.media.status().borrow().program.time_ms,
             });
             if signs.ready {
-                stage(self.clock, "ready");
+                reached(self.clock, "ready");
             }
             systemd::tell(signs);
             if signs.proven && self.updates.are_possible() {
@@ -330,10 +376,24 @@ impl Running {
         }
     }
 
+    /// What platforms hear. A broadcast that was said goodbye to is over, and its viewers are gone; one whose connection broke is kept for
+    /// half a minute and more. So a goodbye belongs to an end that a person ordered, and to none after which the box goes on by itself with
+    /// the show that is on: an upgrade (HUP), a part that died, a restart of the machine ordered on the page, one of the unit or the machine
+    /// by systemd.
+    async fn parting(&self, by_a_person: bool) -> Parting {
+        let show = self.media.status().borrow().program.show;
+        let comes_back = !by_a_person || self.updates.comes_back() || show && systemd::starts_again().await;
+        if show {
+            tracing::info!(goodbye = !comes_back, "the show is on");
+        }
+        if comes_back { Parting::Interruption } else { Parting::Goodbye }
+    }
+
     async fn stop(self, with_server: bool) {
         let began = self.clock.now();
         // First: that everybody's connection closes now is no news for the queue.
         self.director_token.cancel();
+        let parting = self.parting(with_server).await;
         let director = async {
             let _ = self.director.await;
         };
@@ -343,12 +403,23 @@ impl Running {
             }
             self.doors.cancel();
         };
-        tokio::join!(director, front, self.media.stop());
+        tokio::join!(director, front, self.media.stop(parting));
         self.store.close().await;
         self.tracker.close();
         self.tracker.wait().await;
         tracing::info!(elapsed_ms = self.clock.now().since(began).as_millis(), "stopped");
     }
+}
+
+/// The key by which programs on this machine are told from everybody else. The data folder may lie on a disk that can not be written.
+async fn lay_down_key(data_dir: &Path) -> MachineKey {
+    let (key, file) = (MachineKey::new(), MachineKey::place(data_dir));
+    let (laid, place) = (key.clone(), file.clone());
+    let done = spawn_blocking(move || laid.lay_down(&place)).await.unwrap_or_else(|error| Err(io::Error::other(error)));
+    if let Err(error) = done {
+        tracing::warn!(%error, file = %file.display(), "programs on this machine can not show who they are: its screen shows nothing");
+    }
+    key
 }
 
 /// Ready is who can take encoders: while SRS does not run, the box says so.
@@ -388,19 +459,20 @@ async fn start_media(
     clock: Clock,
     tracker: &TaskTracker,
 ) -> Result<(Media, MediaEvents), SupervisorError> {
-    let settings = MediaSettings {
-        latency: config.program.latency(),
-        house: config.program.house_format == HouseFormat::Audio,
-        venue: config.venue.name.clone(),
-        slate: config.program.slate.clone(),
-        tone: config.program.slate_sound == SlateSound::Tone,
-        kept: config.data_dir.clone(),
-        idle_end: (config.program.idle_end_minutes > 0)
-            .then(|| Duration::from_secs(60 * config.program.idle_end_minutes)),
-    };
+    let settings = MediaSettings::of(config);
     let tracker = tracker.clone();
     let token = CancellationToken::new();
-    Ok(blocking("the programme", move || Media::start(&settings, clock, &tracker, &token)).await??)
+    // Not on a thread for blocking work: it starts threads, which would go behind as that does, and where the account has no right to change
+    // that they would stay there.
+    let (done, started) = oneshot::channel();
+    let handle = Handle::current();
+    let start = move || {
+        let _within = handle.enter();
+        let _ = done.send(Media::start(&settings, clock, &tracker, &token));
+    };
+    let spawned = thread::Builder::new().name("media".to_owned()).spawn(start);
+    spawned.map_err(|error| SupervisorError::System { what: "threads", error })?;
+    Ok(started.await.map_err(|_| SupervisorError::Died("the programme"))??)
 }
 
 /// The ingest that is chosen.
@@ -456,11 +528,14 @@ fn start_director(
     front: Front,
     token: CancellationToken,
 ) -> Result<(Director, impl Future<Output = ()> + Send + 'static), SupervisorError> {
+    let machine = MachineClock::of_this_machine();
     let parts = director::Parts {
         settings: director::settings(&config.queue, &config.ingest),
         app: config.ingest.app.clone(),
         stored: Stored::from(loaded),
         clock,
+        alive: Arc::new(move || machine.look()),
+        resume: config.program.resume_limit(),
         media: front.media,
         media_events: front.media_events,
         ingest: front.ingest,
@@ -506,44 +581,71 @@ async fn open_https(config: &Config) -> Option<Https> {
 }
 
 /// Since the process started, and since the machine did: on a box of its own that is the whole boot.
-fn stage(clock: Clock, stage: &'static str) {
+fn reached(clock: Clock, stage: &'static str) {
     let up = clock_gettime(ClockId::Boottime);
     let machine_ms = up.tv_sec * 1000 + up.tv_nsec / 1_000_000;
     tracing::info!(stage, elapsed_ms = clock.now().since_start().as_millis(), machine_ms, "started");
 }
 
-/// Tells whoever started it where to go. Standard output, not the log: this is for people, and the setup code belongs in no log.
+/// Tells whoever started it where to go. Standard output, not the log: this is for people, and the setup code belongs in no log. By a thread of
+/// its own, which nobody waits for: a full pipe that nobody reads, or a disk that is full, is no reason not to start.
 fn greet(config: &Config, accounts: &Accounts, page_port: u16, secure: Option<(u16, String)>, ingest: &Ingest) {
-    let host = web::public_host(config);
+    let text = greeting(config, accounts, page_port, secure, ingest);
+    let written = thread::Builder::new().name("greeting".to_owned()).spawn(move || {
+        let mut out = io::stdout();
+        if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            tracing::warn!(%error, "nobody can read where the page is: standard output can not be written");
+        }
+    });
+    if let Err(error) = written {
+        tracing::warn!(%error, "no thread to say where the page is");
+    }
+}
+
+fn greeting(
+    config: &Config,
+    accounts: &Accounts,
+    page_port: u16,
+    secure: Option<(u16, String)>,
+    ingest: &Ingest,
+) -> String {
+    let host = public_host(config);
     let port = |port: u16, usual: u16| if port == usual { String::new() } else { format!(":{port}") };
-    let rtmp = match web::rtmp_door(&ingest.state().borrow(), &config.ingest) {
+    let rtmp = match rtmp_door(&ingest.state().borrow(), &config.ingest) {
         Door::Port(rtmp) => format!("rtmp://{host}{}/{}", port(rtmp, 1935), config.ingest.app),
         Door::Elsewhere(url) => url,
     };
-    println!();
-    println!("  Motherstream is running.");
-    println!();
-    println!("  Page          http://{host}{}/", port(page_port, 80));
+    let mut lines = vec![
+        String::new(),
+        "  Motherstream is running.".to_owned(),
+        String::new(),
+        format!("  Page          http://{host}{}/", port(page_port, 80)),
+    ];
     if let Some((secure, fingerprint)) = secure {
-        println!("  Over HTTPS    https://{host}{}/", port(secure, 443));
-        println!("                the certificate's SHA-256 is {fingerprint}");
+        lines.push(format!("  Over HTTPS    https://{host}{}/", port(secure, 443)));
+        lines.push(format!("                the certificate's SHA-256 is {fingerprint}"));
     }
-    println!("  Encoders      {rtmp}   (stream key: from the page)");
+    lines.push(format!("  Encoders      {rtmp}   (stream key: from the page)"));
     match (accounts.setup_code(), &config.machine.boot_dir) {
         // There the journal keeps what is said here.
         (Some(_), Some(_)) => {
-            println!("  Setup code    on the box's screen, and in setup-code.txt on the card's small partition");
+            lines.push(
+                "  Setup code    on the box's screen, and in setup-code.txt on the card's small partition".to_owned(),
+            );
         }
-        (Some(code), None) => println!("  Setup code    {}   (makes you the admin, once)", code.expose_secret()),
+        (Some(code), None) => {
+            lines.push(format!("  Setup code    {}   (makes you the admin, once)", code.expose_secret()));
+        }
         (None, _) => {}
     }
-    println!();
+    lines.push("\n".to_owned());
+    lines.join("\n")
 }
 
 /// How the box was asked to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
-    /// With everything.
+    /// With everything that it started.
     Stop,
     /// Without the media server.
     Leave,

@@ -26,6 +26,8 @@ use tracing_subscriber::{
 };
 use utoipa::ToSchema;
 
+pub(crate) mod seldom;
+
 /// Events that are kept for the admin's page. A line is about 150 bytes.
 const KEPT: usize = 1000;
 

@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
     process::Stdio,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use backon::{ConstantBuilder, Retryable as _};
@@ -55,6 +55,8 @@ const TRIAL: &str = "/run/motherstream-trial";
 const SAID: &str = "said";
 /// The file that asks the machine for a restart.
 const RESTART: &str = "reboot";
+/// A restart that was asked for happens within this, or not at all.
+const RESTARTING: Duration = Duration::from_mins(2);
 /// What an upload leaves free on the data partition, in bytes: the queue has to go on.
 const ROOM: u64 = 64 << 20;
 /// Files on a stick that are offered.
@@ -92,7 +94,7 @@ pub enum UpdateError {
     OtherBoard {
         /// What it is made for.
         found: String,
-        /// What this is.
+        /// The board that this box is.
         own: String,
     },
     /// The data partition is too full.
@@ -204,6 +206,10 @@ struct Inner {
 struct State {
     progress: Progress,
     busy: bool,
+    /// When the machine was asked to start again.
+    restart: Option<Instant>,
+    /// It was asked to forget everything before.
+    reset: bool,
 }
 
 impl Updates {
@@ -291,7 +297,7 @@ impl Updates {
         if state.busy {
             return Err(UpdateError::Busy);
         }
-        *state = State { progress: Progress::Receiving { bytes: 0 }, busy: true };
+        (state.progress, state.busy) = (Progress::Receiving { bytes: 0 }, true);
         drop(state);
         Ok(Update { updates: self.clone(), rauc, received: None })
     }
@@ -303,7 +309,15 @@ impl Updates {
     pub fn restart(&self) -> Result<(), UpdateError> {
         let folder = self.inner.requests.as_deref().filter(|_| self.can_restart());
         let folder = folder.ok_or(UpdateError::NoImage("can start the machine again"))?;
-        File::create(folder.join(RESTART)).map(drop).map_err(io("the machine could not be asked for a restart"))
+        File::create(folder.join(RESTART)).map_err(io("the machine could not be asked for a restart"))?;
+        self.state().restart = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Whether the machine was asked to start again a moment ago, and will know afterwards what it knows now.
+    pub fn comes_back(&self) -> bool {
+        let state = self.state();
+        !state.reset && state.restart.is_some_and(|asked| asked.elapsed() < RESTARTING)
     }
 
     /// Asks the machine to clear everything at its next start: accounts, queue, settings, keys. It lays a flag on the boot partition, which
@@ -314,7 +328,9 @@ impl Updates {
     pub fn reset(&self) -> Result<(), UpdateError> {
         let folder = self.inner.requests.as_deref().filter(|_| self.can_reset());
         let folder = folder.ok_or(UpdateError::NoImage("can be reset"))?;
-        File::create(folder.join(RESET)).map(drop).map_err(io("the machine could not be asked for a reset"))
+        File::create(folder.join(RESET)).map_err(io("the machine could not be asked for a reset"))?;
+        self.state().reset = true;
+        Ok(())
     }
 
     /// Tells RAUC that the version that runs works, so that the boot loader stays with it. Asked some times: a machine that is busy
@@ -517,7 +533,7 @@ impl Update {
 #[derive(Clone, Debug)]
 pub struct Checked {
     path: PathBuf,
-    /// Its version.
+    /// The version in it, or `without a number`.
     pub version: String,
 }
 

@@ -2,9 +2,14 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-use std::{collections::BTreeSet, fs, path::Path, process::Command};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-use motherstream::media::{house, pictures, slate};
+use motherstream::media::{egress, house, pictures, slate};
 
 fn read(file: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
@@ -37,7 +42,8 @@ fn every_dependency_is_documented_and_every_documented_one_is_there() {
 #[test]
 fn every_element_is_documented() {
     let documented = documented("GStreamer");
-    for element in house::ELEMENTS.iter().chain(slate::ELEMENTS).chain(pictures::ELEMENTS) {
+    let egress = egress::elements();
+    for element in house::ELEMENTS.iter().chain(slate::ELEMENTS).chain(pictures::ELEMENTS).chain(&egress) {
         assert!(documented.contains(*element), "{element}");
     }
 }
@@ -75,5 +81,110 @@ fn every_licence_is_permissive() {
         // One of each choice, and all of what is joined.
         let fine = licence.split(" AND ").all(|part| part.split(" OR ").any(allowed));
         assert!(fine, "{name}: {licence}");
+    }
+}
+
+/// The documents, with their texts.
+fn documents() -> Vec<(PathBuf, String)> {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut documents = vec![top.join("README.md")];
+    documents
+        .extend(files(&top.join("docs")).into_iter().filter(|file| file.extension().is_some_and(|end| end == "md")));
+    documents.into_iter().map(|file| (file.clone(), fs::read_to_string(file).unwrap())).collect()
+}
+
+/// All files below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// What a heading is called in an address: `#an-audit-row`.
+fn anchor(heading: &str) -> String {
+    let letters = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    letters.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
+}
+
+#[test]
+fn every_link_of_a_document_leads_somewhere() {
+    let mut count = 0;
+    for (document, text) in documents() {
+        for target in text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+            if target.starts_with("http://") || target.starts_with("https://") {
+                continue;
+            }
+            let (file, heading) = target.split_once('#').unwrap_or((target, ""));
+            let file = if file.is_empty() { document.clone() } else { document.parent().unwrap().join(file) };
+            assert!(file.exists(), "{}: {target} is not there", document.display());
+            if !heading.is_empty() {
+                let text = fs::read_to_string(&file).unwrap();
+                let mut headings = text.lines().filter(|line| line.starts_with('#'));
+                let found = headings.any(|line| anchor(line.trim_start_matches('#').trim()) == heading);
+                assert!(found, "{}: {target} leads to no heading", document.display());
+            }
+            count += 1;
+        }
+    }
+    assert!(count > 100, "only {count} links found");
+}
+
+#[test]
+fn every_test_that_a_document_names_is_there() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let sources: String = ["src", "tests"]
+        .iter()
+        .flat_map(|folder| files(&top.join(folder)))
+        .filter(|file| file.extension().is_some_and(|end| end == "rs"))
+        .map(|file| fs::read_to_string(file).unwrap())
+        .collect();
+    // Tests have the names of claims, which nothing else has that stands in a document.
+    let is_claim = |word: &str| {
+        word.matches('_').count() >= 3 && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+    };
+    let named = read("docs/adding.md");
+    let named: BTreeSet<_> = named.split('`').filter(|word| is_claim(word)).collect();
+    assert!(named.len() > 10, "{named:?}");
+    for name in named {
+        assert!(sources.contains(&format!("fn {name}()")), "docs/adding.md names {name}");
+    }
+}
+
+/// The sources below a folder.
+fn sources(folder: &Path, text: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && path.file_name().unwrap() != "node_modules" {
+            sources(&path, text);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            text.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_row_about_encoders_names_tests_that_there_are() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut text = String::new();
+    sources(&root.join("src"), &mut text);
+    sources(&root.join("tests"), &mut text);
+    let page = read("docs/encoders.md");
+    let rows: Vec<&str> =
+        page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| encoder |")).collect();
+    assert!(rows.len() > 30);
+    for row in rows {
+        let tests = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        let names: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "{row}");
+        for name in names {
+            assert!(text.contains(&format!("fn {name}(")), "there is no test called {name}");
+        }
     }
 }

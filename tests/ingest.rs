@@ -18,15 +18,16 @@ use motherstream::{
         amf::Writer,
         frame::{CodecConfig, ConnectionId, Frame, FrameSink, FrameSinks, MediaTime, PullAddress, RemoteInput, Track},
         moment::Moment,
+        oddity::Oddity,
     },
-    ingest::{Ingest, IngestEvent, Verdict, embedded},
+    ingest::{Ingest, IngestEvent, PublishVerdict, embedded},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     process::{Child, Command},
     sync::mpsc,
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -46,6 +47,7 @@ enum Seen {
 struct Record {
     seen: Vec<Seen>,
     frames: HashMap<ConnectionId, Vec<Frame>>,
+    odd: Vec<Oddity>,
 }
 
 /// Media's and the director's side: keeps frames, and answers by the key. `refuse-...` is refused, `drop` gets no answer,
@@ -76,6 +78,10 @@ impl FrameSinks for Sinks {
 impl FrameSink for Sink {
     fn push(&mut self, frame: Frame, _arrival: Moment) {
         self.1.lock().unwrap().frames.entry(self.0.clone()).or_default().push(frame);
+    }
+
+    fn odd(&mut self, oddity: Oddity) {
+        self.1.lock().unwrap().odd.push(oddity);
     }
 }
 
@@ -135,7 +141,7 @@ impl Venue {
                 return found;
             }
             assert!(start.elapsed() < PATIENCE, "it did not happen: {:?}", self.seen());
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            sleep(Duration::from_millis(5)).await;
         }
     }
 
@@ -167,19 +173,22 @@ async fn direct(mut events: mpsc::Receiver<IngestEvent>, record: Arc<Mutex<Recor
                 let key = request.key.expose().to_owned();
                 record.lock().unwrap().seen.push(Seen::Publish(request.connection.clone(), key.clone()));
                 let verdict = if request.app != "live" {
-                    Verdict::Refuse { reason: "nobody publishes to that application".to_owned() }
+                    PublishVerdict::Refuse { reason: "nobody publishes to that application".to_owned() }
                 } else if key.starts_with("refuse") {
-                    Verdict::Refuse { reason: "held off for another 4 minutes".to_owned() }
+                    PublishVerdict::Refuse { reason: "held off for another 4 minutes".to_owned() }
                 } else if key == "drop" {
                     continue;
                 } else {
-                    Verdict::Accept { replaces: current.insert(key, request.connection) }
+                    PublishVerdict::Accept { replaces: current.insert(key, request.connection) }
                 };
                 let _ = request.verdict.send(verdict);
             }
             IngestEvent::Unpublish(id) => {
                 current.retain(|_, other| *other != id);
                 record.lock().unwrap().seen.push(Seen::Unpublish(id));
+            }
+            IngestEvent::Unusable { connection, reason, .. } => {
+                record.lock().unwrap().seen.push(Seen::Trouble(connection, reason.to_string()));
             }
             IngestEvent::Trouble { connection, reason } => {
                 record.lock().unwrap().seen.push(Seen::Trouble(connection, reason));
@@ -462,7 +471,7 @@ async fn a_silent_publisher_is_dropped_with_the_reason() {
             break reason;
         }
         assert!(start.elapsed() < Duration::from_secs(5));
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        sleep(Duration::from_millis(50)).await;
     };
     assert_eq!(reason, "nothing was received for 1 s");
     venue.unpublished(&id).await;
@@ -480,7 +489,7 @@ async fn peers_that_never_finish_are_closed_by_one_deadline() {
     let (mut reader, mut writer) = dripping.into_split();
     let drip = tokio::spawn(async move {
         while writer.write_all(&[3]).await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            sleep(Duration::from_millis(100)).await;
         }
     });
     let mut heard = Vec::new();
@@ -515,6 +524,32 @@ async fn a_crowd_that_never_finishes_does_not_lock_out_its_neighbours() {
     venue.frames_from(&before_id, 1).await;
 }
 
+/// From 18 addresses, each with as many as it may have and more: together they could fill the ingest twice.
+#[tokio::test]
+async fn a_crowd_from_many_addresses_does_not_lock_out_a_single_encoder() {
+    let venue = Venue::open(10, 30).await;
+    let mut crowd = Vec::new();
+    for number in 0..18 * 18 {
+        let socket = TcpSocket::new_v4().unwrap();
+        let address = [127, 0, 1, u8::try_from(number % 18 + 1).unwrap()];
+        socket.bind((address, 0).into()).unwrap();
+        crowd.push(socket.connect(venue.address).await.unwrap());
+    }
+    sleep(Duration::from_secs(1)).await;
+    let mut encoders = Vec::new();
+    for number in 0..25 {
+        let key = format!("encoder-{number}");
+        let encoder = timeout(Duration::from_secs(5), Raw::publishing(&venue, &key));
+        encoders.push(encoder.await.expect("accepted, and within seconds"));
+    }
+    // They go on, and nobody of the crowd that is left was let in.
+    for (encoder, id) in &mut encoders {
+        encoder.message(4, 8, 1, &[0xaf, 0, 0x11, 0x90]).await;
+        encoder.message(4, 8, 1, &[0xaf, 1, 1, 2, 3]).await;
+        venue.frames_from(id, 1).await;
+    }
+}
+
 #[tokio::test]
 async fn hostile_bytes_close_their_own_connection_only() {
     let venue = Venue::open(10, 30).await;
@@ -534,6 +569,13 @@ async fn hostile_bytes_close_their_own_connection_only() {
     let mut giant = Raw::greeted(&venue).await;
     giant.message(2, 1, 0, &100_000_000_u32.to_be_bytes()).await;
     giant.0.write_all(&[4, 0, 0, 0, 0xff, 0xff, 0xff, 9, 1, 0, 0, 0]).await.unwrap();
+    // 16 MiB that nobody keeps, and 16 MiB more than anybody may send without publishing.
+    let flood = vec![0; 64 * 1024];
+    for _ in 0..600 {
+        if giant.0.write_all(&flood).await.is_err() {
+            break;
+        }
+    }
     assert!(giant.closed().await < Duration::from_secs(3));
 
     let mut deep = Raw::greeted(&venue).await;
@@ -544,7 +586,7 @@ async fn hostile_bytes_close_their_own_connection_only() {
         }
     })
     .await;
-    assert!(deep.closed().await < Duration::from_secs(3));
+    deep.expect("NetConnection.Connect.Success").await;
 
     let mut zero = Raw::greeted(&venue).await;
     zero.message(2, 5, 0, &[0, 0, 0, 0]).await;
@@ -562,13 +604,109 @@ async fn hostile_bytes_close_their_own_connection_only() {
     assert!(player.closed().await < Duration::from_secs(3));
 
     let (mut broken, broken_id) = Raw::publishing(&venue, "broken").await;
-    broken.message(4, 9, 1, &[0x17, 0, 0, 0, 0, 9, 9]).await;
+    for _ in 0..50 {
+        broken.message(4, 9, 1, &[0x17, 0, 0, 0, 0, 9, 9]).await;
+    }
     broken.expect("unusable").await;
     venue.unpublished(&broken_id).await;
 
     assert!(output(encoder).await.status.success());
     venue.unpublished(&good).await;
     assert_eq!(venue.frames(&good).iter().filter(|frame| frame.track == Track::Video).count(), 100);
+}
+
+#[tokio::test]
+async fn odd_messages_in_mid_stream_end_nothing_and_are_counted() {
+    let venue = Venue::open(10, 30).await;
+    let (mut raw, id) = Raw::publishing(&venue, "key").await;
+    raw.message(2, 1, 0, &1_000_000_u32.to_be_bytes()).await;
+    raw.message(4, 8, 1, &[0xaf, 0, 0x11, 0x90]).await;
+    for round in 1..=20 {
+        raw.message(4, 8, 1, &[0xaf, 1, 1, 2, 3]).await;
+        raw.message(4, 9, 1, &[0x17]).await; // cut short
+        raw.message(4, 8, 1, &[]).await;
+        raw.message(4, 8, 1, &[0xaf, 0, 0, 0]).await; // a configuration of zeros
+        raw.message(5, 18, 1, &vec![1; 108_000]).await; // metadata
+        raw.message(3, 20, 0, &[]).await;
+        raw.message(3, 20, 0, &[0; 9]).await;
+        raw.command(0, "connect", nothing).await;
+        raw.command(0, "deleteStream", |out| {
+            out.null();
+            out.number(7.0);
+        })
+        .await;
+        venue.frames_from(&id, round).await;
+    }
+    raw.message(4, 8, 1, &[0xaf, 1, 1, 2, 3]).await;
+    venue.frames_from(&id, 21).await;
+    assert_eq!(venue.seen(), [Seen::Publish(id.clone(), "key".to_owned())]);
+    let odd = venue.record.lock().unwrap().odd.clone();
+    for kind in
+        [Oddity::CutHeader, Oddity::Empty, Oddity::Configuration, Oddity::TooLong, Oddity::Command, Oddity::Again]
+    {
+        let count = odd.iter().filter(|other| **other == kind).count();
+        assert_eq!(count, if kind == Oddity::Command { 40 } else { 20 }, "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn publishing_again_on_the_same_connection_is_another_publish() {
+    let venue = Venue::open(2, 30).await;
+    let (mut raw, first) = Raw::publishing(&venue, "key").await;
+    let mut last = first;
+    for stream in 2..5_u8 {
+        raw.command(0, "FCUnpublish", |out| {
+            out.null();
+            out.string("key");
+        })
+        .await;
+        raw.command(0, "deleteStream", |out| {
+            out.null();
+            out.number(f64::from(stream - 1));
+        })
+        .await;
+        raw.expect("NetStream.Unpublish.Success").await;
+        venue.unpublished(&last).await;
+        sleep(Duration::from_millis(300)).await;
+        raw.command(0, "createStream", nothing).await;
+        raw.command(stream, "publish", |out| {
+            out.null();
+            out.string("key");
+        })
+        .await;
+        raw.expect("NetStream.Publish.Start").await;
+        let next = venue.published("key").await;
+        assert_ne!(next, last);
+        assert_eq!(venue.ingest.connections().await, std::slice::from_ref(&next));
+        raw.message(4, 8, stream, &[0xaf, 0, 0x11, 0x90]).await;
+        raw.message(4, 8, stream, &[0xaf, 1, 1, 2, 3]).await;
+        venue.frames_from(&next, 1).await;
+        last = next;
+    }
+    // Whoever ends a publish and says nothing more is let go quietly.
+    raw.command(0, "closeStream", nothing).await;
+    venue.unpublished(&last).await;
+    assert!(raw.closed().await < Duration::from_secs(6));
+    assert!(!venue.seen().iter().any(|seen| matches!(seen, Seen::Trouble(..))));
+}
+
+#[tokio::test]
+async fn other_protocols_are_closed_with_an_answer_they_understand() {
+    let venue = Venue::open(10, 30).await;
+    for (hello, answer) in [
+        (&b"POST /open/1 HTTP/1.1\r\nHost: box\r\nContent-Length: 1\r\n\r\n\0"[..], &b"HTTP/1.1 501 "[..]),
+        (&[22, 3, 1, 0, 5, 1, 0, 0, 1, 3], &[21, 3, 1, 0, 2, 2, 40]),
+        (&[6; 1537], &[]),
+    ] {
+        let start = Instant::now();
+        let mut stream = TcpStream::connect(venue.address).await.unwrap();
+        stream.write_all(hello).await.unwrap();
+        let mut heard = Vec::new();
+        let _ = timeout(PATIENCE, stream.read_to_end(&mut heard)).await.expect("it is closed");
+        assert!(heard.starts_with(answer), "{}", String::from_utf8_lossy(&heard));
+        assert!(start.elapsed() < Duration::from_secs(5));
+    }
+    assert!(venue.seen().is_empty());
 }
 
 #[tokio::test]

@@ -76,8 +76,9 @@ impl Index {
         found.filter(|_| bool::from(expected.ct_eq(&digest)))
     }
 
+    /// Whether somebody can sign in who runs the box.
     pub(super) fn has_admin(&self) -> bool {
-        self.all().any(|record| record.role == Role::Admin)
+        self.all().any(|record| record.role == Role::Admin && record.is_in_order())
     }
 
     /// The key's fingerprint under this process's own secret. None for what can not be a key.

@@ -1,15 +1,13 @@
 //! Invitations: codes that let so many register until so long.
 
-use data_encoding::HEXLOWER;
 use jiff::{SignedDuration, Timestamp};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
-use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use utoipa::ToSchema;
 
-use super::{AccountError, Accounts, State, to_the_end};
+use super::{Accounts, State, change::to_the_end, codes::fingerprint, error::AccountError};
 use crate::{
     core::account,
     store::{Change, InvitationRecord},
@@ -171,12 +169,6 @@ impl State {
             }),
         }
     }
-}
-
-/// What is kept of a code. However it was typed, it is the same.
-pub(super) fn fingerprint(code: &SecretString) -> String {
-    let folded = account::folded(code.expose_secret()).unwrap_or_default();
-    HEXLOWER.encode(&Sha256::digest(folded.as_bytes()))
 }
 
 /// So many hours after `from`.

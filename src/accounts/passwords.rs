@@ -1,4 +1,4 @@
-//! Hashing passwords: Argon2id, off the async threads, two at once.
+//! Hashing passwords: Argon2id, off the async threads, two at once, the better known first ([`super::places`]).
 
 use std::sync::Arc;
 
@@ -9,23 +9,19 @@ use argon2::{
 use data_encoding::BASE64_NOPAD;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
-use tokio::sync::Semaphore;
 use unicode_normalization::UnicodeNormalization;
 
-use super::AccountError;
+use super::{
+    error::AccountError,
+    places::{Places, Standing},
+};
+use crate::core::account::hash::is_bearable;
 
 /// The shortest password, in characters.
 pub(super) const MIN: usize = 8;
 
 /// The longest one: a sentence has room.
 pub(super) const MAX: usize = 256;
-
-/// Hashes at once in the whole process: each takes 19 MB and, on a Raspberry Pi 4, about 0.1 s of a core of four.
-const AT_ONCE: usize = 2;
-
-/// Those that may wait besides. Eight rounds of two are over within a second or so on such a board; whoever comes later is told
-/// to come again.
-const WAITING: usize = 16;
 
 /// Capacity of a hash's memory in blocks of 1 KiB: only 19 MiB of it are ever touched. Above 32 MiB glibc gives memory back to
 /// the system for sure; below, it keeps it for the next time, for good.
@@ -36,8 +32,7 @@ const OUTPUT: usize = 32;
 
 /// Who may hash. One for the process.
 pub(super) struct Passwords {
-    running: Arc<Semaphore>,
-    admitted: Arc<Semaphore>,
+    places: Arc<Places>,
     /// Compared with when there is no account, so that this takes as long.
     dummy: SecretString,
 }
@@ -45,16 +40,12 @@ pub(super) struct Passwords {
 impl Passwords {
     pub(super) fn new() -> Self {
         let dummy = SecretString::from(phc(&Params::DEFAULT, &[0; SALT], &[0; OUTPUT]));
-        Self {
-            running: Arc::new(Semaphore::new(AT_ONCE)),
-            admitted: Arc::new(Semaphore::new(AT_ONCE + WAITING)),
-            dummy,
-        }
+        Self { places: Arc::default(), dummy }
     }
 
     /// The PHC string of a new hash.
-    pub(super) async fn hash(&self, password: SecretString) -> Result<SecretString, AccountError> {
-        self.run(move || {
+    pub(super) async fn hash(&self, password: SecretString, standing: Standing) -> Result<SecretString, AccountError> {
+        self.run(standing, move || {
             let salt: [u8; SALT] = rand::random();
             let output = derive(&password, &salt, &Params::DEFAULT)?;
             Some(SecretString::from(phc(&Params::DEFAULT, &salt, &output)))
@@ -68,20 +59,24 @@ impl Passwords {
         &self,
         password: SecretString,
         hash: Option<SecretString>,
+        standing: Standing,
     ) -> Result<bool, AccountError> {
         let known = hash.is_some();
         let hash = hash.unwrap_or_else(|| self.dummy.clone());
-        let matches = self.run(move || verify(&password, &hash)).await?;
+        let matches = self.run(standing, move || verify(&password, &hash)).await?;
         Ok(known && matches)
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, AccountError> {
-        let admitted = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| AccountError::Busy)?;
-        let running = Arc::clone(&self.running).acquire_owned().await.map_err(|_| AccountError::Busy)?;
-        // The permits go along: whoever asked may give up, the work goes on to its end and counts until then.
+    async fn run<T: Send + 'static>(
+        &self,
+        standing: Standing,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, AccountError> {
+        let place = self.places.enter(standing).await?;
+        // The place goes along: whoever asked may give up, the work goes on to its end and counts until then.
         let task = tokio::task::spawn_blocking(move || {
             let result = work();
-            drop((running, admitted));
+            drop(place);
             result
         });
         task.await.map_err(|_| AccountError::Busy)
@@ -105,6 +100,10 @@ fn normal(password: &SecretString) -> String {
 }
 
 fn verify(password: &SecretString, hash: &SecretString) -> bool {
+    // Whatever a hash from elsewhere asks for: the machine stays as it is.
+    if !is_bearable(hash.expose_secret()) {
+        return false;
+    }
     let Ok(hash) = PasswordHash::new(hash.expose_secret()) else { return false };
     let (Ok(params), Some(salt), Some(expected)) = (Params::try_from(&hash), hash.salt, hash.hash) else {
         return false;
@@ -135,49 +134,68 @@ fn phc(params: &Params, salt: &[u8], output: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering},
+        time::Duration,
+    };
 
     use argon2::PasswordVerifier;
 
     use super::*;
+    use crate::accounts::places::AT_ONCE;
 
     #[tokio::test]
     async fn hash_is_what_other_programs_can_check() {
         let passwords = Passwords::new();
-        let hash = passwords.hash("correct horse".into()).await.unwrap();
+        let hash = passwords.hash("correct horse".into(), Standing::Known).await.unwrap();
         assert!(hash.expose_secret().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
         Argon2::default().verify_password(b"correct horse", hash.expose_secret()).unwrap();
-        assert!(passwords.verify("correct horse".into(), Some(hash.clone())).await.unwrap());
-        assert!(!passwords.verify("correct house".into(), Some(hash)).await.unwrap());
-        assert!(!passwords.verify("correct horse".into(), None).await.unwrap());
+        assert!(passwords.verify("correct horse".into(), Some(hash.clone()), Standing::Known).await.unwrap());
+        assert!(!passwords.verify("correct house".into(), Some(hash), Standing::Known).await.unwrap());
+        assert!(!passwords.verify("correct horse".into(), None, Standing::Known).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn hash_that_asks_for_too_much_is_nobodys_password() {
+        let passwords = Passwords::new();
+        let hash = |memory: u32, passes: u32| {
+            let params = Params::new(memory, passes, 1, None).unwrap();
+            let output = derive(&"correct horse".into(), &[7; SALT], &params).unwrap();
+            SecretString::from(phc(&params, &[7; SALT], &output))
+        };
+        assert!(passwords.verify("correct horse".into(), Some(hash(8, 10)), Standing::Known).await.unwrap());
+        // Just over the bound, and right otherwise.
+        assert!(!passwords.verify("correct horse".into(), Some(hash(8, 11)), Standing::Known).await.unwrap());
+        assert!(
+            !passwords.verify("correct horse".into(), Some(hash(64 * 1024 + 8, 1)), Standing::Known).await.unwrap()
+        );
     }
 
     #[tokio::test]
     async fn accents_match_however_they_are_typed() {
         let passwords = Passwords::new();
-        let hash = passwords.hash("Zo\u{eb} sings".into()).await.unwrap();
-        assert!(passwords.verify("Zoe\u{308} sings".into(), Some(hash)).await.unwrap());
+        let hash = passwords.hash("Zo\u{eb} sings".into(), Standing::Known).await.unwrap();
+        assert!(passwords.verify("Zoe\u{308} sings".into(), Some(hash), Standing::Known).await.unwrap());
     }
 
     #[tokio::test]
-    async fn two_run_a_few_wait_and_the_rest_are_told_to_come_again() {
-        let passwords = Arc::new(Passwords::new());
-        // Nobody gets on while the two places are held.
-        let held = Arc::clone(&passwords.running).acquire_many_owned(2).await.unwrap();
-        let tasks: Vec<_> = (0..AT_ONCE + WAITING)
-            .map(|_| {
-                let passwords = Arc::clone(&passwords);
-                tokio::spawn(async move { passwords.run(|| ()).await })
+    async fn no_more_than_two_are_hashed_at_once_whoever_asks() {
+        static NOW: AtomicUsize = AtomicUsize::new(0);
+        static MOST: AtomicUsize = AtomicUsize::new(0);
+        let passwords = Passwords::new();
+        let hash = |standing| {
+            passwords.run(standing, || {
+                MOST.fetch_max(NOW.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                std::thread::sleep(Duration::from_millis(5));
+                NOW.fetch_sub(1, Ordering::SeqCst);
             })
-            .collect();
-        while passwords.admitted.available_permits() > 0 {
-            tokio::task::yield_now().await;
+        };
+        let all = [Standing::Crew, Standing::Known, Standing::Near, Standing::Stranger];
+        for done in futures_util::future::join_all((0..40).map(|number| hash(all[number % 4]))).await {
+            done.unwrap();
         }
-        assert!(matches!(passwords.run(|| ()).await, Err(AccountError::Busy)));
-        drop(held);
-        for task in tasks {
-            task.await.unwrap().unwrap();
-        }
-        passwords.run(|| ()).await.unwrap();
+        assert_eq!(MOST.load(Ordering::SeqCst), AT_ONCE);
     }
 }

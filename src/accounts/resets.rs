@@ -6,9 +6,8 @@ use serde_json::Map;
 use subtle::ConstantTimeEq;
 
 use super::{
-    Account, AccountError, Accounts, State,
-    invitations::{fingerprint, later},
-    passwords, to_the_end, view,
+    Account, AccountError, Accounts, Standing, State, codes::fingerprint, invitations::later, passwords, to_the_end,
+    view,
 };
 use crate::{
     core::account::{AccountId, StreamKey},
@@ -67,7 +66,7 @@ impl Accounts {
         let sha256 = fingerprint(code);
         let id = self.state().reset(&sha256)?;
         passwords::check(&password)?;
-        let hash = self.inner.passwords.hash(password).await?;
+        let hash = self.inner.passwords.hash(password, Standing::Known).await?;
         // A new password ends the link, in the same commit.
         self.change(id, move |state, record| {
             if state.reset(&sha256)? != id {

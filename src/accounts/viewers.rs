@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use utoipa::ToSchema;
 
-use super::AccountError;
+use super::{change::to_the_end, error::AccountError};
 use crate::store::{Change, Durability, Store, ViewerRecord};
 
 /// Tokens there may be; each is compared at every check.
@@ -58,7 +58,7 @@ impl Viewers {
         let token = BASE64URL_NOPAD.encode(&rand::random::<[u8; 16]>());
         let sha256 = fingerprint(&token);
         let viewers = self.clone();
-        let viewer = super::to_the_end(async move {
+        let viewer = to_the_end(async move {
             let _turn = viewers.inner.changes.lock().await;
             let count = viewers.records().len();
             if count >= MAX {
@@ -91,7 +91,7 @@ impl Viewers {
     /// [`AccountError::NotFound`], or a store that can not write.
     pub async fn revoke(&self, id: u64) -> Result<(), AccountError> {
         let viewers = self.clone();
-        super::to_the_end(async move {
+        to_the_end(async move {
             let _turn = viewers.inner.changes.lock().await;
             if !viewers.records().iter().any(|record| record.id == id) {
                 return Err(AccountError::NotFound);

@@ -7,17 +7,17 @@ use std::{
 };
 
 use figment::{
-    Figment, Metadata, Profile, Provider,
-    error::Kind,
+    Figment,
     providers::{Format, Toml},
-    value::{Dict, Map, Value},
+    value::{Dict, Value},
 };
-use thiserror::Error;
 
 use super::{
-    Config, Default, KEYS, keys,
+    Config, ConfigError, KEYS, Problem, ValueKind, keys,
     keys::{DESTINATION_KEYS, Key},
-    validate,
+    layer::{BUILT_IN, Layer, built_in, insert, merge, remove},
+    salvage, validate,
+    values::Values,
 };
 
 /// The file that is read when none is named, if it exists.
@@ -30,8 +30,6 @@ const PREFIX: &str = "MOTHERSTREAM_";
 
 /// Variables with our prefix that are not configuration: those of tests, demo and benchmark, and of building.
 const NOT_CONFIGURATION: [&str; 6] = ["TEST_", "DEMO_", "BENCH_", "SOAK_", "TARGET", "CONFIG"];
-
-pub(super) const BUILT_IN: &str = "built in";
 
 /// Who may register.
 const REGISTRATION: &str = "accounts.registration";
@@ -65,11 +63,11 @@ impl Sources {
         Self { file, fallback: DEFAULT_FILE.into(), environment }
     }
 
-    /// Reads, merges and checks everything. On an image (`box.boot_dir`) nothing that is wrong in the data partition's file keeps the box
-    /// from starting, since nobody could log in to mend it: what is wrong there is left out, and told in [`LoadedConfig::ignored`].
+    /// Reads, merges and checks everything. Nothing that is wrong in the data partition's file, which the page writes, keeps the box from
+    /// starting: what is wrong there is left out, and told in [`LoadedConfig::ignored`].
     ///
     /// # Errors
-    /// All problems that were found, each with its source and field.
+    /// All problems that were found elsewhere, each with its source and field.
     pub fn load(&self) -> Result<LoadedConfig, ConfigError> {
         self.load_with(None).or_else(|error| self.without_wrong_settings(&error).ok_or(error))
     }
@@ -77,8 +75,9 @@ impl Sources {
     /// Without the keys of the data partition's file that are to blame; without the file, where no key of it is. Deny by default: who may
     /// register is not known then, so nobody may.
     fn without_wrong_settings(&self, error: &ConfigError) -> Option<LoadedConfig> {
+        // What is wrong elsewhere is for whoever wrote it.
+        self.load_with(Some("")).ok()?;
         let mut bare = self.load_with(Some(NOBODY_REGISTERS)).ok()?;
-        bare.config.machine.boot_dir.as_ref()?;
         let file = bare.config.data_dir.join(SETTINGS_FILE).display().to_string();
         let mut left_out = Vec::new();
         let mut problems = error.problems.clone();
@@ -128,7 +127,7 @@ impl Sources {
             let file = data_dir.join(SETTINGS_FILE);
             let mut settings = match proposed {
                 Some(text) => parse_file(&file.display().to_string(), text, &mut problems),
-                None => read_file(&file, false, &mut problems),
+                None => salvaged(&file, &mut ignored),
             };
             if let Some(layer) = &mut settings {
                 for problem in left_out {
@@ -143,11 +142,13 @@ impl Sources {
             }
             if let Some(layer) = &mut settings {
                 // The box writes this file itself. After a rollback it may hold keys of the newer program: no reason not to start.
-                unknown_keys(layer, &mut ignored);
-                lost_picture(layer, &mut ignored);
-                for problem in &ignored {
+                let mut unusable = Vec::new();
+                unknown_keys(layer, &mut unusable);
+                lost_picture(layer, &mut unusable);
+                for problem in &unusable {
                     remove(&mut layer.dict, &problem.field);
                 }
+                ignored.extend(unusable);
             }
             layers.extend(settings);
         }
@@ -161,15 +162,16 @@ impl Sources {
         }
 
         let figment = merge(&layers);
-        let config: Config = figment
-            .extract()
-            .map_err(|error| ConfigError { problems: error.into_iter().map(|error| of_figment(&error)).collect() })?;
-        let problems: Vec<_> = validate::validate(&config)
+        let values = Values::new(figment.clone());
+        let config = values.config()?;
+        let mut problems = validate::rows(&figment);
+        problems.extend(validate::validate(&config));
+        let problems: Vec<_> = problems
             .into_iter()
             .map(|(field, reason)| Problem { source: origin(&figment, &field), field, reason })
             .collect();
         if problems.is_empty() {
-            Ok(LoadedConfig { settings: settings(&figment), config, ignored, sources: self.clone() })
+            Ok(LoadedConfig { settings: settings(&figment), config, values, ignored, sources: self.clone() })
         } else {
             Err(ConfigError { problems })
         }
@@ -179,17 +181,24 @@ impl Sources {
 /// A configuration that is complete and right, and where it came from.
 #[derive(Clone, Debug)]
 pub struct LoadedConfig {
-    /// The values.
+    /// Every key's value, checked.
     pub config: Config,
+    /// What they were read from.
+    pub(super) values: Values,
     /// Every key with its value and origin, to show.
     pub settings: Vec<Setting>,
-    /// Keys of the data partition's file that this program does not know, and on an image what else of it can not be.
+    /// Keys of the data partition's file that this program does not know, and what else of it can not be.
     pub ignored: Vec<Problem>,
-    /// What it was read from.
+    /// Where that came from.
     pub(super) sources: Sources,
 }
 
 impl LoadedConfig {
+    /// What of the data partition's file can not be, other than keys that this program does not know.
+    pub fn damage(&self) -> impl Iterator<Item = &Problem> {
+        self.ignored.iter().filter(|problem| problem.is_damage())
+    }
+
     fn with_ignored(mut self, mut left_out: Vec<Problem>) -> Self {
         self.ignored.append(&mut left_out);
         self
@@ -252,131 +261,6 @@ pub struct Setting {
     pub origin: String,
 }
 
-/// Why there is no configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub struct ConfigError {
-    /// Everything that is wrong.
-    pub problems: Vec<Problem>,
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.problems.iter().enumerate() {
-            if index > 0 {
-                f.write_str("\n")?;
-            }
-            problem.fmt(f)?;
-        }
-        Ok(())
-    }
-}
-
-/// One thing that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// The file or variable to change.
-    pub source: String,
-    /// The key in it; empty when the file as a whole is meant.
-    pub field: String,
-    /// What is wrong and what would be right. Never holds a secret.
-    pub reason: String,
-}
-
-impl Problem {
-    /// The same, of the whole key that it is about: `destinations` for `destinations.0.url`.
-    fn of_its_key(&self) -> Option<Self> {
-        let within =
-            |key: &&Key| self.field.strip_prefix(key.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-        let key = KEYS.iter().find(within)?;
-        let reason =
-            if self.field == key.path { self.reason.clone() } else { format!("{}: {}", self.field, self.reason) };
-        Some(Self { source: self.source.clone(), field: key.path.to_owned(), reason })
-    }
-
-    pub(super) fn new(source: &str, field: &str, reason: impl Into<String>) -> Self {
-        Self { source: source.to_owned(), field: field.to_owned(), reason: reason.into() }
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { source, field, reason } = self;
-        if field.is_empty() { write!(f, "{source}: {reason}") } else { write!(f, "{source}: {field}: {reason}") }
-    }
-}
-
-/// The values of one file or variable.
-#[derive(Clone, Debug)]
-struct Layer {
-    name: String,
-    dict: Dict,
-}
-
-impl Provider for Layer {
-    fn metadata(&self) -> Metadata {
-        Metadata::named(self.name.clone())
-    }
-
-    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
-        Ok(Map::from([(Profile::Default, self.dict.clone())]))
-    }
-}
-
-fn merge<'a>(layers: impl IntoIterator<Item = &'a Layer>) -> Figment {
-    layers.into_iter().fold(Figment::new(), |figment, layer| figment.merge(layer))
-}
-
-fn built_in() -> Layer {
-    let mut dict = Dict::new();
-    for key in KEYS {
-        let value = match key.default {
-            Default::Text(text) => Value::from(text),
-            Default::Number(number) => Value::from(number),
-            Default::Flag(flag) => Value::from(flag),
-            Default::NoTables | Default::NoTexts => Value::from(Vec::<Value>::new()),
-            Default::NoText | Default::NoSecret => {
-                // Its section has to be there nevertheless.
-                if let Some((section, _)) = key.path.split_once('.') {
-                    dict.entry(section.to_owned()).or_insert_with(|| Value::from(Dict::new()));
-                }
-                continue;
-            }
-        };
-        insert(&mut dict, key.path, value);
-    }
-    Layer { name: BUILT_IN.to_owned(), dict }
-}
-
-/// Puts a value at `section.key`.
-fn insert(dict: &mut Dict, path: &str, value: Value) {
-    match path.split_once('.') {
-        None => {
-            dict.insert(path.to_owned(), value);
-        }
-        Some((section, rest)) => {
-            let entry = dict.entry(section.to_owned()).or_insert_with(|| Value::from(Dict::new()));
-            if let Value::Dict(_, inner) = entry {
-                insert(inner, rest, value);
-            }
-        }
-    }
-}
-
-/// Takes the value at `section.key` out.
-fn remove(dict: &mut Dict, path: &str) {
-    match path.split_once('.') {
-        Some((section, rest)) => {
-            if let Some(Value::Dict(_, inner)) = dict.get_mut(section) {
-                remove(inner, rest);
-                if inner.is_empty() {
-                    dict.remove(section);
-                }
-            }
-        }
-        None => drop(dict.remove(path)),
-    }
-}
-
 fn read_file(path: &Path, must_exist: bool, problems: &mut Vec<Problem>) -> Option<Layer> {
     let name = path.display().to_string();
     let text = match std::fs::read_to_string(path) {
@@ -388,6 +272,19 @@ fn read_file(path: &Path, must_exist: bool, problems: &mut Vec<Problem>) -> Opti
         }
     };
     parse_file(&name, &text, problems)
+}
+
+/// What can be read of the data partition's file. Deny by default: where some of it is lost and the rest does not say who may register,
+/// nobody may.
+fn salvaged(file: &Path, ignored: &mut Vec<Problem>) -> Option<Layer> {
+    let name = file.display().to_string();
+    let read = salvage::read(file)?;
+    let mut layer = parse_file(&name, &read.text, ignored)?;
+    if !read.problems.is_empty() && merge([&layer]).find_value(REGISTRATION).is_err() {
+        insert(&mut layer.dict, REGISTRATION, Value::from("closed"));
+    }
+    ignored.extend(read.problems);
+    Some(layer)
 }
 
 fn parse_file(name: &str, text: &str, problems: &mut Vec<Problem>) -> Option<Layer> {
@@ -451,11 +348,11 @@ fn environment_layers(environment: &[(String, String)], problems: &mut Vec<Probl
 
 /// A text key takes the variable as it is; anything else is written as in the file.
 fn variable_value(key: Option<&Key>, text: &str) -> Result<Value, String> {
-    let Some(key) = key.filter(|key| !key.is_text()) else {
+    let Some(key) = key.filter(|key| !key.kind.is_text()) else {
         return Ok(Value::from(text));
     };
     let parsed: Option<Dict> = <Toml as Format>::from_str(&format!("value = {}", text.trim())).ok();
-    parsed.and_then(|mut dict| dict.remove("value")).ok_or_else(|| format!("write {}", key.shape))
+    parsed.and_then(|mut dict| dict.remove("value")).ok_or_else(|| format!("write {}", key.kind.shape()))
 }
 
 /// Those of the keys `asked` for whose address this machine does not have, each with what would be right. Only addresses without which the
@@ -582,24 +479,6 @@ fn origin(figment: &Figment, field: &str) -> String {
     }
 }
 
-/// A type that does not fit. The value found is not repeated where it may be a secret.
-fn of_figment(error: &figment::Error) -> Problem {
-    let source = error.metadata.as_ref().map_or_else(|| BUILT_IN.to_owned(), |metadata| metadata.name.to_string());
-    let field = error.path.join(".");
-    let key = keys::find(&field).or_else(|| keys::find(error.path.first().map_or("", String::as_str)));
-    let reason = match (&error.kind, key) {
-        (Kind::MissingField(name), _) => format!("`{name}` is missing"),
-        (_, Some(key)) if key.is_secret() => format!("write {}", key.shape),
-        (Kind::UnknownVariant(found, _), Some(key)) => format!("\"{found}\" is not known; write {}", key.shape),
-        (Kind::InvalidType(found, _) | Kind::InvalidValue(found, _), Some(key)) => {
-            format!("found {found}; write {}", key.shape)
-        }
-        (kind, Some(key)) => format!("{kind}; write {}", key.shape),
-        (kind, None) => kind.to_string(),
-    };
-    Problem { source, field, reason }
-}
-
 fn settings(figment: &Figment) -> Vec<Setting> {
     KEYS.iter()
         .map(|key| {
@@ -615,9 +494,9 @@ fn settings(figment: &Figment) -> Vec<Setting> {
 }
 
 fn as_json(key: &Key, value: &Value) -> serde_json::Value {
-    match (key.default, value) {
-        (Default::NoSecret, _) => REDACTED.into(),
-        (Default::NoTables, Value::Array(_, tables)) => {
+    match (&key.kind, value) {
+        (ValueKind::Secret { .. }, _) => REDACTED.into(),
+        (ValueKind::Tables { .. }, Value::Array(_, tables)) => {
             tables.iter().filter_map(|table| Some(table.find_ref("name")?.as_str()?.to_owned())).collect()
         }
         (_, value) => serde_json::to_value(value).unwrap_or_default(),
@@ -625,13 +504,13 @@ fn as_json(key: &Key, value: &Value) -> serde_json::Value {
 }
 
 fn shown(key: &Key, value: &Value) -> String {
-    match (key.default, value) {
-        (Default::NoSecret, _) => REDACTED.to_owned(),
-        (Default::NoTables, Value::Array(_, tables)) => {
+    match (&key.kind, value) {
+        (ValueKind::Secret { .. }, _) => REDACTED.to_owned(),
+        (ValueKind::Tables { .. }, Value::Array(_, tables)) => {
             let names: Vec<_> = tables.iter().filter_map(|table| table.find_ref("name")?.as_str()).collect();
             if names.is_empty() { "(none)".to_owned() } else { format!("{} ({})", names.len(), names.join(", ")) }
         }
-        (Default::NoTexts, Value::Array(_, texts)) => {
+        (_, Value::Array(_, texts)) => {
             let texts: Vec<_> = texts.iter().filter_map(Value::as_str).collect();
             if texts.is_empty() { "(none)".to_owned() } else { texts.join(", ") }
         }

@@ -4,24 +4,32 @@ use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use arc_swap::ArcSwap;
 use serde::Serialize;
 use serde_json::Value as Json;
 use thiserror::Error;
+use tokio::sync::watch;
 use toml_edit::{DocumentMut, Item, Table, Value};
 use utoipa::ToSchema;
 
 use super::{
-    Applies, Config, ConfigError, Default, Key, LoadedConfig, Setting, Sources, keys,
-    load::{BUILT_IN, Problem, SETTINGS_FILE, foreign_addresses},
+    Applies, Config, ConfigError, Key, LoadedConfig, Problem, Setting, Sources, keys,
+    layer::BUILT_IN,
+    load::{SETTINGS_FILE, foreign_addresses},
+    salvage,
+    values::Values,
 };
 use crate::files::{self, Readers};
 
-/// The largest `settings.toml` that is read: a hundred keys are a few kilobytes.
-const LARGEST: u64 = 256 * 1024;
+/// What is added to the name of a damaged file that is kept aside; then a number, from the second one on.
+const DAMAGED: &str = ".damaged";
+/// So many of them are kept.
+const MOST_DAMAGED: usize = 100;
 
 /// How the origin of a value begins that comes from the environment, which no file overrides.
 const ENVIRONMENT: &str = "environment variable";
@@ -40,7 +48,7 @@ pub struct SettingView {
     /// What its number counts.
     pub unit: Option<&'static str>,
     /// What may stand there, as the end of "write ...".
-    pub shape: &'static str,
+    pub shape: String,
     /// What it means.
     pub about: String,
     /// The file or variable it comes from, or `built in`.
@@ -51,6 +59,9 @@ pub struct SettingView {
     pub locked: Option<String>,
     /// Whether it was changed, and the change takes effect at the next start.
     pub waits_for_start: bool,
+    /// Its row, for the page; the API tells what it is needed for.
+    #[serde(skip)]
+    pub row: &'static Key,
 }
 
 /// Why a change did not happen.
@@ -65,7 +76,7 @@ pub enum ChangeError {
     /// It can not be changed here.
     #[error("{reason}")]
     Locked {
-        /// The key.
+        /// The key that was to be changed.
         key: String,
         /// Why, and where it can be changed.
         reason: String,
@@ -81,7 +92,7 @@ pub enum ChangeError {
     /// The file can not be read or written.
     #[error("{path} can not be written: {reason}", path = path.display())]
     File {
-        /// Which.
+        /// The data partition's file.
         path: PathBuf,
         /// What the system said.
         reason: String,
@@ -95,6 +106,8 @@ pub struct Proposal {
     text: String,
     /// What it said; none: there was no file.
     before: Option<String>,
+    /// Some of what stands there is lost by that, and has to be kept aside first.
+    damaged: bool,
     loaded: LoadedConfig,
     /// The keys that were named.
     pub keys: Vec<&'static str>,
@@ -117,12 +130,16 @@ struct Inner {
     sources: Sources,
     /// As it was when the box started.
     started: Vec<Setting>,
+    /// The values of that.
+    values: Values,
     /// What was left out of the data partition's file when the box started.
     ignored: Vec<Problem>,
+    /// Whether that file is still as it was then, with something in it that can not be.
+    damaged: AtomicBool,
     /// What is wanted: what the next start would find.
     wanted: RwLock<Vec<Setting>>,
     /// What is in force.
-    now: ArcSwap<Config>,
+    now: watch::Sender<Arc<Config>>,
     path: PathBuf,
 }
 
@@ -136,12 +153,15 @@ impl Settings {
     /// What the box was started with.
     pub fn new(loaded: LoadedConfig) -> Self {
         let path = loaded.config.data_dir.join(SETTINGS_FILE);
+        let damaged = AtomicBool::new(loaded.damage().next().is_some());
         let inner = Inner {
             sources: loaded.sources,
             started: loaded.settings.clone(),
+            values: loaded.values,
+            damaged,
             ignored: loaded.ignored,
             wanted: RwLock::new(loaded.settings),
-            now: ArcSwap::from_pointee(loaded.config),
+            now: watch::Sender::new(Arc::new(loaded.config)),
             path,
         };
         Self { inner: Arc::new(inner) }
@@ -149,7 +169,13 @@ impl Settings {
 
     /// What is in force. To be asked anew each time: it changes.
     pub fn now(&self) -> Arc<Config> {
-        self.inner.now.load_full()
+        Arc::clone(&self.inner.now.borrow())
+    }
+
+    /// What is in force, to be followed. Whoever is late sees the last change alone, and each compares what concerns it: a change of any
+    /// setting is told.
+    pub fn changes(&self) -> watch::Receiver<Arc<Config>> {
+        self.inner.now.subscribe()
     }
 
     /// What this start left out of the page's own settings, as key and reason.
@@ -171,23 +197,24 @@ impl Settings {
                 let setting = found(&wanted, key);
                 let at_start = found(&self.inner.started, key);
                 let value = setting.as_ref().map_or(Json::Null, |setting| setting.json.clone());
-                let waits = key.applies() == Applies::NextStart && at_start.is_some_and(|start| start.json != value);
+                let waits = key.applies == Applies::NextStart && at_start.is_some_and(|start| start.json != value);
                 let origin = setting.map_or_else(|| BUILT_IN.to_owned(), |setting| setting.origin);
                 SettingView {
                     key: key.path,
                     value,
                     default: default(key),
-                    unit: key.unit(),
-                    shape: key.shape,
+                    unit: key.kind.unit(),
+                    shape: key.kind.shape(),
                     about: key.about(),
-                    applies: match key.applies() {
+                    applies: match key.applies {
                         Applies::AtOnce => "at_once",
                         Applies::NextStart => "next_start",
-                        Applies::Never(_) => "never",
+                        Applies::Elsewhere(_) | Applies::Never(_) => "never",
                     },
                     locked: lock(key, &origin),
                     origin,
                     waits_for_start: waits,
+                    row: key,
                 }
             })
             .collect()
@@ -211,38 +238,30 @@ impl Settings {
     }
 
     fn propose_with(&self, edits: &BTreeMap<String, Json>, own: bool) -> Result<Proposal, ChangeError> {
-        let before = read(&self.inner.path).map_err(|error| self.file_error(&error))?;
-        let mut document: DocumentMut = before.as_deref().unwrap_or_default().parse().map_err(|_| {
-            ChangeError::File { path: self.inner.path.clone(), reason: "it is not TOML; mend or remove it".to_owned() }
-        })?;
+        let (document, damaged) = self.document();
+        let before = document.as_ref().map(ToString::to_string);
+        let mut document = document.unwrap_or_default();
         let view = self.view();
         let mut named = Vec::new();
         for (name, value) in edits {
             let key = keys::find(name).ok_or_else(|| ChangeError::Unknown { key: name.clone() })?;
             let locked = view.iter().find(|setting| setting.key == key.path).and_then(|setting| setting.locked.clone());
-            let own = own && matches!(key.applies(), Applies::Never(_)) && !is_of_environment(&view, key);
+            let own = own && matches!(key.applies, Applies::Elsewhere(_)) && !is_of_environment(&view, key);
             if let Some(reason) = locked.filter(|_| !own) {
                 return Err(ChangeError::Locked { key: name.clone(), reason });
             }
-            let wrong = || ChangeError::Invalid { key: name.clone(), reason: format!("write {}", key.shape) };
+            let wrong = || ChangeError::Invalid { key: name.clone(), reason: format!("write {}", key.kind.shape()) };
             let value = if value.is_null() { None } else { Some(toml(value).ok_or_else(wrong)?) };
             edit(document.as_table_mut(), key.path, value).ok_or_else(wrong)?;
             named.push(key.path);
         }
         let text = document.to_string();
-        let loaded = self.inner.sources.load_with(Some(&text)).map_err(|error| {
-            // One that was named, if one is to blame; else whatever does not go with it.
-            let blamed = error.problems.iter().find(|problem| named.iter().any(|key| *key == problem.field));
-            match blamed.or(error.problems.first()) {
-                Some(problem) => ChangeError::Invalid { key: problem.field.clone(), reason: problem.reason.clone() },
-                None => ChangeError::Invalid { key: String::new(), reason: "this can not be".to_owned() },
-            }
-        })?;
+        let loaded = self.inner.sources.load_with(Some(&text)).map_err(|error| blamed(&error, &named))?;
         let foreign = foreign_addresses(&loaded.config, |key| named.contains(&key));
         if let Some((key, reason)) = foreign.into_iter().next() {
             return Err(ChangeError::Invalid { key: key.to_owned(), reason });
         }
-        Ok(Proposal { text, before, loaded, keys: named })
+        Ok(Proposal { text, before, damaged, loaded, keys: named })
     }
 
     /// Whether the box would start with `text` as the data partition's file. Blocks for as long as files are read.
@@ -257,12 +276,11 @@ impl Settings {
     /// backup's are left out so. Blocks for as long as a file is read.
     ///
     /// # Errors
-    /// When `text` is not TOML, or the present file can not be read.
+    /// When `text` is not TOML.
     pub fn restorable(&self, text: &str) -> Result<(String, Vec<&'static str>), ChangeError> {
         let not_toml = || ChangeError::Invalid { key: "settings.toml".to_owned(), reason: "it is not TOML".to_owned() };
         let mut document: DocumentMut = text.parse().map_err(|_| not_toml())?;
-        let present = read(&self.inner.path).map_err(|error| self.file_error(&error))?;
-        let present: DocumentMut = present.unwrap_or_default().parse().unwrap_or_default();
+        let present = self.document().0.unwrap_or_default();
         let mut left_out = Vec::new();
         for key in keys::KEYS.iter().filter(|key| !key.is_restored()) {
             let (wanted, own) = (value_at(document.as_table(), key.path), value_at(present.as_table(), key.path));
@@ -289,11 +307,33 @@ impl Settings {
     /// written after it was made.
     ///
     /// # Errors
-    /// [`ChangeError::File`]; then nothing has changed.
+    /// [`ChangeError::File`], and [`ChangeError::Invalid`] where it could not be in force; then nothing has changed.
     pub fn write(&self, proposal: &Proposal) -> Result<Arc<Config>, ChangeError> {
+        let now = self.in_force_with(&proposal.loaded).map_err(|error| blamed(&error, &proposal.keys))?;
+        if proposal.damaged {
+            keep_aside(&self.inner.path).map_err(|error| self.file_error(&error))?;
+        }
         write(&self.inner.path, &proposal.text).map_err(|error| self.file_error(&error))?;
-        self.put_in_force(&proposal.loaded);
+        self.inner.damaged.store(false, Ordering::Relaxed);
+        self.put_in_force(now, &proposal.loaded);
         Ok(self.now())
+    }
+
+    /// The data partition's file as far as it can be read, without what was left out of it at the start; none where there is none. True: some
+    /// of it is lost by that.
+    fn document(&self) -> (Option<DocumentMut>, bool) {
+        let Some(read) = salvage::read(&self.inner.path) else { return (None, false) };
+        let mut document: DocumentMut = read.text.parse().unwrap_or_default();
+        let damaged = self.inner.damaged.load(Ordering::Relaxed);
+        for problem in self.inner.ignored.iter().filter(|problem| damaged && problem.is_damage()) {
+            let _not_there = edit(document.as_table_mut(), &problem.field, None);
+        }
+        (Some(document), damaged || !read.problems.is_empty())
+    }
+
+    /// What the page has set, as TOML; none where nothing was. Blocks for as long as a file is read.
+    pub fn text(&self) -> Option<String> {
+        self.document().0.map(|document| document.to_string())
     }
 
     /// Takes a change back that was written just now, because what belongs to it could not be done.
@@ -304,15 +344,20 @@ impl Settings {
         };
         if let Err(error) = written {
             tracing::error!(%error, "a change of the settings could not be taken back");
-        } else if let Ok(loaded) = self.inner.sources.load() {
-            self.put_in_force(&loaded);
+        } else if let Ok(loaded) = self.inner.sources.load()
+            && let Ok(now) = self.in_force_with(&loaded)
+        {
+            self.put_in_force(now, &loaded);
         }
     }
 
-    fn put_in_force(&self, loaded: &LoadedConfig) {
-        let mut now = Config::clone(&self.now());
-        take_over(&mut now, &loaded.config);
-        self.inner.now.store(Arc::new(now));
+    /// What is in force once `loaded` is wanted: the rest of it waits for the next start.
+    fn in_force_with(&self, loaded: &LoadedConfig) -> Result<Config, ConfigError> {
+        self.inner.values.overlaid(&loaded.values).config()
+    }
+
+    fn put_in_force(&self, now: Config, loaded: &LoadedConfig) {
+        self.inner.now.send_replace(Arc::new(now));
         self.inner.wanted.write().unwrap_or_else(PoisonError::into_inner).clone_from(&loaded.settings);
     }
 
@@ -321,38 +366,26 @@ impl Settings {
     }
 }
 
-/// Takes over what takes effect at once: [`Applies::AtOnce`], and the slate's picture.
-fn take_over(now: &mut Config, wanted: &Config) {
-    now.venue = wanted.venue.clone();
-    now.web.public_host.clone_from(&wanted.web.public_host);
-    now.web.open_preview = wanted.web.open_preview;
-    now.accounts = wanted.accounts.clone();
-    now.queue = wanted.queue.clone();
-    now.program.slate.clone_from(&wanted.program.slate);
-    now.program.slate_sound = wanted.program.slate_sound;
-    now.program.idle_end_minutes = wanted.program.idle_end_minutes;
-    now.obs = wanted.obs.clone();
-}
-
 fn is_of_environment(view: &[SettingView], key: &Key) -> bool {
     view.iter().any(|setting| setting.key == key.path && setting.origin.starts_with(ENVIRONMENT))
 }
 
 fn lock(key: &Key, origin: &str) -> Option<String> {
-    match key.applies() {
-        Applies::Never(why) => Some(why.to_owned()),
-        _ if origin.starts_with(ENVIRONMENT) => Some(format!("it is set by the {origin}; change it there")),
-        _ => None,
-    }
+    let by_environment =
+        || origin.starts_with(ENVIRONMENT).then(|| format!("it is set by the {origin}; change it there"));
+    key.applies.locked().map(str::to_owned).or_else(by_environment)
 }
 
 fn default(key: &Key) -> Json {
-    match key.default {
-        Default::Text(text) => text.into(),
-        Default::Number(number) => number.into(),
-        Default::Flag(flag) => flag.into(),
-        Default::NoText | Default::NoSecret => Json::Null,
-        Default::NoTexts | Default::NoTables => Json::Array(Vec::new()),
+    key.kind.built_in().and_then(|value| serde_json::to_value(value).ok()).unwrap_or_default()
+}
+
+/// The change that an error is about: a key that was named, if one is to blame; else whatever does not go with it.
+fn blamed(error: &ConfigError, named: &[&str]) -> ChangeError {
+    let of_named = error.problems.iter().find(|problem| named.contains(&problem.field.as_str()));
+    match of_named.or(error.problems.first()) {
+        Some(problem) => ChangeError::Invalid { key: problem.field.clone(), reason: problem.reason.clone() },
+        None => ChangeError::Invalid { key: String::new(), reason: "this cannot be".to_owned() },
     }
 }
 
@@ -421,13 +454,27 @@ fn edit(table: &mut Table, path: &str, value: Option<Value>) -> Option<()> {
     Some(())
 }
 
-fn read(path: &Path) -> io::Result<Option<String>> {
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.len() > LARGEST => Err(io::Error::other("it is too large")),
-        Ok(_) => fs::read_to_string(path).map(Some),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+/// Keeps a damaged file, or whatever stands in its place, under another name. A file stays in its place too, until it is replaced.
+fn keep_aside(path: &Path) -> io::Result<()> {
+    let name = |number: usize| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(DAMAGED);
+        if number > 1 {
+            name.push(format!("-{number}"));
+        }
+        PathBuf::from(name)
+    };
+    let free = (1..=MOST_DAMAGED).map(name).find(|name| fs::symlink_metadata(name).is_err());
+    let aside = free.ok_or_else(|| io::Error::other("too many damaged files lie beside it; remove some"))?;
+    let kept = fs::symlink_metadata(path).and_then(|there| {
+        if there.is_file() {
+            // Who may not read a file may not link it either.
+            fs::hard_link(path, &aside).or_else(|_| fs::rename(path, &aside))
+        } else {
+            fs::rename(path, &aside)
+        }
+    });
+    kept.inspect(|()| tracing::warn!(kept = %aside.display(), "the damaged settings were kept aside"))
 }
 
 /// It may hold an address with a password.

@@ -3,47 +3,55 @@
 use std::{
     io::Read,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    ops::RangeInclusive,
     path::Path,
 };
 
+use figment::Figment;
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
-use super::{Config, DestinationConfig, IngestKind, ObsConfig};
+use super::{Config, DestinationConfig, IngestKind, KEYS, Key, ValueKind};
 use crate::core::destination::{Destination, DestinationId, DestinationInput, points_at};
 
 /// The ingest drops a silent connection only after the queue has had time to end its turn by the stall rule.
 const SILENCE_OVER_STALL: u64 = 5;
 
-/// The shortest `admin.token`: 16 letters and digits hold over 80 bits.
+/// The shortest bearer token: 16 letters and digits hold over 80 bits.
 const MIN_TOKEN: usize = 16;
 
-const DAY: u64 = 24 * 3600;
+/// What does not fit its row, as field and reason: numbers out of their bounds, and names that nothing in OBS can have.
+pub(super) fn rows(values: &Figment) -> Vec<(String, String)> {
+    let wrong = |key: &Key| match &key.kind {
+        ValueKind::Number { bounds, .. } => {
+            let value = values.extract_inner::<u64>(key.path).ok().filter(|value| !bounds.contains(value))?;
+            Some(format!("{value} is out of bounds; write {} to {}", bounds.start(), bounds.end()))
+        }
+        ValueKind::Port { .. } => {
+            let none = values.extract_inner::<u16>(key.path).is_ok_and(|port| port == 0);
+            none.then(|| format!("write {}", key.kind.shape()))
+        }
+        ValueKind::ObsName { .. } => obs_names(values.extract_inner(key.path).ok().as_slice()),
+        ValueKind::ObsSources => obs_names(&values.extract_inner::<Vec<String>>(key.path).unwrap_or_default()),
+        _ => None,
+    };
+    KEYS.iter().filter_map(|key| Some((key.path.to_owned(), wrong(key)?))).collect()
+}
 
-/// Everything that is wrong, as field and reason.
+/// What is wrong with names of the venue's OBS. That its scenes and sources exist is for the adapter to say, which reads them.
+fn obs_names(names: &[String]) -> Option<String> {
+    let none = |name: &String| name.is_empty() || name.chars().count() > 200 || name.chars().any(char::is_control);
+    if names.iter().any(none) {
+        Some("write a name of 1 to 200 visible characters".to_owned())
+    } else {
+        (names.len() > 50).then(|| "name 50 at most".to_owned())
+    }
+}
+
+/// Everything else that is wrong, as field and reason.
 pub(super) fn validate(config: &Config) -> Vec<(String, String)> {
     let mut problems = Vec::new();
     let mut wrong = |field: &str, reason: String| problems.push((field.to_owned(), reason));
-
-    let mut within = |field: &str, value: u64, bounds: RangeInclusive<u64>| {
-        if !bounds.contains(&value) {
-            wrong(field, format!("{value} is out of bounds; write {} to {}", bounds.start(), bounds.end()));
-        }
-    };
     let (queue, ingest, program) = (&config.queue, &config.ingest, &config.program);
-    within("queue.turn_seconds", queue.turn_seconds, 1..=DAY);
-    within("queue.rejoin_seconds", queue.rejoin_seconds, 0..=3600);
-    within("queue.restart_grace_seconds", queue.restart_grace_seconds, 0..=3600);
-    within("queue.hold_off_seconds", queue.hold_off_seconds, 0..=DAY);
-    within("queue.stall_limit_seconds", queue.stall_limit_seconds, 1..=600);
-    within("ingest.max_publishers", ingest.max_publishers as u64, 1..=1000);
-    within("ingest.handshake_seconds", ingest.handshake_seconds, 1..=60);
-    within("ingest.silence_seconds", ingest.silence_seconds, 1..=DAY);
-    within("web.session_idle_hours", config.web.session_idle_hours.into(), 1..=366 * 24);
-    within("web.session_max_days", config.web.session_max_days.into(), 1..=366);
-    within("program.latency_ms", program.latency_ms, 300..=10_000);
-    within("program.idle_end_minutes", program.idle_end_minutes, 0..=DAY / 60);
 
     let least = queue.stall_limit_seconds.saturating_add(SILENCE_OVER_STALL);
     if ingest.silence_seconds < least {
@@ -67,15 +75,17 @@ pub(super) fn validate(config: &Config) -> Vec<(String, String)> {
     {
         wrong("web.public_host", reason.to_owned());
     }
-    if let Some(token) = &config.admin.token {
-        let token = token.expose_secret();
-        if token.chars().count() < MIN_TOKEN {
-            wrong(
-                "admin.token",
-                format!("is too short; use {MIN_TOKEN} characters or more, for example from `openssl rand -hex 16`"),
-            );
-        } else if !token.chars().all(|c| c.is_ascii_graphic()) {
-            wrong("admin.token", "use letters, digits and ASCII punctuation only, without spaces".to_owned());
+    for host in &config.web.hosts {
+        if let Err(reason) = public_host(host) {
+            wrong("web.hosts", format!("{host:?}: {reason}"));
+        }
+    }
+    if config.web.trusted_proxies.iter().any(|network| network.prefix_len() == 0) {
+        wrong("web.trusted_proxies", "this would believe everybody; name the proxies alone".to_owned());
+    }
+    for (field, token) in [("admin.token", &config.admin.token), ("web.metrics_token", &config.web.metrics_token)] {
+        if let Some(reason) = token.as_ref().and_then(|token| bad_token(token.expose_secret())) {
+            wrong(field, reason);
         }
     }
     if config.data_dir.as_os_str().is_empty() {
@@ -90,7 +100,11 @@ pub(super) fn validate(config: &Config) -> Vec<(String, String)> {
     {
         wrong("program.slate", reason);
     }
-    obs(&config.obs, &mut wrong);
+    if let Some(host) = &config.obs.host
+        && let Err(reason) = public_host(host)
+    {
+        wrong("obs.host", reason.to_owned());
+    }
     match destinations(&config.destinations) {
         Err((index, field, reason)) => wrong(&format!("destinations.{index}.{field}"), reason),
         Ok(list) => {
@@ -109,46 +123,15 @@ pub(super) fn validate(config: &Config) -> Vec<(String, String)> {
     problems
 }
 
-/// The venue's OBS. That its scenes and sources exist is for the adapter to say, which reads them.
-fn obs(obs: &ObsConfig, wrong: &mut impl FnMut(&str, String)) {
-    if let Some(host) = &obs.host
-        && let Err(reason) = public_host(host)
-    {
-        wrong("obs.host", reason.to_owned());
+/// What is wrong with a bearer token.
+fn bad_token(token: &str) -> Option<String> {
+    if token.chars().count() < MIN_TOKEN {
+        return Some(format!(
+            "is too short; use {MIN_TOKEN} characters or more, for example from `openssl rand -hex 16`"
+        ));
     }
-    if obs.port == 0 {
-        wrong("obs.port", "write a port from 1 to 65535".to_owned());
-    }
-    if obs.handover_seconds > 60 {
-        wrong("obs.handover_seconds", "write 0 to 60".to_owned());
-    }
-    let single = [
-        ("obs.scene_on_air", &obs.scene_on_air),
-        ("obs.scene_slate", &obs.scene_slate),
-        ("obs.scene_handover", &obs.scene_handover),
-        ("obs.text_streamer", &obs.text_streamer),
-        ("obs.text_next", &obs.text_next),
-        ("obs.text_time", &obs.text_time),
-        ("obs.program_source", &obs.program_source),
-    ];
-    let lists = [
-        ("obs.show_on_air", &obs.show_on_air),
-        ("obs.show_next", &obs.show_next),
-        ("obs.show_slate", &obs.show_slate),
-        ("obs.restart_at_take", &obs.restart_at_take),
-    ];
-    let names = single.iter().flat_map(|(field, name)| name.iter().map(move |name| (*field, name)));
-    let names = names.chain(lists.iter().flat_map(|(field, names)| names.iter().map(move |name| (*field, name))));
-    for (field, name) in names {
-        if name.is_empty() || name.chars().count() > 200 || name.chars().any(char::is_control) {
-            wrong(field, "write a name of 1 to 200 visible characters".to_owned());
-        }
-    }
-    for (field, names) in lists {
-        if names.len() > 50 {
-            wrong(field, "name 50 at most".to_owned());
-        }
-    }
+    let visible = token.chars().all(|c| c.is_ascii_graphic());
+    (!visible).then(|| "use letters, digits and ASCII punctuation only, without spaces".to_owned())
 }
 
 /// No two listeners on one port, as far as those of the ingest that may run are concerned.
@@ -262,6 +245,14 @@ fn address(text: &str, scheme: &str) -> Result<(), String> {
             Err(format!("name the application too, such as \"{example}\""))
         }
         _ => Ok(()),
+    }
+}
+
+impl Config {
+    /// The configured destinations, which the page shows locked.
+    pub fn locked_destinations(&self) -> Vec<Destination> {
+        // Checked when the configuration was loaded.
+        destinations(&self.destinations).unwrap_or_default()
     }
 }
 

@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 use utoipa::ToSchema;
 
+pub mod hash;
+
 /// The shortest name, in visible characters.
 pub const MIN_NAME: usize = 2;
 
@@ -90,6 +92,16 @@ pub fn folded(typed: &str) -> Option<String> {
         c => c,
     };
     Some(typed.chars().filter(|c| !c.is_whitespace() && !matches!(c, '-' | '_')).map(meant).collect())
+}
+
+/// Whether text has the form of a stream key, so that it must not be said.
+pub fn looks_like_key(text: &str) -> bool {
+    folded(text).is_some_and(|text| text.len() == KEY_SYMBOLS)
+}
+
+/// Whether a word may have a key in it, alone or glued to something else: then it is not repeated to anybody.
+pub const fn may_hold_key(text: &str) -> bool {
+    text.len() >= KEY_SYMBOLS
 }
 
 /// Five bits of each byte as a symbol.

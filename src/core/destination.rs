@@ -1,22 +1,37 @@
-//! Destinations: where the programme goes. Presets, URL rules, the redacted form, and the states of one.
+//! Destinations: where the programme goes. URL rules, the redacted form, and the states of one.
 
-use std::net::IpAddr;
-
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 use unicode_normalization::UnicodeNormalization;
-use url::{Host, Url};
+use url::Url;
 use utoipa::ToSchema;
+
+use self::invalid::{EXAMPLE, invalid, invisible};
+
+mod certificate;
+mod failure;
+mod invalid;
+mod moved;
+mod own;
+mod platform;
+mod protocol;
+mod rtmp;
+mod told;
+
+pub use certificate::{Doubt, Doubtful};
+pub use failure::{ClosedAt, DestinationFailure, LoginScheme, no_tls};
+pub use invalid::InvalidDestination;
+pub use moved::Moved;
+pub use own::{OwnIngest, is_own, points_at};
+pub use platform::Platform;
+pub use protocol::{Protocol, port_of};
+pub use told::Secret;
 
 /// How many destinations there can be: each costs upstream bandwidth of the venue, which is what runs out first.
 pub const MAX_DESTINATIONS: usize = 8;
 
 /// The longest name, in characters.
 pub const MAX_NAME: usize = 64;
-
-/// The longest key, in bytes. The longest known ones (Facebook's) have about 100.
-pub const MAX_KEY: usize = 512;
 
 /// The longest URL, in bytes.
 pub const MAX_URL: usize = 1024;
@@ -35,11 +50,11 @@ impl std::fmt::Display for DestinationId {
 /// A destination as it is wanted. What it does at the moment is a `DestinationStatus`.
 #[derive(Clone, Debug)]
 pub struct Destination {
-    /// Its id.
+    /// By which orders, status and the store name it.
     pub id: DestinationId,
     /// What people call it; unique among destinations.
     pub name: String,
-    /// The server's address without the key: `rtmp://` or `rtmps://`.
+    /// The server's address without the key. Its scheme says what is spoken there: see [`Protocol`].
     pub url: Url,
     /// The platform's stream key.
     pub key: SecretString,
@@ -60,20 +75,6 @@ pub struct DestinationInput {
     pub key: SecretString,
     /// Whether it takes part in shows.
     pub enabled: bool,
-}
-
-/// What is wrong with a destination, and what would be right. Never holds the key.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{field}: {reason}")]
-pub struct InvalidDestination {
-    /// `name`, `url`, `key`, or `destinations` when there are too many.
-    pub field: &'static str,
-    /// What is wrong and how to put it right, as one sentence for whoever typed it.
-    pub reason: String,
-}
-
-fn invalid<T>(field: &'static str, reason: impl Into<String>) -> Result<T, InvalidDestination> {
-    Err(InvalidDestination { field, reason: reason.into() })
 }
 
 impl Destination {
@@ -98,14 +99,20 @@ impl Destination {
         if count >= MAX_DESTINATIONS {
             return invalid("destinations", format!("there can be {MAX_DESTINATIONS} at most; remove one first"));
         }
-        let url = validate_url(&input.url, &input.key)?;
-        let key = validate_key(input.key)?;
+        let (protocol, url) = parse_url(&input.url)?;
+        protocol.check_url(&url, &input.key)?;
+        let key = protocol.check_key(input.key)?;
         Ok(Self { id, name, url, key, enabled: input.enabled, locked })
     }
 
     /// Where it goes, for logs and pages: scheme, host, port and application, never the key.
     pub fn redacted(&self) -> String {
         redacted(&self.url)
+    }
+
+    /// What it speaks; none if the box does not speak it.
+    pub fn protocol(&self) -> Option<Protocol> {
+        Protocol::of(&self.url)
     }
 
     /// The RTMP application: the URL's path without its slashes at both ends.
@@ -138,18 +145,12 @@ fn validate_name(name: &str) -> Result<String, InvalidDestination> {
     Ok(name)
 }
 
-/// Control characters, and the spaces and marks that nobody sees.
-fn invisible(c: char) -> bool {
-    c.is_control()
-        || (c.is_whitespace() && c != ' ')
-        || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-}
-
-fn validate_url(text: &str, key: &SecretString) -> Result<Url, InvalidDestination> {
+/// Reads an address and what it speaks. The rest of its rules are the protocol's.
+fn parse_url(text: &str) -> Result<(Protocol, Url), InvalidDestination> {
     const FIELD: &str = "url";
     let text = text.trim();
     if text.is_empty() {
-        return invalid(FIELD, "give the server's address, for example rtmp://live.example.com/app");
+        return invalid(FIELD, format!("give the server's address, for example {EXAMPLE}"));
     }
     if text.len() > MAX_URL {
         return invalid(FIELD, format!("use at most {MAX_URL} characters"));
@@ -158,220 +159,18 @@ fn validate_url(text: &str, key: &SecretString) -> Result<Url, InvalidDestinatio
         return invalid(FIELD, "remove the spaces and line breaks");
     }
     let Ok(url) = Url::parse(text) else {
-        return invalid(FIELD, "this is not an address; it should look like rtmp://live.example.com/app");
+        return invalid(FIELD, format!("this is not an address; it should look like {EXAMPLE}"));
     };
-    match url.scheme() {
-        "rtmp" | "rtmps" => {}
-        "http" | "https" => {
-            return invalid(FIELD, "this is a web page; the server's address begins with rtmp:// or rtmps://");
-        }
-        other => {
-            return invalid(
-                FIELD,
-                format!("{other}:// is not supported; the address must begin with rtmp:// or rtmps://"),
-            );
-        }
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return invalid(FIELD, "remove the user name and password before the @: platforms know you by the key");
-    }
-    let host = url.host_str().unwrap_or_default();
-    if host.is_empty() {
-        return invalid(FIELD, "the host is missing; the address should look like rtmp://live.example.com/app");
-    }
-    if url.port() == Some(0) {
-        return invalid(FIELD, "port 0 does not exist; leave the port out for the usual one");
-    }
-    if url.fragment().is_some() {
-        return invalid(FIELD, "remove the # and what follows it");
-    }
-    if url.query().is_some() {
-        return invalid(
-            FIELD,
-            "remove the ? and what follows it; if the platform gave it to you, it belongs at the end of the key",
-        );
-    }
-    let path = url.path().trim_matches('/');
-    if path.is_empty() {
-        return invalid(FIELD, "the application is missing: most platforms want /app or /live after the host");
-    }
-    if path.split('/').any(str::is_empty) {
-        return invalid(FIELD, "there is a doubled / in the path");
-    }
-    if let Some(without) = key_in_path(&url, path, key.expose_secret()) {
-        return invalid(
-            FIELD,
-            format!(
-                "the end of this address looks like a stream key; put it into the key field and leave {without} here"
-            ),
-        );
-    }
-    Ok(url)
-}
-
-/// If the last part of the path is a key, the address without it.
-fn key_in_path(url: &Url, path: &str, key: &str) -> Option<String> {
-    let (application, last) = path.rsplit_once('/')?;
-    let platform = url.host_str().and_then(Platform::of_host);
-    // The platforms of the presets have applications of one part; elsewhere two can be right (an application's instance).
-    let is_key = platform.is_some() || last == key.trim() || looks_like_key(last);
-    is_key.then(|| {
-        let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
-        format!("{}://{}{port}/{application}", url.scheme(), url.host_str().unwrap_or_default())
-    })
-}
-
-/// Whether a word has the shape of a stream key: long, with letters and digits (all platforms'), or with a known beginning.
-fn looks_like_key(word: &str) -> bool {
-    let known = ["live_", "sk_", "FB-"].iter().any(|start| word.starts_with(start) && word.len() > start.len() + 8);
-    let dense =
-        word.len() >= 20 && word.chars().any(|c| c.is_ascii_digit()) && word.chars().any(|c| c.is_ascii_alphabetic());
-    known || dense
-}
-
-fn validate_key(key: SecretString) -> Result<SecretString, InvalidDestination> {
-    const FIELD: &str = "key";
-    let text = key.expose_secret();
-    let trimmed = text.trim();
-    if trimmed.is_empty() {
-        return invalid(FIELD, "give the stream key; the platform shows it on its page for going live");
-    }
-    if trimmed.len() > MAX_KEY {
-        return invalid(FIELD, format!("use at most {MAX_KEY} characters"));
-    }
-    if trimmed.chars().any(|c| c.is_whitespace() || invisible(c)) {
-        return invalid(FIELD, "remove the spaces and line breaks inside it; copy it once more");
-    }
-    if trimmed.contains("://") {
-        return invalid(FIELD, "this is an address; the key is the other thing that the platform shows");
-    }
-    if trimmed.chars().all(|c| matches!(c, '*' | '•' | '●' | '.')) {
-        return invalid(FIELD, "this is the hidden form of the key; use the platform's copy button");
-    }
-    if trimmed.len() == text.len() { Ok(key) } else { Ok(SecretString::from(trimmed.to_owned())) }
-}
-
-/// Whether `url` points at a port of this machine: then the programme would be sent to its own ingest, in a loop. `own` are this
-/// machine's addresses, `own_port` is the ingest's. Another port on this machine is fine. Names other than `localhost` must be
-/// looked up by the caller, and the addresses be given to [`is_own`].
-pub fn points_at(url: &Url, own: &[IpAddr], own_port: u16) -> bool {
-    let port = port_of(url);
-    if port != own_port {
-        return false;
-    }
-    // The URL's scheme is not one of the web's, so that its host is always kept as text: numbers are numbers here nevertheless.
-    let host = url.host().map(|host| host.to_string()).unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    match (address, Host::parse(&host)) {
-        (Ok(address), _) => is_own(address, own),
-        (_, Ok(Host::Ipv4(address))) => is_own(address.into(), own),
-        (_, Ok(Host::Ipv6(address))) => is_own(address.into(), own),
-        _ => {
-            let name = host.trim_end_matches('.').to_ascii_lowercase();
-            (name == "localhost" || name.ends_with(".localhost")) && own.iter().any(IpAddr::is_loopback)
-        }
-    }
-}
-
-/// Whether `address` is one of this machine's. All of 127.0.0.0/8 and the unspecified address lead to this machine when it has
-/// a loopback address among its own.
-pub fn is_own(address: IpAddr, own: &[IpAddr]) -> bool {
-    let address = address.to_canonical();
-    own.iter().any(|own| own.to_canonical() == address)
-        || ((address.is_loopback() || address.is_unspecified())
-            && own.iter().any(|own| own.to_canonical().is_loopback()))
-}
-
-/// The port a URL leads to: RTMP's is 1935, that of RTMPS 443.
-pub fn port_of(url: &Url) -> u16 {
-    url.port().unwrap_or(if url.scheme() == "rtmps" { 443 } else { 1935 })
-}
-
-/// A platform whose address the box knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Platform {
-    /// Twitch, the nearest ingest by its own choice (help.twitch.tv, "Twitch ingest endpoints").
-    Twitch,
-    /// `YouTube` Live, encrypted (support.google.com/youtube, "Encrypt your live stream with RTMPS").
-    YouTube,
-    /// Kick, whose ingest is Amazon IVS (help.kick.com, "How to stream on Kick").
-    Kick,
-    /// Facebook Live, which takes RTMPS only (facebook.com/business/help, "Stream with an encoder").
-    Facebook,
-}
-
-impl Platform {
-    /// All of them, in the order in which a page offers them.
-    pub const ALL: [Self; 4] = [Self::Twitch, Self::YouTube, Self::Kick, Self::Facebook];
-
-    /// What people call it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Twitch => "Twitch",
-            Self::YouTube => "YouTube",
-            Self::Kick => "Kick",
-            Self::Facebook => "Facebook",
-        }
-    }
-
-    /// Its name for programs.
-    pub const fn id(self) -> &'static str {
-        match self {
-            Self::Twitch => "twitch",
-            Self::YouTube => "youtube",
-            Self::Kick => "kick",
-            Self::Facebook => "facebook",
-        }
-    }
-
-    /// Where it shows the stream key, for whoever adds it as a destination.
-    pub const fn key_help(self) -> &'static str {
-        match self {
-            Self::Twitch => {
-                "In the Creator Dashboard (dashboard.twitch.tv) under Settings, Stream: \"Primary stream key\". It begins with live_."
+    let Some(protocol) = Protocol::of(&url) else {
+        let spoken = Protocol::beginnings(|_| true);
+        return match url.scheme() {
+            "http" | "https" => {
+                invalid(FIELD, format!("this is a web page; the server's address begins with {spoken}"))
             }
-            Self::YouTube => {
-                "In YouTube Studio (studio.youtube.com) under Create, Go live, Stream: \"Stream key\". Live streaming has to be \
-                 enabled a day before the first stream."
-            }
-            Self::Kick => {
-                "In the Creator Dashboard (kick.com/dashboard) under Settings, Stream URL & Key. If the address there differs from \
-                 this one, take that one. The key begins with sk_."
-            }
-            Self::Facebook => {
-                "In Live Producer (facebook.com/live/producer) under Streaming software: \"Stream key\". Choose a persistent key, \
-                 or it is good for one stream only. It begins with FB-."
-            }
-        }
-    }
-
-    /// Its ingest's address, without the key. Kick gives each channel an address of its own on its page; this one serves all.
-    pub const fn url(self) -> &'static str {
-        match self {
-            Self::Twitch => "rtmp://live.twitch.tv/app",
-            Self::YouTube => "rtmps://a.rtmps.youtube.com/live2",
-            Self::Kick => "rtmps://fa723fc1b171.global-contribute.live-video.net/app",
-            Self::Facebook => "rtmps://live-api-s.facebook.com:443/rtmp",
-        }
-    }
-
-    /// The platform a host belongs to.
-    pub fn of_host(host: &str) -> Option<Self> {
-        let host = host.trim_end_matches('.').to_ascii_lowercase();
-        let within = |domain: &str| host == domain || host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'));
-        if within("twitch.tv") {
-            Some(Self::Twitch)
-        } else if within("youtube.com") {
-            Some(Self::YouTube)
-        } else if within("live-video.net") || within("kick.com") {
-            Some(Self::Kick)
-        } else if within("facebook.com") {
-            Some(Self::Facebook)
-        } else {
-            None
-        }
-    }
+            other => invalid(FIELD, format!("{other}:// is not supported; the address must begin with {spoken}")),
+        };
+    };
+    Ok((protocol, url))
 }
 
 /// `name`, with a number behind it if one of `taken` is called so already.
@@ -455,12 +254,15 @@ pub struct DestinationStatus {
     pub reconnects: u64,
     /// Frames left out because the platform did not take them in time.
     pub dropped_frames: u64,
+    /// Accepted, and sent sound alone: whoever is on air has sent no key frame for so long that there is none to begin with.
+    #[serde(skip)]
+    pub waits_for_key_frame: bool,
 }
 
 impl DestinationStatus {
     /// A destination that has done nothing yet.
     pub const fn new(state: DestinationState) -> Self {
-        Self { state, bytes: 0, kbps: 0.0, reconnects: 0, dropped_frames: 0 }
+        Self { state, bytes: 0, kbps: 0.0, reconnects: 0, dropped_frames: 0, waits_for_key_frame: false }
     }
 }
 
@@ -468,7 +270,9 @@ impl DestinationStatus {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
-    use super::*;
+    use secrecy::ExposeSecret;
+
+    use super::{rtmp::MAX_KEY, *};
 
     fn input(name: &str, url: &str, key: &str) -> DestinationInput {
         DestinationInput { name: name.into(), url: url.into(), key: key.into(), enabled: true }
@@ -611,33 +415,5 @@ mod tests {
         let destination = validate("x", "rtmps://h.example:8443/app", "hush-hush").unwrap();
         assert_eq!(destination.redacted(), "rtmps://h.example:8443/app");
         assert!(!format!("{destination:?}").contains("hush"));
-    }
-
-    #[test]
-    fn own_ingest_is_a_loop_and_other_ports_are_not() {
-        let own: Vec<IpAddr> =
-            ["127.0.0.1", "::1", "192.168.1.5", "fe80::1"].iter().map(|a| a.parse().unwrap()).collect();
-        for (url, looped) in [
-            ("rtmp://127.0.0.1/live", true),
-            ("rtmp://127.0.0.1:1935/live", true),
-            ("rtmp://127.9.9.9/live", true),
-            ("rtmp://0.0.0.0/live", true),
-            ("rtmp://localhost/live", true),
-            ("rtmp://LOCALHOST./live", true),
-            ("rtmp://x.localhost/live", true),
-            ("rtmp://[::1]/live", true),
-            ("rtmp://[::ffff:192.168.1.5]/live", true),
-            ("rtmp://192.168.1.5/live", true),
-            ("rtmp://127.1/live", true),
-            ("rtmp://127.0.0.1:1936/live", false),
-            ("rtmps://127.0.0.1/live", false),
-            ("rtmps://127.0.0.1:1935/live", true),
-            ("rtmp://192.168.1.6/live", false),
-            ("rtmp://live.twitch.tv/app", false),
-        ] {
-            assert_eq!(points_at(&Url::parse(url).unwrap(), &own, 1935), looped, "{url}");
-        }
-        let elsewhere: Vec<IpAddr> = vec!["192.168.1.5".parse().unwrap()];
-        assert!(!points_at(&Url::parse("rtmp://127.0.0.1/live").unwrap(), &elsewhere, 1935));
     }
 }

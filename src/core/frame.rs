@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::moment::Moment;
+use super::{moment::Moment, oddity::Oddity, remark::Remark};
 
 /// The ingest's own name for one publish session. It is never used twice, not even after a restart.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -134,7 +134,7 @@ pub struct AacConfig {
 pub struct AvcConfig {
     /// The record as it was sent.
     pub record: Bytes,
-    /// Bytes of each NAL unit's length prefix: 1, 2 or 4.
+    /// Bytes of each NAL unit's length prefix, 1 to 4. At a frame always 4: other lengths are rewritten where frames are made.
     pub length_size: u8,
     /// The sequence parameter sets, without prefixes.
     pub sps: Vec<Bytes>,
@@ -168,10 +168,12 @@ pub struct Frame {
     pub dts: MediaTime,
     /// Presentation time on the same clock; for sound the same as `dts`.
     pub pts: MediaTime,
-    /// Whether decoding can begin here: an IDR picture (a NAL unit of type 5), not merely what FLV calls a key frame. Every
+    /// Whether decoding can begin here, whatever FLV calls it: an IDR picture (a NAL unit of type 5), or the I picture of an open
+    /// GOP whose recovery point (SEI, `recovery_frame_cnt` 0) says that all is right from it on. Pictures that are decoded after
+    /// one and shown before it are left out by whoever begins there: behind an I picture they refer to what came before. Every
     /// frame of sound is one.
     pub keyframe: bool,
-    /// Video: NAL units with their length prefixes as in the avcC (ISO/IEC 14496-15, 5.2.3). Sound: one raw AAC frame.
+    /// Video: NAL units with length prefixes of four bytes (ISO/IEC 14496-15, 5.2.3), none of them empty. Sound: one raw AAC frame.
     pub payload: Bytes,
     /// The configuration in force.
     pub config: Arc<CodecConfig>,
@@ -181,6 +183,14 @@ pub struct Frame {
 pub trait FrameSink: Send {
     /// Takes one frame that arrived at `arrival`. Never blocks; a frame that finds no room is counted and lost.
     fn push(&mut self, frame: Frame, arrival: Moment);
+
+    /// Takes what is to be told about the stream though it is shown.
+    fn remark(&mut self, _remark: Remark) {}
+    /// A message was odd and left out. Never blocks.
+    fn odd(&mut self, oddity: Oddity) {
+        // Whoever looks at frames alone need not know.
+        let _ = oddity;
+    }
 }
 
 /// Where media fetches a connection's stream that the ingest does not deliver: FLV over HTTP, or RTMP. It holds the stream key, so it

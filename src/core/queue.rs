@@ -4,44 +4,31 @@
 //! moments. One event goes through three steps: what is over by the clock ends (`expire`), the event itself changes the
 //! entries, and then the rules are judged on what is there (`settle`), which orders a take, gives one up or ends a turn.
 
-use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
-use super::{account::AccountId, frame::ConnectionId, moment::Moment};
+use super::{account::AccountId, flaw::Flaw, frame::ConnectionId, moment::Moment, origin::Origin};
 
 mod entry;
 mod events;
+mod look;
 mod orders;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod properties;
 mod record;
 mod settle;
+mod strikes;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 mod tests;
 mod words;
 
-use entry::{Entry, HoldOff, LastStreamer, Pending, Shown, Turn};
+use entry::{Entry, HoldOff, LastStreamer, Pending, Shown, Strike, Turn};
+pub use look::{EntryId, EntryLook, HoldOffCause, HoldOffLook, Presence, TakeId, TurnId, TurnLook, Urgency};
 pub use record::{EntryRecord, HoldOffRecord, Record, TurnRecord};
-pub use words::{Denial, Reason, Refusal};
-
-/// A streamer's place in the queue. Never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(transparent)]
-pub struct EntryId(pub u64);
-
-/// One turn, from an entry's take to its end. Never used twice. `skip` names it, so that a second click hits nobody else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(transparent)]
-pub struct TurnId(pub u64);
-
-/// One order to put an input on air. Media answers it by Taken or `TakeFailed`; an answer to an older one changes nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(transparent)]
-pub struct TakeId(pub u64);
+pub use words::{Denial, Reason, Refusal, TurnEnd};
 
 /// One order of an admin or a streamer. The same one twice is the same as once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -61,9 +48,24 @@ pub const TAKEOVER_WINDOW: Duration = Duration::from_mins(1);
 /// The last streamer may come back once somebody else has been on air for so long.
 pub const BLOCK_RELEASE: Duration = Duration::from_mins(1);
 
-/// A take that was ordered and neither happened nor failed for so long has failed. A planned take waits for a key frame, and
-/// encoders send one at least every 10 s; three times that says that it is not coming.
+/// A take that was ordered and neither happened nor failed for so long has failed, although nobody else is ready. A planned take waits
+/// for a key frame, and encoders send one at least every 10 s; three times that says that it is not coming.
 pub const PENDING_LIMIT: Duration = Duration::from_secs(30);
+
+/// The same with another ready, while somebody is seen: two key frame intervals of 2 s.
+pub const TAKE_LIMIT: Duration = Duration::from_secs(4);
+
+/// The same of who is put on air by hand. Nothing of theirs may be kept yet, and OBS sends a key frame every 8.3 s by default.
+pub const PUT_ON_AIR_LIMIT: Duration = Duration::from_secs(12);
+
+/// The same while nobody is seen: of the first that is tried, the second, and each further one. Whoever is next has been kept for long, and
+/// is taken at once if they can be; those behind are kept from the first try on. Five tries fit in the 5 s that the slate may
+/// be seen with somebody ready.
+pub const DARK_LIMITS: [Duration; 3] =
+    [Duration::from_millis(2500), Duration::from_secs(1), Duration::from_millis(500)];
+
+/// Rings at the same time.
+const MOST_CUED: usize = 4;
 
 /// How many ended connections are remembered, so that a late event can not bring one back.
 const RETIRED_KEPT: usize = 128;
@@ -73,7 +75,7 @@ const COMMANDS_KEPT: usize = 32;
 
 /// The part of the configuration that the rules need.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct QueueSettings {
     /// Length of a turn, until an admin sets another. 1 h.
     pub turn: Duration,
     /// How long a place is kept for a streamer who lost the connection. 15 s; zero keeps none.
@@ -92,7 +94,7 @@ pub struct Settings {
     pub max_publishers: usize,
 }
 
-impl Default for Settings {
+impl Default for QueueSettings {
     fn default() -> Self {
         Self {
             turn: Duration::from_hours(1),
@@ -114,10 +116,12 @@ pub enum Event {
     Publish {
         /// Whose key it was.
         account: AccountId,
-        /// Their name.
+        /// The owner's name, for the room.
         name: Arc<str>,
         /// The new connection.
         connection: ConnectionId,
+        /// Where it comes from.
+        origin: Origin,
         /// Whether the connection that the streamer has already, if any, delivered media in the last 2 s.
         current_alive: bool,
     },
@@ -127,24 +131,40 @@ pub enum Event {
     Ready(ConnectionId),
     /// A connection delivers no longer.
     Stalled(ConnectionId),
+    /// A connection delivers, and cannot be taken. It is ready again when that is said.
+    Unfit {
+        /// The connection.
+        connection: ConnectionId,
+        /// Why, in words for its streamer.
+        reason: Arc<str>,
+    },
+    /// What a connection sends cannot be used: it is over, or is to be ended.
+    Unusable {
+        /// The connection.
+        connection: ConnectionId,
+        /// What is wrong with it, so that the same is known again.
+        flaw: Flaw,
+        /// The same in words for its streamer.
+        reason: Arc<str>,
+    },
     /// It delivers again, and its first IDR since is there.
     Recovered(ConnectionId),
     /// The take has happened.
     Taken {
-        /// Which.
+        /// The take, as [`Action::Take`] named it.
         take: TakeId,
         /// The time of day, for the history only.
         wall: jiff::Timestamp,
     },
     /// The take can not happen.
     TakeFailed(TakeId),
-    /// Time passed.
+    /// Time passed: limits that are over take effect.
     Tick,
     /// Somebody ordered something.
     Order {
         /// The order's own name.
         command: CommandId,
-        /// What is wanted.
+        /// What the person wants.
         order: Order,
     },
     /// The box has started again; the state was restored from its record just before.
@@ -172,7 +192,7 @@ pub enum Order {
     Kick(EntryId),
     /// Move a waiting entry before another, or to the tail. Rule 14.
     Move {
-        /// Which.
+        /// The entry to move.
         entry: EntryId,
         /// Before which; none for the tail.
         before: Option<EntryId>,
@@ -195,14 +215,14 @@ pub enum Order {
     SetBlock(Option<bool>),
     /// Follow other settings from here on. What changed of the length of turns and of the block toggle holds even if an admin
     /// had set another; limits that run already keep their end.
-    Configure(Settings),
+    Configure(QueueSettings),
     /// Lift a streamer's hold-off. Rule 12.
     LiftHoldOff(AccountId),
     /// The streamer leaves by their own page.
     Leave(AccountId),
     /// The account has a new key, or was disabled, banned or deleted. Rule 14.
     Revoke {
-        /// Which.
+        /// The account that may not go on publishing.
         account: AccountId,
         /// Whether its entry goes too (disabled, banned, deleted).
         remove: bool,
@@ -237,22 +257,24 @@ pub enum Verdict {
 pub enum Action {
     /// Order a take. It replaces an earlier one that has not happened.
     Take {
-        /// Its name.
+        /// What [`Event::Taken`] or [`Event::TakeFailed`] will name.
         take: TakeId,
-        /// The input.
+        /// The connection whose input goes on air.
         connection: ConnectionId,
-        /// Whether it must happen now, or at the input's next key frame while the old one goes on.
-        now: bool,
+        /// How soon it must happen.
+        urgency: Urgency,
     },
-    /// Give a take up.
+    /// Give a take up that nobody wants any more.
     CancelTake(TakeId),
+    /// Give a take up that did not happen in time: its input is ready again when it has shown that it can be taken.
+    GiveUpTake(TakeId),
     /// Nobody is on air: the slate.
     Clear,
     /// Press or lift the panic button.
     ForceSlate(bool),
     /// Close a connection.
     Disconnect {
-        /// Which.
+        /// The connection to close.
         connection: ConnectionId,
         /// Whose it was, if known.
         account: Option<AccountId>,
@@ -266,136 +288,35 @@ pub enum Action {
 /// A turn that ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TurnOver {
-    /// Which.
+    /// The turn that ended.
     pub turn: TurnId,
-    /// Whose it was.
+    /// The streamer who was on air.
     pub account: AccountId,
-    /// Their name.
+    /// The streamer's name at the last publish.
     pub name: Arc<str>,
     /// When it began, by the wall clock.
     pub began: jiff::Timestamp,
     /// Time on air; suspensions and the forced slate do not count.
     pub on_air: Duration,
-    /// Why it ended.
+    /// The rule or the person that ended it.
     pub why: TurnEnd,
-}
-
-/// Why a turn ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum TurnEnd {
-    /// Its time was up.
-    Time,
-    /// An admin skipped it.
-    Skip,
-    /// An admin kicked the streamer.
-    Kick,
-    /// The account was disabled, banned or deleted.
-    Revoked,
-    /// Its input was stalled for too long while another was ready.
-    Stall,
-    /// The streamer left by their own page.
-    Left,
-    /// The connection was lost.
-    Lost,
-    /// An admin put another entry on air.
-    Displaced,
-}
-
-impl TurnEnd {
-    /// Whether the streamer is the last streamer after it (rule 12). A stall ends a turn "as time does" (rule 8).
-    const fn makes_last_streamer(self) -> bool {
-        matches!(self, Self::Time | Self::Skip | Self::Kick | Self::Revoked | Self::Stall)
-    }
-}
-
-impl fmt::Display for TurnEnd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Time => "time",
-            Self::Skip => "skip",
-            Self::Kick => "kick",
-            Self::Revoked => "revoked",
-            Self::Stall => "stall",
-            Self::Left => "left",
-            Self::Lost => "lost",
-            Self::Displaced => "displaced",
-        })
-    }
 }
 
 /// What one event led to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// The answer.
+    /// For whoever sent the event.
     pub verdict: Verdict,
-    /// What to do.
+    /// What the director has to order of media, ingest and history, in this order.
     pub actions: Vec<Action>,
     /// Whether something changed that must survive a restart.
     pub changed: bool,
 }
 
-/// Whether an entry can be taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Presence {
-    /// No connection.
-    Absent,
-    /// Connected, not ready.
-    Present,
-    /// Connected and ready to be taken.
-    Ready,
-}
-
-/// One entry, as it looks from outside.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EntryLook {
-    /// Its id.
-    pub id: EntryId,
-    /// Whose it is.
-    pub account: AccountId,
-    /// Their name at the last publish.
-    pub name: Arc<str>,
-    /// Whether it can be taken.
-    pub presence: Presence,
-    /// Its connection, if it has one.
-    pub connection: Option<ConnectionId>,
-}
-
-/// The turn that runs, as it looks from outside.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TurnLook {
-    /// Its id.
-    pub id: TurnId,
-    /// Whose it is.
-    pub entry: EntryLook,
-    /// How long it is.
-    pub length: Duration,
-    /// Time of it that is used up.
-    pub elapsed: Duration,
-    /// Time on air; nothing resets it.
-    pub on_air: Duration,
-    /// Whether its clock runs.
-    pub running: bool,
-}
-
-/// A streamer who may not publish for a while, as it looks from outside.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HoldOffLook {
-    /// Who.
-    pub account: AccountId,
-    /// Their name.
-    pub name: Arc<str>,
-    /// For how long yet.
-    pub remaining: Duration,
-    /// A kick, or else the block toggle.
-    pub kicked: bool,
-}
-
 /// The queue's whole state. Cloning it costs a few microseconds for a hundred entries; the director does, to be able to go back.
 #[derive(Clone, Debug)]
 pub struct Queue {
-    settings: Settings,
+    settings: QueueSettings,
     /// Set by an admin; otherwise the settings' hold.
     turn_length: Option<Duration>,
     /// Set by an admin; otherwise the settings' holds.
@@ -405,6 +326,8 @@ pub struct Queue {
     on_air: Option<Turn>,
     waiting: Vec<Entry>,
     hold_offs: Vec<HoldOff>,
+    /// Of this process only: who could not be used before a restart is given another chance.
+    strikes: Vec<Strike>,
     last: Option<LastStreamer>,
     /// One counter for entries, turns and takes.
     next_id: u64,
@@ -415,6 +338,8 @@ pub struct Queue {
 
     // Of this process only.
     pending: Option<Pending>,
+    /// Takes that did not happen since the last that did.
+    not_taken: u32,
     shown: Shown,
     last_taken: TakeId,
     actions: Vec<Action>,
@@ -423,7 +348,7 @@ pub struct Queue {
 
 impl Queue {
     /// An empty queue, for a box that has never run.
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: QueueSettings) -> Self {
         Self {
             settings,
             turn_length: None,
@@ -433,12 +358,14 @@ impl Queue {
             on_air: None,
             waiting: Vec::new(),
             hold_offs: Vec::new(),
+            strikes: Vec::new(),
             last: None,
             next_id: 1,
             retired: VecDeque::new(),
             commands: VecDeque::new(),
             unknown: serde_json::Map::new(),
             pending: None,
+            not_taken: 0,
             shown: Shown::Nothing,
             last_taken: TakeId(0),
             actions: Vec::new(),
@@ -453,12 +380,14 @@ impl Queue {
             self.expire(now);
         }
         let verdict = match event {
-            Event::Publish { account, name, connection, current_alive } => {
-                self.publish(account, name, connection, current_alive, now)
+            Event::Publish { account, name, connection, origin, current_alive } => {
+                self.publish((account, name), connection, origin, current_alive, now)
             }
             Event::Unpublish(connection) => self.unpublish(&connection, now),
-            Event::Ready(connection) | Event::Recovered(connection) => self.ready(&connection),
+            Event::Ready(connection) | Event::Recovered(connection) => self.ready(&connection, now),
             Event::Stalled(connection) => self.stalled(&connection, now),
+            Event::Unfit { connection, reason } => self.unfit(&connection, reason, now),
+            Event::Unusable { connection, flaw, reason } => self.unusable(&connection, flaw, reason, now),
             Event::Taken { take, wall } => self.taken(take, wall, now),
             Event::TakeFailed(take) => self.take_failed(take, now),
             Event::Tick => Verdict::Noted,
@@ -489,13 +418,23 @@ impl Queue {
             add(Some(connection));
         }
         add(self.pending.as_ref().map(|pending| &pending.connection));
+        if self.pending.is_some() && !self.is_seen() {
+            // When it does not happen, those behind are tried, and have no time to lose.
+            for entry in self.waiting.iter().filter(|entry| entry.is_ready()).take(3) {
+                add(entry.connection());
+            }
+        }
         if let Some(next) = self.next_ready() {
             add(next.connection());
+            // Who is before them and could not be taken can show by what is kept that this is over.
+            let doubted = self.waiting.iter().take_while(|entry| entry.id != next.id).find(|entry| entry.is_doubted());
+            add(doubted.and_then(Entry::connection));
         } else {
             for entry in self.waiting.iter().filter(|entry| entry.connection().is_some()).take(2) {
                 add(entry.connection());
             }
         }
+        cued.truncate(MOST_CUED);
         cued
     }
 
@@ -537,12 +476,13 @@ impl Queue {
             .hold_offs
             .iter()
             .filter(|hold_off| hold_off.until > now)
-            .map(|hold_off| hold_off.look(now, true))
+            .map(|hold_off| hold_off.look(now, HoldOffCause::Kick))
+            .chain(self.struck_out_looks(now))
             .collect();
         if let Some(last) = self.blocked(now)
             && !looks.iter().any(|look| look.account == last.account)
         {
-            looks.push(last.look(now, false));
+            looks.push(last.look(now, HoldOffCause::Block));
         }
         looks
     }
@@ -585,8 +525,8 @@ impl Queue {
         self.next_id = self.next_id.max(other.next_id);
         self.last_taken = self.last_taken.max(other.last_taken);
         self.shown = Shown::Astray;
-        if let Some(Pending { entry, connection, cause, now: in_haste, since, .. }) = self.pending.take() {
-            self.order_take(entry, connection, cause, in_haste, since);
+        if let Some(Pending { entry, connection, cause, urgency, since, .. }) = self.pending.take() {
+            self.order_take(entry, connection, cause, urgency, since);
         } else if let Some((take, _)) = other.pending() {
             self.actions.push(Action::CancelTake(take));
         }

@@ -1,28 +1,38 @@
 //! Which frames leave, when, and with which programme time stamps. Pure: it is given frames and `now`.
 //!
-//! Every input lies on the programme's line by one offset of its own. A picture is *due* at its decoding time on that line, a
-//! frame of sound at its presentation time. What is due within the horizon is decided; the pacer lets it go when its time comes.
+//! Every input lies on the programme's line, which counts presentation time, by one offset of its own. What is shown or heard within
+//! the horizon is decided; the pacer lets it go at its decoding time.
 //!
-//! **The cut.** An input is left only at a *clean point*: everything before is shown before everything after. All IDRs have one
-//! composition delay, so the decoding time at which the next input's IDR continues the outgoing one without a gap is
-//! `leave` = (latest presentation time so far) + (one picture's duration) - (composition delay). The incoming offset is shifted to meet it.
-//! The sound changes over at the same presentation time, a composition delay later on the line.
+//! **The cut.** An input is left only at a *clean point*: everything before is shown before everything after. The next input's key
+//! frame is shown one picture's duration after the latest that was: its offset is shifted to meet that. The sound changes
+//! over at the same time.
+//!
+//! **The delay.** A key frame leaves one *delay* before it is shown, whoever it comes from: as long as those of the inputs that are cued
+//! need, which is nothing without B-frames. It changes only from a cut on, or on the slate. Where it grows, the decoding times of
+//! the next pictures draw together; where it shrinks, each is a little further from the one before, so that none of them is a step that a
+//! platform notices. Presentation times go on as if nothing had happened.
+//!
+//! **As far behind live as promised.** A take that cannot wait enters at a key frame from the ring's past, and lies that much further
+//! behind live. At the first key frame that comes it jumps to where it belongs: a cut from the input to itself.
 //!
 //! Picture and sound have a source each: when one starves, the slate's stands in for it alone.
 
 mod audio;
 mod input;
+mod takeable;
 mod video;
 
 use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
 
-use self::input::Input;
+use self::input::{Input, Pace};
+pub use self::input::{LONGEST_PICTURE_HOLE, LONGEST_STILL};
 use super::{
     frame::{CodecConfig, ConnectionId, Frame, MediaTime, Track},
     moment::Moment,
-    queue::TakeId,
+    queue::{TakeId, Urgency},
+    timeline::LEAST_STEP,
 };
 
 /// Whose picture or sound it is.
@@ -39,7 +49,7 @@ pub enum Source {
 pub struct ProgramFrame {
     /// The frame, with its time stamps on the programme's line: microseconds since the programme started.
     pub frame: Frame,
-    /// Whose it is.
+    /// What it comes from: an input, or the slate.
     pub source: Source,
     /// Whether it is the first one of its track after another source (or after a break in its own): a decoder starts afresh here.
     pub splice: bool,
@@ -52,7 +62,7 @@ pub struct SlateLoop {
     pub video: Arc<CodecConfig>,
     /// One loop; the first picture is an IDR, every one lasts `picture_duration`.
     pub pictures: Vec<SlatePicture>,
-    /// 1/30 s.
+    /// How long one picture is shown: 1/30 s.
     pub picture_duration: MediaTime,
     /// AAC-LC, 48 kHz, stereo.
     pub audio: Arc<CodecConfig>,
@@ -96,21 +106,20 @@ pub enum SwitchEvent {
 /// A planned take waits so long for a key frame to come before it takes one from the ring's past.
 const PLANNED_WAIT: MediaTime = MediaTime::from_millis(3000);
 /// A take that is wanted now waits so long for a key frame to come, when the old input can go on meanwhile.
-const URGENT_WAIT: MediaTime = MediaTime::from_millis(500);
-/// An older key frame than this is not entered at: the rest of the turn would lag by that. OBS's default interval is 8.3 s.
-const MOST_LAG: MediaTime = MediaTime::from_millis(10_000);
+const NOW_WAIT: MediaTime = MediaTime::from_millis(500);
+/// How far behind its time a key frame may be entered anew at: less than what is gained.
+const NEAREST: MediaTime = MediaTime::from_millis(200);
 /// A slate that has been up for so long is a steady picture; before that it is a gap to be closed quickly.
 const SLATE_STEADY: MediaTime = MediaTime::from_millis(1000);
-/// The next picture is so far away that the slate stands in: longer than any encoder's frame drops should be seen.
-const PICTURE_HOLE: MediaTime = MediaTime::from_millis(500);
-/// The same for sound; a gap this short is filled by the house stage.
+/// The next frame of sound is so far away that the slate's silence stands in; a gap this short is filled by the house stage.
 const SOUND_HOLE: MediaTime = MediaTime::from_millis(100);
 /// Sound comes back only when so much of it is there, so that it does not flap.
 const SOUND_RETURN: MediaTime = MediaTime::from_millis(200);
 /// How long an input may wait for a key frame after the forced slate was lifted. OBS's default interval is 8.3 s.
 const EXCUSED: MediaTime = MediaTime::from_millis(10_000);
-/// No step between two pictures at a cut is shorter, if it can be helped.
-const LEAST_STEP: MediaTime = MediaTime::from_millis(1);
+/// By so much the delay shrinks from one picture to the next: with 25 a second the decoding times are 44 ms apart then, and with 120 still no
+/// half a step more than usual.
+const DELAY_SHRINKS: MediaTime = MediaTime::from_millis(4);
 /// Decisions per track in one call at most, so that a clock that leapt can not keep it for ever.
 const MOST_PER_POLL: usize = 20_000;
 
@@ -124,15 +133,35 @@ enum On {
 #[derive(Debug)]
 struct VideoTrack {
     on: On,
-    /// Where the next picture belongs.
+    /// When the next picture is to be shown.
     leave: MediaTime,
     /// The latest decoding and presentation times that left.
     latest_dts: MediaTime,
     latest_pts: MediaTime,
+    /// How long before its presentation a key frame leaves, and what that comes to.
+    delay: MediaTime,
+    settles: MediaTime,
+    /// Decoding times of the group that leaves. Kept for its room.
+    times: Vec<MediaTime>,
     splice: bool,
+    /// The latest picture stands longer than was to be expected.
+    stands: bool,
     /// Next picture of the slate's loop, and when the slate came up.
     slate_next: usize,
     slate_since: MediaTime,
+}
+
+impl VideoTrack {
+    /// The delay comes to `wanted` from here on: at once if it grows.
+    fn delay_for(&mut self, wanted: MediaTime) {
+        self.settles = wanted;
+        self.delay = self.delay.max(wanted);
+    }
+
+    /// A picture leaves: what is too much of the delay goes bit by bit.
+    fn settle_delay(&mut self) {
+        self.delay = (self.delay - DELAY_SHRINKS).max(self.settles);
+    }
 }
 
 #[derive(Debug)]
@@ -142,7 +171,7 @@ struct AudioTrack {
     end: MediaTime,
     splice: bool,
     slate_next: usize,
-    /// Changes to come: the cut's pictures are decided a composition delay before its sound.
+    /// Changes to come: the cut's pictures are decided before its sound.
     changes: VecDeque<(MediaTime, On)>,
 }
 
@@ -150,7 +179,7 @@ struct AudioTrack {
 struct Pending {
     take: TakeId,
     input: u64,
-    urgent: bool,
+    urgency: Urgency,
     ordered: MediaTime,
 }
 
@@ -159,7 +188,7 @@ struct Pending {
 struct Entry {
     input: u64,
     index: usize,
-    /// Where it lies on the programme's line with `offset`.
+    /// When it is shown with `offset`.
     due: MediaTime,
     offset: MediaTime,
     /// The offset may be shifted to meet the cut.
@@ -203,9 +232,13 @@ impl Switcher {
             video: VideoTrack {
                 on: On::Slate,
                 leave: MediaTime::ZERO,
-                latest_dts: MediaTime::from_micros(-1),
-                latest_pts: MediaTime::from_micros(-1),
+                latest_dts: -LEAST_STEP,
+                latest_pts: -LEAST_STEP,
+                delay: MediaTime::ZERO,
+                settles: MediaTime::ZERO,
+                times: Vec::with_capacity(64),
                 splice: true,
+                stands: false,
                 slate_next: 0,
                 slate_since: MediaTime::from_millis(-10_000),
             },
@@ -270,7 +303,7 @@ impl Switcher {
     /// Takes a frame of a cued connection; one that is not cued is left out.
     pub fn push(&mut self, connection: &ConnectionId, frame: Frame, arrival: Moment) {
         let arrival = self.program_time(arrival);
-        let horizon = self.polled + self.settings.horizon;
+        let horizon = self.polled + self.settings.horizon + self.video.delay;
         let waits_for_picture = self.video.on == On::Slate;
         let Some(input) = self.inputs.iter_mut().rev().find(|input| input.id == *connection && !input.ended) else {
             return;
@@ -281,16 +314,16 @@ impl Switcher {
             && waits_for_picture
             && let (Some(picture), Some(offset)) = (input.video.back(), input.offset)
         {
-            input.late_keyframes = if picture.place.dts + offset < horizon { input.late_keyframes + 1 } else { 0 };
+            input.late_keyframes = if picture.place.pts + offset < horizon { input.late_keyframes + 1 } else { 0 };
         }
     }
 
-    /// Orders a take, instead of any that is pending. `urgent`: also from the ring's past.
-    pub fn take(&mut self, take: TakeId, connection: &ConnectionId, urgent: bool, now: Moment) {
+    /// Orders a take, instead of any that is pending.
+    pub fn take(&mut self, take: TakeId, connection: &ConnectionId, urgency: Urgency, now: Moment) {
         self.cue(connection);
         let ordered = self.program_time(now);
         if let Some(input) = self.inputs.iter().rev().find(|input| input.id == *connection && !input.ended) {
-            self.pending = Some(Pending { take, input: input.serial, urgent, ordered });
+            self.pending = Some(Pending { take, input: input.serial, urgency, ordered });
         }
     }
 
@@ -363,7 +396,9 @@ impl Switcher {
 
     fn follow(&mut self, now: MediaTime) {
         let passed = now - self.polled;
-        let limit = now + self.settings.horizon;
+        let heard = now + self.settings.horizon;
+        let shown = heard + self.video.delay;
+        let (pace, to_come) = (self.pace(), Pace { delay: self.wanted_delay(), ..self.pace() });
         for at in 0..self.inputs.len() {
             let Some(serial) = self.inputs.get(at).map(|input| input.serial) else {
                 break;
@@ -371,14 +406,23 @@ impl Switcher {
             let (video, audio, bound) =
                 (self.video.on == On::Input(serial), self.audio.on == On::Input(serial), self.is_bound(serial));
             if let Some(input) = self.inputs.get_mut(at) {
-                input.follow(now, passed, self.settings.latency, bound);
-                input.trim(limit, video, audio);
+                input.follow(now, passed, if bound { pace } else { to_come }, bound);
+                input.trim(shown, heard, video, audio);
                 if bound && !video && input.late_keyframes >= 2 {
                     // The sound was followed, and the pictures come later than it allows: both start afresh.
-                    input.follow_now(now, self.settings.latency);
+                    input.follow_now(now, pace);
                 }
             }
         }
+    }
+
+    fn pace(&self) -> Pace {
+        Pace { latency: self.settings.latency, delay: self.video.delay }
+    }
+
+    /// The delay that the inputs at hand need.
+    fn wanted_delay(&self) -> MediaTime {
+        self.inputs.iter().map(Input::delay).max().unwrap_or_default()
     }
 
     /// Whether something of the input is on air, so that its offset must not move freely.
@@ -425,7 +469,7 @@ impl Switcher {
             let entering = !input.stalled
                 && input.offset.is_none_or(|offset| {
                     // A sound that starts after its pictures is not a stall.
-                    input.audio.front().is_some_and(|sound| sound.place.pts + offset > now)
+                    input.audio.front().is_some_and(|sound| sound.at + offset > now)
                 });
             let excused = now < input.excused && !(input.video.is_empty() && input.audio.is_empty());
             let missing = !forced && !excused && (picture_missing || (sound_missing && !entering));

@@ -5,14 +5,23 @@
 
 use super::frame::{MediaTime, Track};
 
-/// The composition delay that every input is brought to: how long after its decoding time an IDR is shown. Inputs that share it meet
-/// at a cut in both time stamps. 200 ms is two pictures of reordering at 10 fps, or six at 30 fps: more than encoders
-/// for live streaming use.
-pub const COMPOSITION_DELAY: MediaTime = MediaTime::from_millis(200);
+mod sound;
 
+use sound::SoundLine;
+pub use sound::{SoundLength, SoundPlace};
+
+/// Pictures may be reordered over so long a time: what is shown first may be decoded so much later than its place. A pyramid of B-frames at
+/// 4 fps, or any at 30 fps. The whole programme is sent that much before it is shown, so it is not more.
+pub const MOST_REORDERING: MediaTime = MediaTime::from_millis(500);
 /// No picture is shown later than this after its decoding: sixteen B-frames in a row at 20 fps need 850 ms. More is a broken or
 /// hostile stream, and would keep the programme's picture waiting.
 const MOST_COMPOSITION: MediaTime = MediaTime::from_millis(1000);
+/// Nor does a stream have all its pictures shown later than this, or earlier.
+const MOST_CONSTANT: MediaTime = MediaTime::from_millis(5000);
+/// Pictures after which what was seen of a stream's offsets begins to be forgotten: half a minute at 30 fps.
+const OFFSETS_WINDOW: u32 = 1000;
+/// Pictures that are shown too far before their place are left out; a stream in which they are as common as this is refused.
+const MOST_ODD: u32 = 16;
 
 /// A frame from further in the future than this, measured against the earliest arrivals, is a jump of the clock.
 const JUMP_AHEAD: MediaTime = MediaTime::from_millis(1000);
@@ -20,29 +29,112 @@ const JUMP_AHEAD: MediaTime = MediaTime::from_millis(1000);
 const JUMP_BACK: MediaTime = MediaTime::from_millis(-1000);
 /// How far apart the two tracks may jump, in arrival, and still be given one and the same shift.
 const JUMP_TOGETHER: MediaTime = MediaTime::from_millis(10_000);
-/// What a clamped frame is moved to behind its predecessor: RTMP's resolution.
-const LEAST_STEP: MediaTime = MediaTime::from_millis(1);
+/// The least distance of two frames, and what a clamped one is moved to behind its predecessor: RTMP's resolution.
+pub const LEAST_STEP: MediaTime = MediaTime::from_millis(1);
 
-/// A frame's place on its input's continuous line.
+/// A picture's place on its input's continuous line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Decoding time, strictly increasing per track, with every IDR exactly [`COMPOSITION_DELAY`] before its presentation.
-    pub dts: MediaTime,
-    /// Presentation time; for sound the same as `dts`.
+    /// Presentation time.
     pub pts: MediaTime,
-    /// Presentation time less composition delay of the stream itself: the decoding time as sent, for judging arrival.
+    /// Decoding time as sent, strictly increasing. For judging arrival; where a picture's decoding time
+    /// belongs is reckoned from it and [`Reordering`].
     pub sent: MediaTime,
 }
 
-/// Why a picture can not be placed.
+/// Why a picture cannot be placed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlaceError {
-    /// Pictures are reordered over a longer time than [`COMPOSITION_DELAY`].
+    /// Pictures are reordered over a longer time than [`MOST_REORDERING`].
     #[error("pictures are reordered over {} ms; use at most 2 B-frames, or none", .0.as_millis())]
     TooMuchReordering(MediaTime),
-    /// Pictures before the first IDR can not be shown.
+    /// A picture's composition offset is out of all proportion.
+    #[error("a picture is to be shown {} ms after its time stamp", .0.as_millis())]
+    FarOff(MediaTime),
+    /// Pictures before the first key frame cannot be shown.
     #[error("no key frame yet")]
     NoKeyframe,
+}
+
+/// How far a stream reorders its pictures, read from their composition offsets (presentation time less decoding time).
+///
+/// Only differences count: one encoder shows everything 400 ms after its time stamp and reorders nothing, another lets key frames have 0
+/// and B-frames less. The *least* offset of a stream is a picture that is shown as soon as it is decoded. How far a key frame's own
+/// lies above that is how long before its presentation it has to be decoded. An I picture in the midst of an open GOP stands in a
+/// P picture's place and has a larger offset than an IDR, so that the least one of a key frame tells.
+#[derive(Clone, Debug, Default)]
+pub struct Reordering {
+    /// The least offset of a key frame and of any picture: in this window, and in the one before.
+    windows: [Option<(MediaTime, MediaTime)>; 2],
+    pictures: u32,
+    odd: u32,
+}
+
+impl Reordering {
+    /// Takes the next picture's composition offset into account.
+    ///
+    /// # Errors
+    /// See [`PlaceError`]; the picture must then be left out.
+    pub fn note(&mut self, offset: MediaTime, keyframe: bool) -> Result<(), PlaceError> {
+        let Some((key, least)) = self.offsets() else {
+            if !keyframe {
+                return Err(PlaceError::NoKeyframe);
+            }
+            if offset.abs() > MOST_CONSTANT {
+                return Err(PlaceError::FarOff(offset));
+            }
+            self.windows = [Some((offset, offset)), None];
+            return Ok(());
+        };
+        self.odd = self.odd.saturating_sub(1);
+        if !keyframe && key - offset > MOST_REORDERING {
+            self.odd = (self.odd + 5).min(2 * MOST_ODD);
+            return Err(PlaceError::TooMuchReordering(key - offset));
+        }
+        if self.is_refused() {
+            return Err(PlaceError::TooMuchReordering(MOST_REORDERING));
+        }
+        if offset.abs() > MOST_CONSTANT || offset - least > MOST_COMPOSITION {
+            return Err(PlaceError::FarOff(offset));
+        }
+        self.pictures += 1;
+        if keyframe && self.pictures > OFFSETS_WINDOW {
+            self.pictures = 0;
+            self.windows = [None, self.windows.first().copied().flatten()];
+        }
+        if let Some(window) = self.windows.first_mut() {
+            *window = match *window {
+                Some((key, least)) => Some((if keyframe { key.min(offset) } else { key }, least.min(offset))),
+                // Begun by a key frame, as each is.
+                None => Some((offset, offset)),
+            };
+        }
+        Ok(())
+    }
+
+    /// Whether so many pictures are reordered too far that the stream cannot be shown.
+    pub const fn is_refused(&self) -> bool {
+        self.odd >= MOST_ODD
+    }
+
+    /// Whether it is known that the stream can be shown: its key frames' offset alone, if it is large, may be reordering or not.
+    pub fn is_known(&self) -> bool {
+        !self.is_refused() && self.offsets().is_some_and(|(key, _)| key <= MOST_REORDERING || self.pictures > MOST_ODD)
+    }
+
+    /// How long before its presentation a key frame of this stream must be decoded.
+    pub fn delay(&self) -> MediaTime {
+        self.offsets().map_or(MediaTime::ZERO, |(key, least)| key - least)
+    }
+
+    /// The composition offset of a key frame.
+    pub fn key_offset(&self) -> MediaTime {
+        self.offsets().map_or(MediaTime::ZERO, |(key, _)| key)
+    }
+
+    fn offsets(&self) -> Option<(MediaTime, MediaTime)> {
+        self.windows.iter().copied().flatten().reduce(|(a, b), (c, d)| (a.min(c), b.min(d)))
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,7 +144,6 @@ struct TrackLine {
     /// When the shift last changed, in arrival time.
     shifted_at: Option<MediaTime>,
     last_sent: Option<MediaTime>,
-    last_dts: Option<MediaTime>,
     last_arrival: MediaTime,
     /// Smoothed distance of two frames.
     period: Option<MediaTime>,
@@ -66,8 +157,8 @@ pub struct Timeline {
     raw: Option<i64>,
     video: TrackLine,
     audio: TrackLine,
-    /// The stream's own composition delay: that of its last IDR.
-    delay: Option<MediaTime>,
+    reordering: Reordering,
+    sound: SoundLine,
 }
 
 impl Timeline {
@@ -76,51 +167,40 @@ impl Timeline {
         Self::default()
     }
 
-    /// Places a frame with raw time stamps `dts` and `pts` (32-bit milliseconds, as sent) that arrived at `arrival` (on the
+    /// Places a picture with raw time stamps `dts` and `pts` (32-bit milliseconds, as sent) that arrived at `arrival` (on the
     /// programme's line).
     ///
     /// # Errors
     /// See [`PlaceError`]; the frame must then be left out.
     pub fn place(
         &mut self,
-        track: Track,
         dts: MediaTime,
         pts: MediaTime,
         keyframe: bool,
         arrival: MediaTime,
     ) -> Result<Place, PlaceError> {
         let raw = self.unwrap(dts);
-        let other_shift = match track {
-            Track::Video => (self.audio.shift, self.audio.shifted_at),
-            Track::Audio => (self.video.shift, self.video.shifted_at),
-        };
-        let line = match track {
-            Track::Video => &mut self.video,
-            Track::Audio => &mut self.audio,
-        };
-        let sent = line.continue_line(raw, arrival, other_shift);
-        let composition = if pts > dts { pts - dts } else { MediaTime::ZERO };
+        let line = &mut self.video;
+        let sent = line.continue_line(raw, arrival, (self.audio.shift, self.audio.shifted_at));
         line.lateness.note(arrival, arrival - sent);
-        if track == Track::Audio {
-            line.last_dts = Some(sent);
-            return Ok(Place { dts: sent, pts: sent, sent });
-        }
-        if keyframe {
-            self.delay = Some(composition);
-        }
-        let delay = self.delay.ok_or(PlaceError::NoKeyframe)?;
-        if delay > COMPOSITION_DELAY || composition > MOST_COMPOSITION {
-            return Err(PlaceError::TooMuchReordering(composition.max(delay)));
-        }
-        let mut dts = sent - (COMPOSITION_DELAY - delay);
-        if let Some(last) = line.last_dts
-            && dts <= last
-        {
-            // Only when the stream's own delay grew at an IDR.
-            dts = last + LEAST_STEP;
-        }
-        line.last_dts = Some(dts);
-        Ok(Place { dts, pts: (sent + composition).max(dts), sent })
+        let composition = pts - dts;
+        self.reordering.note(composition, keyframe)?;
+        Ok(Place { pts: sent + composition, sent })
+    }
+
+    /// How far the pictures are reordered.
+    pub const fn reordering(&self) -> &Reordering {
+        &self.reordering
+    }
+
+    /// Places a frame of sound with the raw time stamp `stamp` that arrived at `arrival`.
+    pub fn place_sound(&mut self, stamp: MediaTime, length: SoundLength, arrival: MediaTime) -> SoundPlace {
+        let raw = self.unwrap(stamp);
+        let line = &mut self.audio;
+        let sent = line.continue_line(raw, arrival, (self.video.shift, self.video.shifted_at));
+        let place = self.sound.place(raw + line.shift, length, arrival);
+        line.lateness.note(arrival, arrival - sent + self.sound.bias());
+        place
     }
 
     /// The least lateness (arrival less decoding time as sent) of the last 5 s, of the later one of the tracks that were heard
@@ -130,6 +210,11 @@ impl Timeline {
             (Some(video), Some(audio)) => Some(video.max(audio)),
             (video, audio) => video.or(audio),
         }
+    }
+
+    /// How far the lines of the two tracks lie apart by when their frames arrive, if both are heard of.
+    pub fn apart(&self, now: MediaTime) -> Option<MediaTime> {
+        Some((self.video.lateness.least(now)? - self.audio.lateness.least(now)?).abs())
     }
 
     /// Whether the least lateness can be relied on: frames have come for half a second, and it has not fallen by more than
@@ -148,6 +233,7 @@ impl Timeline {
     pub fn forget_lateness(&mut self) {
         self.video.lateness = Lateness::default();
         self.audio.lateness = Lateness::default();
+        self.sound.forget_lateness();
     }
 
     /// The smoothed distance of two frames of a track.

@@ -1,65 +1,21 @@
 //! Requests on their way to the disk: what is answered when they arrive there, and the way back if they do not.
 
-use futures_util::future::BoxFuture;
-use tokio::sync::oneshot;
-
 use super::{
-    AccountsPort, IngestPort, MediaPort, OrderError, StorePort,
-    task::{Task, history_change, show_change},
+    AccountsPort, IngestPort, MediaPort, StorePort,
+    request::{Flight, Message, OrderAnswer, OrderError, Promise, Request, order_error},
+    stored::{history_change, show_change},
+    task::Task,
 };
 use crate::{
     core::{
-        account::AccountId,
-        frame::ConnectionId,
+        account::may_hold_key,
         moment::Moment,
-        queue::{Action, CommandId, Denial, Event, Order, Outcome, Queue, Verdict},
+        origin::Origin,
+        queue::{Action, Event, Order, Outcome, Queue, Verdict},
     },
-    ingest::{PublishRequest, Verdict as Answer},
+    ingest::{PublishRequest, PublishVerdict},
     store::{Change, StoreError},
 };
-
-/// An answer to an order: the block toggle as it is now.
-pub(super) type OrderAnswer = oneshot::Sender<Result<bool, OrderError>>;
-
-/// A yes that waits for its commit.
-pub(super) enum Promise {
-    Publish {
-        account: AccountId,
-        connection: ConnectionId,
-        replaces: Option<ConnectionId>,
-        answer: oneshot::Sender<Answer>,
-    },
-    Order {
-        block: bool,
-        answer: OrderAnswer,
-    },
-    Show {
-        on: bool,
-        answer: OrderAnswer,
-    },
-}
-
-/// One commit under way.
-pub(super) struct Flight {
-    pub(super) commit: BoxFuture<'static, Result<(), StoreError>>,
-    pub(super) promises: Vec<Promise>,
-    /// The state without the requests, and the facts since: what is left if they can not be stored.
-    pub(super) base: Queue,
-    pub(super) facts: Vec<(Event, Moment)>,
-    /// Whether anything was done since on the strength of the requests.
-    pub(super) acted: bool,
-}
-
-/// What the handle asks for.
-pub(super) enum Message {
-    Order { order: Order, answer: OrderAnswer },
-    Show { on: bool, answer: OrderAnswer },
-}
-
-pub(super) enum Request {
-    Publish(PublishRequest),
-    Message(Message),
-}
 
 impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Moment> Task<M, I, S, A, N> {
     /// Applies the requests that wait, and sends what they changed to the disk.
@@ -74,9 +30,10 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
             let (promise, outcome) = match request {
                 Request::Publish(request) => self.publish(request),
                 Request::Message(Message::Order { order, answer }) => self.order(order, answer),
-                Request::Message(Message::Show { on, answer }) => {
-                    changes.push(show_change(on));
-                    promises.push(Promise::Show { on, answer });
+                Request::Message(Message::LookAgain) => continue,
+                Request::Message(Message::BeginShow { answer }) => {
+                    changes.push(show_change(true));
+                    promises.push(Promise::BeginShow { answer });
                     continue;
                 }
             };
@@ -101,12 +58,12 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
         }
         changes.extend(self.queue_change());
         self.held.extend(actions);
-        let commit = self.store.commit(changes);
-        self.flight = Some(Flight { commit, promises, base, facts: Vec::new(), acted: false });
+        let (commit, since) = (self.store.commit(changes), (self.now)());
+        self.flight = Some(Flight { commit, since, promises, base, facts: Vec::new(), acted: false });
     }
 
     fn publish(&mut self, request: PublishRequest) -> (Option<Promise>, Option<Outcome>) {
-        let PublishRequest { connection, app, key, verdict: answer, .. } = request;
+        let PublishRequest { connection, app, key, address, verdict: answer } = request;
         if answer.is_closed() {
             return (None, None);
         }
@@ -121,8 +78,10 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
                 Some(owner) => owner.refusal.clone(),
             }
         } else {
+            // Who puts the key there finds it in no log.
+            let asked = if may_hold_key(&app) { "[key]" } else { app.as_str() };
             Some(format!(
-                "the application is called {:?} here, not {app:?}; copy the server address from your page",
+                "the application is called {:?} here, not {asked:?}; copy the server address from your page",
                 self.app
             ))
         };
@@ -131,7 +90,7 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
                 self.note_refusal(owner.id, reason.clone());
             }
             // The encoder may be gone already.
-            let _gone = answer.send(Answer::Refuse { reason });
+            let _gone = answer.send(PublishVerdict::Refuse { reason });
             return (None, None);
         }
         let Some(owner) = owner else { return (None, None) };
@@ -141,6 +100,7 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
             account: owner.id,
             name: owner.name.into(),
             connection: connection.clone(),
+            origin: Origin::of(address),
             current_alive: current.is_some_and(|current| self.is_alive(&current, now)),
         };
         let outcome = self.queue.apply(event, now);
@@ -152,7 +112,7 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
             Verdict::Refused(refusal) => {
                 let reason = refusal.to_string();
                 self.note_refusal(owner.id, reason.clone());
-                let _gone = answer.send(Answer::Refuse { reason });
+                let _gone = answer.send(PublishVerdict::Refuse { reason });
                 None
             }
             Verdict::Noted | Verdict::Done { .. } | Verdict::Denied(_) => None,
@@ -161,8 +121,7 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
     }
 
     fn order(&mut self, order: Order, answer: OrderAnswer) -> (Option<Promise>, Option<Outcome>) {
-        self.next_command = self.next_command.wrapping_add(1);
-        let event = Event::Order { command: CommandId(self.next_command), order };
+        let event = Event::Order { command: self.fresh_command(), order };
         let outcome = self.queue.apply(event, (self.now)());
         let promise = match &outcome.verdict {
             Verdict::Done { block } => Some(Promise::Order { block: *block, answer }),
@@ -183,8 +142,8 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
                 self.committed = (self.now)();
                 let mut ordered = false;
                 for promise in &flight.promises {
-                    if let Promise::Show { on, .. } = promise {
-                        self.show = *on;
+                    if matches!(promise, Promise::BeginShow { .. }) {
+                        self.show_ordered(true);
                     }
                     ordered |= !matches!(promise, Promise::Publish { .. });
                 }
@@ -210,18 +169,28 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
         }
     }
 
+    /// An order about the show also decides about that of before the start.
+    pub(super) fn show_ordered(&mut self, on: bool) {
+        self.show_is(on);
+        if self.dark.is_some() {
+            // First, so that no take of meanwhile begins what is ordered to end.
+            self.media.set_show(on);
+            self.end_darkness(None);
+        }
+    }
+
     fn keep(&mut self, promise: Promise) {
         match promise {
             Promise::Publish { connection, replaces, answer, .. } => {
-                if answer.send(Answer::Accept { replaces }).is_err() {
+                if answer.send(PublishVerdict::Accept { replaces }).is_err() {
                     // It is gone before it knew that it was let in.
                     self.fact(Event::Unpublish(connection));
                 }
             }
             Promise::Order { block, answer } => drop(answer.send(Ok(block))),
-            Promise::Show { on, answer } => {
-                self.show = on;
-                self.media.set_show(on);
+            Promise::BeginShow { answer } => {
+                self.show_ordered(true);
+                self.media.set_show(true);
                 drop(answer.send(Ok(self.queue.block())));
             }
         }
@@ -232,9 +201,9 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
             Promise::Publish { account, answer, .. } => {
                 let reason = "the box can not store your place in the queue at the moment; try again".to_owned();
                 self.note_refusal(account, reason.clone());
-                let _gone = answer.send(Answer::Refuse { reason });
+                let _gone = answer.send(PublishVerdict::Refuse { reason });
             }
-            Promise::Order { answer, .. } | Promise::Show { answer, .. } => {
+            Promise::Order { answer, .. } | Promise::BeginShow { answer } => {
                 let error = match error {
                     StoreError::Stopped => OrderError::Stopping,
                     error => OrderError::Store(error.to_string()),
@@ -270,14 +239,5 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
                 self.act(action);
             }
         }
-    }
-}
-
-fn order_error(denial: &Denial) -> OrderError {
-    match *denial {
-        Denial::NotFound(what) => OrderError::NotFound(what),
-        Denial::AlreadyOver => OrderError::AlreadyOver,
-        Denial::NotNow(why) => OrderError::Refused(why.to_owned()),
-        Denial::Invalid { field, reason } => OrderError::Invalid { field, reason: reason.to_owned() },
     }
 }

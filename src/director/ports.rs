@@ -1,20 +1,52 @@
 //! What the director needs of its neighbours, so that it can be tested without them. None of these calls waits.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
+use tokio::sync::mpsc;
 
+use super::stored::Stored;
 use crate::{
     accounts::{Accounts, KeyOwner},
+    clock::Clock,
     core::{
         account::{AccountId, StreamKey},
         frame::ConnectionId,
-        queue::{TakeId, TurnId},
+        queue::{QueueSettings, TakeId, Urgency},
+        show::darkness::LifeSign,
     },
-    ingest::Ingest,
-    media::{Media, Urgency},
-    store::{Change, Durability, Store, StoreError},
+    ingest::{Ingest, IngestEvent},
+    media::{Media, MediaEvents},
+    store::{Change, Durability, Note, Receipt, Store, StoreError},
 };
+
+/// Whom the director works with, and by which rules.
+pub struct Parts<M, I, S, A> {
+    /// The rules' figures.
+    pub settings: QueueSettings,
+    /// The RTMP application streamers publish to.
+    pub app: String,
+    /// What the store knew.
+    pub stored: Stored,
+    /// The process's clock.
+    pub clock: Clock,
+    /// The machine's clocks, which go on while the box is off.
+    pub alive: Arc<dyn Fn() -> LifeSign + Send + Sync>,
+    /// After a darkness longer than this a show that was on does not go on by itself.
+    pub resume: Duration,
+    /// Cues, takes and shows the slate.
+    pub media: M,
+    /// What media tells: takes, first key frames, stalls.
+    pub media_events: MediaEvents,
+    /// Disconnects encoders, and knows who is connected.
+    pub ingest: I,
+    /// What the ingest asks and tells: publishes and their ends.
+    pub ingest_events: mpsc::Receiver<IngestEvent>,
+    /// Makes a change durable before it is answered.
+    pub store: S,
+    /// Whose key a key is.
+    pub accounts: A,
+}
 
 /// Media, as the director sees it.
 pub trait MediaPort: Send + 'static {
@@ -24,12 +56,16 @@ pub trait MediaPort: Send + 'static {
     fn take(&self, take: TakeId, connection: ConnectionId, urgency: Urgency);
     /// See [`Media::cancel_take`].
     fn cancel_take(&self, take: TakeId);
+    /// See [`Media::give_up_take`].
+    fn give_up_take(&self, take: TakeId);
     /// See [`Media::clear`].
     fn clear(&self);
     /// See [`Media::force_slate`].
     fn force_slate(&self, on: bool);
     /// See [`Media::set_show`].
     fn set_show(&self, on: bool);
+    /// See [`Media::hold_show`].
+    fn hold_show(&self, held: bool);
     /// Bytes that a connection has delivered so far; none for one that media does not know.
     fn received(&self, connection: &ConnectionId) -> Option<u64>;
 }
@@ -47,6 +83,10 @@ impl MediaPort for Media {
         Self::cancel_take(self, take);
     }
 
+    fn give_up_take(&self, take: TakeId) {
+        Self::give_up_take(self, take);
+    }
+
     fn clear(&self) {
         Self::clear(self);
     }
@@ -57,6 +97,10 @@ impl MediaPort for Media {
 
     fn set_show(&self, on: bool) {
         Self::set_show(self, on);
+    }
+
+    fn hold_show(&self, held: bool) {
+        Self::hold_show(self, held);
     }
 
     fn received(&self, connection: &ConnectionId) -> Option<u64> {
@@ -89,9 +133,9 @@ pub trait StorePort: Send + 'static {
     /// Commits durably; see [`Durability::Durable`].
     fn commit(&self, changes: Vec<Change>) -> BoxFuture<'static, Result<(), StoreError>>;
     /// Commits as soon as possible; see [`Durability::Soon`].
-    fn commit_soon(&self, changes: Vec<Change>);
-    /// See [`Store::note_elapsed`].
-    fn note_elapsed(&self, turn: TurnId, on_air: Duration);
+    fn commit_soon(&self, changes: Vec<Change>) -> Receipt;
+    /// See [`Store::note`].
+    fn note(&self, note: Note);
 }
 
 impl StorePort for Store {
@@ -100,15 +144,12 @@ impl StorePort for Store {
         Box::pin(async move { store.commit(changes, Durability::Durable).await })
     }
 
-    fn commit_soon(&self, changes: Vec<Change>) {
-        // It fails only when the store is closed, which is after the director has ended.
-        if let Err(error) = Self::commit_soon(self, changes) {
-            tracing::debug!(%error, "fact not stored");
-        }
+    fn commit_soon(&self, changes: Vec<Change>) -> Receipt {
+        Self::commit_soon(self, changes)
     }
 
-    fn note_elapsed(&self, turn: TurnId, on_air: Duration) {
-        Self::note_elapsed(self, turn, on_air);
+    fn note(&self, note: Note) {
+        Self::note(self, note);
     }
 }
 

@@ -4,6 +4,10 @@
 //! actions of their own do those of later facts wait behind them, so that media hears everything in order, and not longer than
 //! [`PATIENCE`]: a slow disk delays an answer, never a handover. If the commit fails, the state is what it would be without the
 //! requests, and media is told anew what it should show.
+//!
+//! Orders that make the show safe (rule 19) are facts that somebody is answered: they are applied and act at once, whatever commit is under
+//! way, and what waits behind a request acts just before them, so that media still hears everything in order. They come by a channel of
+//! their own, which no crowd of requests fills.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -13,24 +17,26 @@ use std::{
 };
 
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AccountsPort, IngestPort, MediaPort, OrderError, Parts, Refusals, SHOW_SETTING, Snapshot, StorePort,
-    flight::{Flight, Message, Request},
-    view,
+    AccountsPort, Dark, IngestPort, MediaPort, Parts, PastShow, StorePort,
+    request::{Flight, Message, OrderError, Promise, Request, Safe, SafeOrder, order_error},
+    stored::{history_change, show_change},
+    view::{self, Refusals, Snapshot},
 };
 use crate::{
     core::{
         account::AccountId,
         frame::ConnectionId,
         moment::Moment,
-        queue::{Action, Event, Queue, Reason, TurnOver},
+        queue::{Action, CommandId, Event, Order, Queue, Reason, Verdict},
+        show::darkness::LifeSign,
     },
     ingest::IngestEvent,
-    media::{MediaEvent, MediaEvents, Urgency},
-    store::{Change, HistoryRecord, StoreError},
+    media::{MediaEvent, MediaEvents},
+    store::{Change, Note, Receipt, StoreError},
 };
 
 /// How long actions wait behind those of a request that is being committed. An SD card's fsync takes tens of milliseconds; the
@@ -61,11 +67,15 @@ const REFUSALS: usize = 4096;
 /// How long the ingest may take at the start to say which connections it still has.
 const LIST_LIMIT: Duration = Duration::from_secs(10);
 
+/// A commit that takes so long is a slow disk's: everybody is shown what is done, and does not wait for it.
+const SLOW: Duration = Duration::from_millis(250);
+
 /// How long the last commits may take at the end.
 const END_LIMIT: Duration = Duration::from_secs(2);
 
 enum Input {
     Cancelled,
+    Safe(SafeOrder),
     Committed(Result<(), StoreError>),
     Media(MediaEvent),
     Ingest(IngestEvent),
@@ -81,11 +91,18 @@ pub(super) struct Task<M, I, S, A, N> {
     pub(super) ingest: I,
     pub(super) ingest_events: Option<mpsc::Receiver<IngestEvent>>,
     pub(super) orders: Option<mpsc::Receiver<Message>>,
+    pub(super) safe: Option<mpsc::Receiver<SafeOrder>>,
     pub(super) store: S,
     pub(super) accounts: A,
     pub(super) now: N,
     pub(super) snapshot: watch::Sender<Arc<Snapshot>>,
     pub(super) show: bool,
+    /// A show was on before the start, and it is not known yet whether it goes on.
+    pub(super) dark: Option<Dark>,
+    pub(super) looked_at_darkness: Moment,
+    /// What became of it; until the next show begins.
+    pub(super) past: Option<PastShow>,
+    pub(super) alive: Arc<dyn Fn() -> LifeSign + Send + Sync>,
     /// Where the numbers of commands begin; chance makes those of two processes differ.
     pub(super) next_command: u64,
     pub(super) refusals: Arc<Refusals>,
@@ -103,6 +120,8 @@ pub(super) struct Task<M, I, S, A, N> {
     /// Facts changed what must survive, and these rows; not handed to the store yet.
     pub(super) dirty: bool,
     pub(super) rows: Vec<Change>,
+    /// Who ordered some of that, and waits to hear when it is stored. They do not wait long, so there are few.
+    pub(super) unstored: Vec<oneshot::Sender<Receipt>>,
     /// Something happened since the last snapshot.
     pub(super) news: bool,
     pub(super) noted: Moment,
@@ -113,15 +132,20 @@ pub(super) struct Task<M, I, S, A, N> {
 impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Moment> Task<M, I, S, A, N> {
     pub(super) fn new(
         queue: Queue,
+        dark: Option<Dark>,
         parts: Parts<M, I, S, A>,
         orders: mpsc::Receiver<Message>,
+        safe: mpsc::Receiver<SafeOrder>,
         now: N,
     ) -> (Self, watch::Receiver<Arc<Snapshot>>) {
         let refusals = Arc::default();
-        let show = parts.stored.show;
         let at = now();
+        // A crash and a restart go on without a moment of doubt.
+        let show = dark.as_ref().is_some_and(|dark| dark.is_short(&(parts.alive)(), at));
+        let past = dark.as_ref().filter(|_| !show).map(|dark| PastShow::Waits(dark.decided_by()));
         let name = |account| parts.accounts.name(account);
-        let (sender, snapshot) = watch::channel(Arc::new(view::snapshot(&queue, show, &refusals, name, at)));
+        let (sender, snapshot) =
+            watch::channel(Arc::new(view::snapshot(&queue, show, past.clone(), &refusals, name, at)));
         let task = Self {
             queue,
             app: parts.app,
@@ -130,11 +154,16 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
             ingest: parts.ingest,
             ingest_events: Some(parts.ingest_events),
             orders: Some(orders),
+            safe: Some(safe),
             store: parts.store,
             accounts: parts.accounts,
             now,
             snapshot: sender,
             show,
+            dark,
+            looked_at_darkness: at,
+            past,
+            alive: parts.alive,
             next_command: rand::random(),
             refusals,
             advice: HashMap::new(),
@@ -147,6 +176,7 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
             disconnects: FuturesUnordered::new(),
             dirty: false,
             rows: Vec::new(),
+            unstored: Vec::new(),
             news: true,
             noted: at,
             committed: at,
@@ -164,10 +194,11 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
                 Vec::new()
             }),
         };
-        self.fact(Event::Restarted { connections });
-        if self.show {
-            self.media.set_show(true);
+        if let Some(dark) = self.dark.as_mut().filter(|_| !self.show) {
+            dark.held = true;
+            self.media.hold_show(true);
         }
+        self.fact(Event::Restarted { connections });
         self.finish_batch();
         loop {
             match self.input(&token).await {
@@ -189,6 +220,10 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
                 biased;
                 () = token.cancelled() => return Input::Cancelled,
                 Some(()) = self.disconnects.next() => {}
+                order = received(&mut self.safe, true) => match order {
+                    Some(order) => return Input::Safe(order),
+                    None => self.safe = None,
+                },
                 result = committed(&mut self.flight) => return Input::Committed(result),
                 event = received(&mut self.media_events, true) => match event {
                     Some(event) => return Input::Media(event),
@@ -211,7 +246,9 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
     fn drain(&mut self) {
         for _ in 0..BATCH {
             let room = self.requests.len() < WAITING;
-            if let Some(event) = waiting(&mut self.media_events, true) {
+            if let Some(order) = waiting(&mut self.safe, true) {
+                self.take(Input::Safe(order));
+            } else if let Some(event) = waiting(&mut self.media_events, true) {
                 self.take(Input::Media(event));
             } else if let Some(event) = waiting(&mut self.ingest_events, room) {
                 self.take(Input::Ingest(event));
@@ -228,18 +265,23 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
         // The snapshot changes at every event, and not when the clock is merely noted.
         self.news |= !matches!(input, Input::Due) || self.queue.next_deadline().is_some_and(|deadline| deadline <= now);
         match input {
-            Input::Cancelled => {}
+            // Whoever asks for another look is answered by the snapshot.
+            Input::Cancelled | Input::Message(Message::LookAgain) => {}
+            Input::Safe(order) => self.safe(order),
             Input::Committed(result) => self.land(result),
             Input::Media(event) => self.media_event(event),
             Input::Ingest(IngestEvent::Publish(request)) => self.requests.push_back(Request::Publish(request)),
-            Input::Ingest(IngestEvent::Unpublish(connection)) => self.fact(Event::Unpublish(connection)),
+            Input::Ingest(IngestEvent::Unpublish(connection)) => drop(self.fact(Event::Unpublish(connection))),
+            Input::Ingest(IngestEvent::Unusable { connection, flaw, reason }) => {
+                self.fact(Event::Unusable { connection, flaw, reason });
+            }
             Input::Ingest(IngestEvent::Trouble { connection, reason }) => {
                 if let Some(account) = self.queue.owner_of(&connection) {
                     self.note_refusal(account, reason);
                 }
             }
             Input::Message(message) => self.requests.push_back(Request::Message(message)),
-            Input::Due => self.fact(Event::Tick),
+            Input::Due => drop(self.fact(Event::Tick)),
         }
     }
 
@@ -249,10 +291,14 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
                 self.advice.remove(&connection);
                 self.fact(Event::Ready(connection));
             }
-            MediaEvent::Stalled(connection) => self.fact(Event::Stalled(connection)),
-            MediaEvent::Recovered(connection) => self.fact(Event::Recovered(connection)),
-            MediaEvent::Taken(take) => self.fact(Event::Taken { take, wall: jiff::Timestamp::now() }),
-            MediaEvent::TakeFailed(take) => self.fact(Event::TakeFailed(take)),
+            MediaEvent::Stalled(connection) => drop(self.fact(Event::Stalled(connection))),
+            MediaEvent::Recovered(connection) => drop(self.fact(Event::Recovered(connection))),
+            MediaEvent::Unfit(connection, reason) => drop(self.fact(Event::Unfit { connection, reason })),
+            MediaEvent::Unusable(connection, flaw, reason) => {
+                self.fact(Event::Unusable { connection, flaw, reason });
+            }
+            MediaEvent::Taken(take) => drop(self.fact(Event::Taken { take, wall: jiff::Timestamp::now() })),
+            MediaEvent::TakeFailed(take) => drop(self.fact(Event::TakeFailed(take))),
             MediaEvent::Advice(connection, advice) => {
                 if self.queue.owner_of(&connection).is_some() {
                     self.advice.insert(connection, advice);
@@ -260,7 +306,7 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
             }
             MediaEvent::Show(on) => {
                 if self.show != on {
-                    self.show = on;
+                    self.show_is(on);
                     self.rows.push(show_change(on));
                     self.dirty = true;
                 }
@@ -268,8 +314,77 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
         }
     }
 
+    /// Carries out what makes the show safe, shows it to everybody, and answers.
+    fn safe(&mut self, SafeOrder { what, answer }: SafeOrder) {
+        let done = match what {
+            Safe::Order(order) => self.order_at_once(order),
+            Safe::EndShow => {
+                self.end_show();
+                Ok(())
+            }
+        };
+        self.news = false;
+        self.publish_snapshot();
+        let answered = done.map(|()| {
+            let (told, receipt) = oneshot::channel();
+            self.unstored.retain(|waits| !waits.is_closed());
+            self.unstored.push(told);
+            receipt
+        });
+        // Whoever ordered it may be gone; it stands.
+        let _gone = answer.send(answered);
+    }
+
+    fn order_at_once(&mut self, order: Order) -> Result<(), OrderError> {
+        // The turn that is meant has its name from here on: when a request fails, this is judged once more on what is left then.
+        let order = match order {
+            Order::Skip { turn: None } => Order::Skip { turn: self.queue.on_air((self.now)()).map(|turn| turn.id) },
+            order => order,
+        };
+        let command = self.fresh_command();
+        match self.fact(Event::Order { command, order }) {
+            Verdict::Denied(denial) => Err(order_error(&denial)),
+            Verdict::Done { .. } | Verdict::Noted | Verdict::Accepted { .. } | Verdict::Refused(_) => {
+                self.release();
+                Ok(())
+            }
+        }
+    }
+
+    /// The show ends, also where its begin is not stored yet.
+    fn end_show(&mut self) {
+        let ended = || Err(OrderError::Refused("the show was ended meanwhile".to_owned()));
+        let promises = self.flight.as_mut().map(|flight| &mut flight.promises);
+        let begun = promises.into_iter().flat_map(|promises| {
+            promises.extract_if(.., |promise| matches!(promise, Promise::BeginShow { .. })).collect::<Vec<_>>()
+        });
+        for promise in begun {
+            if let Promise::BeginShow { answer } = promise {
+                let _gone = answer.send(ended());
+            }
+        }
+        for request in std::mem::take(&mut self.requests) {
+            match request {
+                Request::Message(Message::BeginShow { answer }) => {
+                    let _gone = answer.send(ended());
+                }
+                other => self.requests.push_back(other),
+            }
+        }
+        self.show_ordered(false);
+        self.media.set_show(false);
+        self.rows.push(show_change(false));
+        self.dirty = true;
+    }
+
+    /// The name of the next order.
+    pub(super) fn fresh_command(&mut self) -> CommandId {
+        self.next_command = self.next_command.wrapping_add(1);
+        CommandId(self.next_command)
+    }
+
     /// Applies a fact and acts on it.
-    pub(super) fn fact(&mut self, event: Event) {
+    pub(super) fn fact(&mut self, event: Event) -> Verdict {
         let now = (self.now)();
         if let Some(flight) = &mut self.flight {
             flight.facts.push((event.clone(), now));
@@ -286,10 +401,20 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
                 }
             }
         }
+        outcome.verdict
+    }
+
+    /// A show is on, or is not any more. One that begins makes that of before the start old.
+    pub(super) fn show_is(&mut self, on: bool) {
+        self.show = on;
+        if on {
+            self.past = None;
+        }
     }
 
     /// What follows when everything that was there has been taken.
     fn finish_batch(&mut self) {
+        self.look_at_darkness();
         let now = (self.now)();
         if self.held_fact.is_some_and(|since| now.since(since) >= PATIENCE) {
             self.release();
@@ -303,9 +428,9 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
         self.tell_cued();
         if self.flight.is_none() {
             self.flush(now);
-            if std::mem::take(&mut self.news) {
-                self.publish_snapshot();
-            }
+        }
+        if self.flight.as_ref().is_none_or(|flight| now.since(flight.since) >= SLOW) && std::mem::take(&mut self.news) {
+            self.publish_snapshot();
         }
     }
 
@@ -323,18 +448,22 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
             flight.acted = true;
         }
         match action {
-            Action::Take { take, connection, now } => {
-                tracing::debug!(take = take.0, %connection, now, "take ordered");
+            Action::Take { take, connection, urgency } => {
+                tracing::debug!(take = take.0, %connection, ?urgency, "take ordered");
                 // What is taken is cued first.
                 self.tell_cued();
-                self.media.take(take, connection, if now { Urgency::Now } else { Urgency::Planned });
+                self.media.take(take, connection, urgency);
             }
             Action::CancelTake(take) => self.media.cancel_take(take),
+            Action::GiveUpTake(take) => {
+                tracing::info!(take = take.0, "a take did not happen in time and is given up");
+                self.media.give_up_take(take);
+            }
             Action::Clear => self.media.clear(),
             Action::ForceSlate(on) => self.media.force_slate(on),
             Action::Disconnect { connection, account, reason } => {
                 let mut text = reason.to_string();
-                if let (Reason::NeverReady { .. } | Reason::Stalled { .. }, Some(advice)) =
+                if let (Reason::NeverReady { .. } | Reason::Stalled { .. } | Reason::NotTaken, Some(advice)) =
                     (&reason, self.advice.get(&connection))
                 {
                     text = format!("{text} ({advice})");
@@ -367,18 +496,38 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
         self.committed = now;
         let mut changes = std::mem::take(&mut self.rows);
         changes.extend(self.queue_change());
-        self.store.commit_soon(changes);
+        let receipt = self.store.commit_soon(changes);
+        for told in self.unstored.drain(..) {
+            // Whoever waited has been answered meanwhile.
+            let _gone = told.send(receipt.clone());
+        }
     }
 
     /// Rule 17: the elapsed time survives.
     fn keep_time(&mut self, now: Moment) {
-        let Some(turn) = self.queue.on_air(now).filter(|turn| turn.running) else { return };
-        if now.since(self.noted) >= NOTE_EVERY {
+        let running = self.queue.on_air(now).filter(|turn| turn.running);
+        if self.note_due(running.is_some()).is_some_and(|due| due <= now) {
             self.noted = now;
-            self.store.note_elapsed(turn.id, turn.on_air);
+            let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+            let turn = running.as_ref().map(|turn| (turn.id, millis(turn.on_air)));
+            self.store.note(Note { alive: self.life_sign(), turn });
         }
-        if now.since(self.committed) >= COMMIT_EVERY {
+        if running.is_some() && now.since(self.committed) >= COMMIT_EVERY {
             self.dirty = true;
+        }
+    }
+
+    /// When the next note is due. A show without a turn that runs is noted as seldom as a turn is committed.
+    fn note_due(&self, runs: bool) -> Option<Moment> {
+        let every = if runs { Some(NOTE_EVERY) } else { self.show.then_some(COMMIT_EVERY) };
+        every.map(|every| self.noted + every)
+    }
+
+    /// The box is alive. While it is not known for how long it was not, that stays as it was.
+    fn life_sign(&self) -> Option<LifeSign> {
+        match &self.dark {
+            Some(dark) => dark.last_alive(),
+            None => Some((self.alive)()),
         }
     }
 
@@ -410,17 +559,20 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
     fn due(&self) -> Option<Duration> {
         let now = (self.now)();
         let runs = self.queue.on_air(now).is_some_and(|turn| turn.running);
-        let note = runs.then(|| self.noted + NOTE_EVERY);
+        let note = self.note_due(runs);
         // While a commit is under way nothing is flushed, and its end wakes us.
         let commit = (runs && self.flight.is_none()).then(|| self.committed + COMMIT_EVERY);
         let look = self.queue.guarded(now).next().map(|_| self.looked + LOOK_EVERY);
         let held = self.held_fact.map(|since| since + PATIENCE);
-        let soonest = [self.queue.next_deadline(), note, commit, look, held].into_iter().flatten().min();
+        let show = self.flight.as_ref().filter(|_| self.news).map(|flight| flight.since + SLOW);
+        let dark = self.darkness_due();
+        let soonest = [self.queue.next_deadline(), note, commit, look, held, show, dark].into_iter().flatten().min();
         soonest.map(|soonest| soonest.since(now))
     }
 
     pub(super) fn queue_change(&self) -> Option<Change> {
-        let record = self.queue.record((self.now)());
+        let mut record = self.queue.record((self.now)());
+        record.alive = self.life_sign();
         serde_json::to_vec(&record)
             .inspect_err(|error| tracing::error!(%error, "the queue can not be written as JSON"))
             .map(Change::PutQueue)
@@ -438,7 +590,7 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
 
     pub(super) fn publish_snapshot(&self) {
         let name = |account| self.accounts.name(account);
-        let snapshot = view::snapshot(&self.queue, self.show, &self.refusals, name, (self.now)());
+        let snapshot = view::snapshot(&self.queue, self.show, self.past.clone(), &self.refusals, name, (self.now)());
         self.snapshot.send_replace(Arc::new(snapshot));
     }
 
@@ -451,9 +603,10 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
         self.drain();
         for request in std::mem::take(&mut self.requests) {
             match request {
+                Request::Message(Message::LookAgain) => {}
                 // A sender that is dropped is a refusal.
                 Request::Publish(request) => drop(request),
-                Request::Message(Message::Order { answer, .. } | Message::Show { answer, .. }) => {
+                Request::Message(Message::Order { answer, .. } | Message::BeginShow { answer }) => {
                     let _gone = answer.send(Err(OrderError::Stopping));
                 }
             }
@@ -493,25 +646,4 @@ async fn sleep(duration: Option<Duration>) {
         Some(duration) => tokio::time::sleep(duration).await,
         None => pending().await,
     }
-}
-
-pub(super) fn show_change(on: bool) -> Change {
-    Change::PutSetting(SHOW_SETTING.to_owned(), on.into())
-}
-
-/// A turn that ended just now. Where the wall clock was set back meanwhile its begin is reckoned from its end.
-pub(super) fn history_change(turn: &TurnOver) -> Change {
-    let ended = jiff::Timestamp::now();
-    let started = if turn.began <= ended { turn.began } else { ended.checked_sub(turn.on_air).unwrap_or(ended) };
-    tracing::info!(streamer = %turn.name, elapsed_ms = turn.on_air.as_millis(), reason = %turn.why, "turn over");
-    Change::AppendHistory(HistoryRecord {
-        turn: turn.turn,
-        account: turn.account,
-        name: turn.name.to_string(),
-        started,
-        ended,
-        seconds_on_air: turn.on_air.as_secs_f64(),
-        reason: turn.why.to_string(),
-        extra: serde_json::Map::new(),
-    })
 }

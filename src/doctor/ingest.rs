@@ -5,13 +5,17 @@ use std::path::Path;
 use secrecy::ExposeSecret;
 use url::{Host, Url};
 
-use super::{Finding, bad, good, note, port};
+use super::{
+    finding::{Finding, bad, good, note},
+    port::port,
+};
 use crate::{
     config::{Config, IngestConfig, IngestKind},
     ingest::{
         self,
         srs::{
             api::Api,
+            check,
             install::{self, Held, ports},
         },
     },
@@ -52,7 +56,7 @@ fn installed(config: &IngestConfig, folder: &Path) -> Vec<Finding> {
         }
     };
     let file = found.config.display();
-    let checked = match install::check(&found, config, folder) {
+    let checked = match check(&found, config, folder) {
         Ok(()) => good(format!("SRS accepts its configuration {file}")),
         Err(reason) => bad(
             format!("SRS refuses its configuration {file}: {reason}"),

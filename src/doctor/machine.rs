@@ -8,11 +8,9 @@ use std::{
 
 use rustix::fs::Access;
 
-use super::{Finding, bad, good, note};
-use crate::{config::MachineConfig, update::DATA_STATE};
+use super::finding::{Finding, bad, good, note};
+use crate::{clock::machine::TIME_SET, config::MachineConfig, update::DATA_STATE};
 
-/// Made by systemd-timesyncd when the network has told it the time.
-const TIME_SET: &str = "/run/systemd/timesync/synchronized";
 /// The hardware that starts the machine again when it hangs.
 const WATCHDOGS: &[&str] = &["/dev/watchdog0", "/dev/watchdog"];
 

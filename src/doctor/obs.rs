@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Finding, good, note};
+use super::finding::{Finding, good, note};
 use crate::{
     config::ObsConfig,
     obs::{Obs, Target, Trouble},

@@ -1,9 +1,9 @@
 //! The RTMP listener in the process.
 //!
-//! A session of our own, because neither crate there is could face a network: one spins on a peer that hangs up in the
+//! An RTMP dialogue of our own, because neither crate there is could face a network: one spins on a peer that hangs up in the
 //! handshake and panics on an acknowledgement window of 0, the other bounds neither chunks nor messages, and both refuse a
-//! publish in ways encoders do not understand. `session` and `chunk` do no I/O and are fuzzed; `connection` moves the bytes;
-//! `registry` knows who is here.
+//! publish in ways encoders do not understand. `dialogue` and `chunk` do no I/O and are fuzzed; `naming` knows where encoders put the
+//! key, and `dialect` who speaks something else; `connection` moves the bytes; `registry` knows who is here.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,10 +20,12 @@ use crate::{clock::Clock, config::IngestConfig, core::frame::FrameSinks};
 
 mod chunk;
 mod connection;
+mod dialect;
+mod dialogue;
+mod naming;
 mod registry;
-mod session;
 
-use connection::Connection;
+use connection::{Common, Connection};
 use registry::Registry;
 
 /// Connections beyond twice the publishers that are allowed: room for those that are being refused or taken over.
@@ -31,17 +33,6 @@ const SLACK: usize = 64;
 
 /// After a failed accept (no file descriptors, mostly) the listener waits so long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// What every connection needs.
-struct House {
-    clock: Clock,
-    sinks: Arc<dyn FrameSinks>,
-    events: mpsc::Sender<IngestEvent>,
-    token: CancellationToken,
-    registry: Arc<Registry>,
-    handshake: Duration,
-    silence: Duration,
-}
 
 /// Starts the ingest on `listener`. Its tasks live on `tracker` until `token` is cancelled; then every connection is closed
 /// without an `Unpublish`: the process stops, and the queue keeps everybody's place for its restart.
@@ -62,7 +53,7 @@ pub fn start(
     let state = IngestState::embedded(port, chosen_because);
     // It never changes, so its sender need not live.
     let (ingest, orders) = Ingest::channel(watch::channel(state).1, None);
-    let house = House {
+    let common = Common {
         clock,
         sinks,
         events,
@@ -71,7 +62,7 @@ pub fn start(
         handshake: Duration::from_secs(config.handshake_seconds),
         silence: Duration::from_secs(config.silence_seconds),
     };
-    let task = listen(listener, orders, Arc::new(house), tracker.clone());
+    let task = listen(listener, orders, Arc::new(common), tracker.clone());
     tracker.spawn(task.instrument(tracing::info_span!("ingest")));
     ingest
 }
@@ -79,20 +70,20 @@ pub fn start(
 async fn listen(
     listener: TcpListener,
     mut orders: mpsc::Receiver<IngestOrder>,
-    house: Arc<House>,
+    common: Arc<Common>,
     tracker: TaskTracker,
 ) {
     let mut failing = false;
     loop {
         let accepted = tokio::select! {
-            () = house.token.cancelled() => return,
+            () = common.token.cancelled() => return,
             Some(order) = orders.recv() => {
                 match order {
                     IngestOrder::Disconnect(connection, reason) => {
-                        house.registry.disconnect(&connection, reason);
+                        common.registry.disconnect(&connection, reason);
                     }
                     // Nobody waits for the list any more: no harm.
-                    IngestOrder::List(answer) => drop(answer.send(house.registry.accepted())),
+                    IngestOrder::List(answer) => drop(answer.send(common.registry.accepted())),
                     // It is no process of its own.
                     IngestOrder::StopServer(answer) => drop(answer.send(())),
                 }
@@ -104,10 +95,10 @@ async fn listen(
             Ok((stream, peer)) => {
                 failing = false;
                 let address = peer.ip().to_canonical();
-                // Without room the stream is dropped: the cheapest refusal there is.
-                let Some(visit) = house.registry.enter(address) else { continue };
-                let deadline = Instant::now() + house.handshake;
-                let connection = Connection::new(stream, address, Arc::clone(&house));
+                // Where all publish or are about to, the stream is dropped: the cheapest refusal there is.
+                let Some(visit) = common.registry.enter(address) else { continue };
+                let deadline = Instant::now() + common.handshake;
+                let connection = Connection::new(stream, address, Arc::clone(&common));
                 tracker.spawn(connection.run(visit, deadline).instrument(tracing::info_span!("encoder", %address)));
             }
             Err(error) => {

@@ -1,7 +1,7 @@
 //! The SRS media server as the ingest: RTMP, SRT and WebRTC. The box runs it, or uses one elsewhere.
 //!
 //! SRS asks before it lets a publisher in (`hooks`), its API says who is there and disconnects (`api`), and a periodic comparison of both
-//! heals what was lost (`sessions`). `server` keeps its process. Frames do not pass here: media pulls what it needs.
+//! heals what was lost (`publishers`). `server` keeps its process. Frames do not pass here: media pulls what it needs.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -19,11 +19,11 @@ use tracing::Instrument;
 
 use self::{
     api::Api,
-    desk::{Book, Desk, PullBase},
+    dispatcher::{Book, Dispatcher, PullBase},
     doors::Porch,
     hooks::Guard,
+    publishers::Publishers,
     server::Server,
-    sessions::Sessions,
     whip::Whip,
 };
 use super::{Ingest, IngestEvent};
@@ -34,20 +34,22 @@ use crate::{
 };
 
 pub(crate) mod api;
-mod desk;
+mod dispatcher;
 mod doors;
 mod figures;
 mod hooks;
 pub mod install;
+mod publishers;
 mod secret;
 mod server;
-mod sessions;
 pub mod whip;
+
+pub(crate) use self::server::launch::check;
 
 /// How long the director has at most; a hook is answered within 15 s, a takeover included.
 const VERDICT_LIMIT: Duration = Duration::from_secs(10);
 
-/// What waits for the one task. Hooks are bounded by their connections; verdicts and looks by the sessions.
+/// What waits for the one task. Hooks are bounded by their connections; verdicts and looks by the publishers.
 const MESSAGES: usize = 256;
 
 /// Why this ingest can not start at all. A server that does not run is no such reason: it is tried again, and the status says why.
@@ -103,10 +105,10 @@ pub async fn start(parts: Parts<'_>) -> Result<Ingest, StartError> {
         None => format!("http://{}", callable(config.srs.api_listen)),
     };
     let api = Api::new(&base).map_err(StartError::Api)?;
-    let (desk, messages) = mpsc::channel(MESSAGES);
+    let (dispatcher, messages) = mpsc::channel(MESSAGES);
     let whip = if own {
         let base = Url::parse(&base).map_err(|error| StartError::Api(error.to_string()))?;
-        let whip = Whip::new(base, &config.app, clock, desk.clone());
+        let whip = Whip::new(base, &config.app, clock, dispatcher.clone());
         Some(whip.map_err(|error| StartError::Api(error.to_string()))?)
     } else {
         None
@@ -123,21 +125,21 @@ pub async fn start(parts: Parts<'_>) -> Result<Ingest, StartError> {
     });
 
     let guard = Guard { secret, allow: config.srs.hooks_allow.clone() };
-    let hooks = hooks::serve(listener, guard, desk.clone(), token.clone(), tracker.clone());
+    let hooks = hooks::serve(listener, guard, dispatcher.clone(), token.clone(), tracker.clone());
     tracker.spawn(hooks.instrument(tracing::info_span!("hooks")));
-    let task = Desk {
+    let task = Dispatcher {
         api,
         clock,
         sinks,
         events,
         token,
         tracker: tracker.clone(),
-        inbox: desk,
+        inbox: dispatcher,
         porch,
         own,
         pull: pull_base(&config.srs)?,
         verdict_limit: Duration::from_secs(config.handshake_seconds).min(VERDICT_LIMIT),
-        sessions: Sessions::new(Duration::from_secs(config.silence_seconds)),
+        publishers: Publishers::new(Duration::from_secs(config.silence_seconds)),
         stop: server.stop,
         book: Book::default(),
     };

@@ -23,7 +23,7 @@ pub enum ChainError {
     Start {
         /// Which chain of elements.
         chain: &'static str,
-        /// What went wrong.
+        /// What GStreamer said, or could not do.
         reason: String,
     },
 }

@@ -15,10 +15,14 @@
 //!               Live ---- it fails --+
 //! ```
 //!
-//! From every state a change of what is wanted leads back to the top.
+//! From every state a change of what is wanted leads back to the top. A platform that says that it is elsewhere is followed once a
+//! try, where that is the same people's, and without a change of state.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -35,34 +39,45 @@ use tracing::Instrument;
 
 use self::{
     feed::Shared,
+    judge::Judge,
     liveness::{Liveness, Meter},
     retry::Retry,
-    session::{CLOSED, FROZEN, Failure, Session},
+    session::Session,
 };
 use crate::{
     clock::Clock,
     core::{
-        destination::{Destination, DestinationState, DestinationStatus},
+        destination::{ClosedAt, Destination, DestinationFailure, DestinationState, DestinationStatus, Protocol},
         moment::Moment,
     },
 };
 
 mod feed;
+mod inquiry;
+mod judge;
 mod liveness;
+mod look;
+mod protocols;
 mod retry;
+mod rtmp;
 mod session;
 #[cfg(test)]
 mod tests;
+mod transport;
 mod trial;
+mod trust;
 
 pub use feed::EgressFeed;
-pub use trial::{Trial, Verdict, try_out};
+pub use look::{Handshake, reach, shake_hands};
+pub use protocols::elements;
+pub use trial::{Trial, TrialVerdict, try_out};
+pub use trust::BUNDLES;
 
 /// How often a session that connects is looked at: the platform's yes is seen this late.
 const CONNECTING_LOOK: Duration = Duration::from_millis(25);
 /// How often a live session is looked at. Each look costs one lock and a few allocations.
 const LIVE_LOOK: Duration = Duration::from_millis(500);
-/// From the first step to the platform's yes: rtmp2sink gives up after 5 s without a byte, but not on a peer that drips.
+/// From the first step to the platform's yes: a protocol gives a silent peer up before, but not one that drips.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// A session that the platform closes sooner than this was refused, more likely than not.
 const AT_ONCE: Duration = Duration::from_secs(3);
@@ -74,6 +89,18 @@ const CLOCK_LOOK: Duration = Duration::from_secs(1);
 const STOP_LIMIT: Duration = Duration::from_secs(4);
 /// A wall clock before this is wrong: the box has no clock battery and starts in the past, where no certificate is valid yet.
 const CLOCK_FLOOR: i64 = 1_767_225_600; // 2026-01-01T00:00:00Z
+
+/// What platforms hear when the box ends.
+///
+/// A platform ends the broadcast of a session that says `FCUnpublish` and `deleteStream`, and keeps that of a connection which only breaks
+/// for half a minute to a minute and a half, for the encoder to come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parting {
+    /// It is over: each session is ended in the words of its protocol.
+    Goodbye,
+    /// The box comes back: connections are closed without a word, so that the broadcast is there still.
+    Interruption,
+}
 
 /// What is wanted of a destination.
 #[derive(Clone, Debug)]
@@ -99,6 +126,7 @@ impl Wanted {
 pub struct EgressControl {
     wanted: watch::Sender<Wanted>,
     status: watch::Receiver<DestinationStatus>,
+    interrupted: Arc<AtomicBool>,
     token: CancellationToken,
     task: Option<JoinHandle<()>>,
 }
@@ -119,8 +147,10 @@ impl EgressControl {
         self.status.clone()
     }
 
-    /// Closes the platform's session and ends the task. Waits at most 4 s; 2 s are for the platform.
-    pub async fn stop(mut self) {
+    /// Closes the platform's session and ends the task. Waits at most 4 s; 2 s are for the platform. A session that is over anyhow, because
+    /// the show is or something else is wanted by now, ends with a goodbye in either case.
+    pub async fn stop(mut self, parting: Parting) {
+        self.interrupted.store(parting == Parting::Interruption, Ordering::Release);
         self.token.cancel();
         if let Some(task) = self.task.take()
             && timeout(STOP_LIMIT, task).await.is_err()
@@ -141,11 +171,14 @@ impl Drop for EgressControl {
 pub struct Egress {
     wanted: watch::Receiver<Wanted>,
     status: watch::Sender<DestinationStatus>,
+    /// The end that `token` orders is an interruption.
+    interrupted: Arc<AtomicBool>,
     token: CancellationToken,
     clock: Clock,
     wall: fn() -> Timestamp,
     shared: Arc<Shared>,
     retry: Retry,
+    judge: Judge,
     meter: Meter,
     /// Bytes of the sessions before the one that runs.
     earlier_bytes: u64,
@@ -157,12 +190,17 @@ pub struct Egress {
     logged: Option<DestinationState>,
 }
 
+/// Whether a destination cannot be reached before the clock is right, and it is not. `now` is what it says.
+fn waits_for_clock(destination: &Destination, now: Timestamp) -> bool {
+    destination.protocol().is_some_and(Protocol::is_encrypted) && now.as_second() < CLOCK_FLOOR
+}
+
 /// How a session ended.
 enum Ended {
     /// Something else is wanted now, or nothing any more.
     Wanted,
-    /// By itself.
-    Failed(Failure),
+    /// The platform refused it, or the way there broke.
+    Failed(DestinationFailure),
 }
 
 impl Egress {
@@ -195,14 +233,17 @@ impl Egress {
         let (status, status_receiver) = watch::channel(DestinationStatus::new(first));
         let (wanted, wanted_receiver) = watch::channel(Wanted { destination, show });
         let token = token.child_token();
+        let interrupted = Arc::new(AtomicBool::new(false));
         let egress = Self {
             wanted: wanted_receiver,
             status,
+            interrupted: interrupted.clone(),
             token: token.clone(),
             clock,
             wall,
             shared,
             retry: Retry::default(),
+            judge: Judge::default(),
             meter: Meter::default(),
             earlier_bytes: 0,
             sessions: 0,
@@ -210,7 +251,7 @@ impl Egress {
             logged: None,
         };
         let task = tracker.spawn_on(egress.run().instrument(span), runtime);
-        (EgressControl { wanted, status: status_receiver, token, task: Some(task) }, feed)
+        (EgressControl { wanted, status: status_receiver, interrupted, token, task: Some(task) }, feed)
     }
 
     async fn run(mut self) {
@@ -219,6 +260,7 @@ impl Egress {
             let wanted = self.wanted.borrow_and_update().clone();
             if last.as_ref().is_none_or(|last| !last.same_session(&wanted)) {
                 self.retry.reset();
+                self.judge.reset();
                 self.known_good &= last.as_ref().is_some_and(|last| last.same_target(&wanted));
             }
             if !wanted.show {
@@ -233,8 +275,21 @@ impl Egress {
             }
             self.retry.trying(self.clock.now());
             self.enter(&wanted, DestinationState::Connecting);
-            if let Ended::Failed(failure) = self.session(&wanted).await {
-                self.back_off(&wanted, failure).await;
+            let mut server = wanted.destination.clone();
+            let mut ended = self.session(&wanted, &server).await;
+            if let Ended::Failed(DestinationFailure::Moved(moved)) = &ended
+                && let Some(there) = moved.follow(&wanted.destination)
+            {
+                tracing::info!(
+                    destination = wanted.destination.name,
+                    server = there.redacted(),
+                    "destination follows its platform elsewhere"
+                );
+                server = there;
+                ended = self.session(&wanted, &server).await;
+            }
+            if let Ended::Failed(failure) = ended {
+                self.back_off(&wanted, &server, &failure).await;
             }
         }
     }
@@ -245,7 +300,7 @@ impl Egress {
             Some(DestinationState::Disabled)
         } else if !wanted.show {
             Some(DestinationState::WaitingForShow)
-        } else if wanted.destination.url.scheme() == "rtmps" && (self.wall)().as_second() < CLOCK_FLOOR {
+        } else if waits_for_clock(&wanted.destination, (self.wall)()) {
             Some(DestinationState::WaitingForClock)
         } else {
             None
@@ -266,16 +321,16 @@ impl Egress {
         }
     }
 
-    /// One session, from the first step to its end.
-    async fn session(&mut self, wanted: &Wanted) -> Ended {
+    /// One session with `server`, from the first step to its end.
+    async fn session(&mut self, wanted: &Wanted, server: &Destination) -> Ended {
         let began = self.clock.now();
-        let mut session = match Session::open(wanted.destination.clone()).await {
+        let mut session = match protocols::connect(server.clone()).await {
             Ok(session) => session,
             Err(failure) => return Ended::Failed(failure),
         };
         self.shared.outlet.store(Some(session.outlet()));
         let mut live = None;
-        let mut ended = loop {
+        let ended = loop {
             let look = if live.is_some() { LIVE_LOOK } else { CONNECTING_LOOK };
             tokio::select! {
                 biased;
@@ -296,36 +351,67 @@ impl Egress {
                         Some((_, liveness)) => {
                             let sample = session.sample();
                             self.publish_figures(sample.sent, now);
-                            liveness.judge(sample, now).map(|what| format!("{FROZEN}: {what}"))
+                            liveness.judge(sample, now).map(|what| DestinationFailure::Frozen(what.to_owned()))
                         }
                     };
-                    if let Some(reason) = failed {
-                        break Ended::Failed(Failure::Broken(reason));
+                    if let Some(failure) = failed {
+                        break Ended::Failed(failure);
                     }
                 }
             }
         };
         // From here on the pacing thread hands nothing over.
         self.shared.outlet.store(None);
+        self.status.send_if_modified(|status| std::mem::take(&mut status.waits_for_key_frame));
         self.earlier_bytes += session.sample().sent;
         let now = self.clock.now();
-        if let Some((since, _)) = &live {
-            self.retry.was_live(*since, now);
-        }
+        let lasted = live.map(|(since, _)| {
+            self.retry.was_live(since, now);
+            now.since(since)
+        });
         self.publish_figures(0, now);
-        match &mut ended {
-            Ended::Wanted => session.finish().await,
-            Ended::Failed(failure) => {
-                if live.is_none_or(|(since, _)| now.since(since) < AT_ONCE)
-                    && let Failure::Broken(reason) = failure
-                    && reason == CLOSED
-                {
-                    *reason = format!("{CLOSED} at once; some refuse a wrong key or application this way");
+        match ended {
+            Ended::Wanted => {
+                // It is wanted as much as before, and taken up again by the next start.
+                let comes_back = self.interrupted.load(Ordering::Acquire);
+                if comes_back && wanted.same_session(&self.wanted.borrow()) {
+                    session.close().await;
+                } else {
+                    session.finish().await;
                 }
+                Ended::Wanted
+            }
+            Ended::Failed(failure) => {
                 session.close().await;
+                // One that waited for a key frame was not closed at once, though it never was live.
+                let at_once = lasted.map_or_else(|| now.since(began) < CONNECT_LIMIT, |lasted| lasted < AT_ONCE);
+                let failure = match failure {
+                    DestinationFailure::Closed(ClosedAt::Live) if at_once => {
+                        DestinationFailure::Closed(ClosedAt::Accepted)
+                    }
+                    failure => failure,
+                };
+                if lasted.is_some_and(|lasted| lasted >= AT_ONCE) {
+                    self.judge.was_live();
+                }
+                self.understand(server, failure).await
             }
         }
-        ended
+    }
+
+    /// Looks at a failure more closely, unless something else is wanted meanwhile.
+    async fn understand(&mut self, server: &Destination, failure: DestinationFailure) -> Ended {
+        let now = self.clock.now();
+        tokio::select! {
+            biased;
+            () = self.token.cancelled() => Ended::Wanted,
+            _ = self.wanted.changed() => {
+                // The loop above looks what it is, and whether its end is meant.
+                self.wanted.mark_changed();
+                Ended::Wanted
+            }
+            failure = self.judge.closer(server, failure, now) => Ended::Failed(failure),
+        }
     }
 
     /// Looks at a session that is not live yet, and notes when it becomes so. Says why it is to be given up.
@@ -336,7 +422,7 @@ impl Egress {
         began: Moment,
         live: &mut Option<(Moment, Liveness)>,
         now: Moment,
-    ) -> Option<String> {
+    ) -> Option<DestinationFailure> {
         if session.look_for_acceptance() {
             if session.outlet().has_begun() {
                 *live = Some((now, Liveness::new(now)));
@@ -346,28 +432,35 @@ impl Egress {
                 self.status.send_modify(|status| status.reconnects += u64::from(self.sessions > 1));
                 self.enter(wanted, DestinationState::Live);
             }
+            let waits = live.is_none() && session.outlet().is_heard();
+            self.status.send_if_modified(|status| std::mem::replace(&mut status.waits_for_key_frame, waits) != waits);
             return None;
         }
-        (now.since(began) >= CONNECT_LIMIT).then(|| "the platform did not answer in time".to_owned())
+        (now.since(began) >= CONNECT_LIMIT).then_some(DestinationFailure::Silent)
     }
 
     /// Waits until the next try, and says so.
-    async fn back_off(&mut self, wanted: &Wanted, failure: Failure) {
+    async fn back_off(&mut self, wanted: &Wanted, server: &Destination, failure: &DestinationFailure) {
         let began = self.clock.now();
         let dice = rand::random::<f64>();
-        let wait = match &failure {
-            Failure::Refused(_) => self.retry.after_refusal(began, self.known_good, dice),
-            Failure::Broken(_) => self.retry.after_failure(began, dice),
+        let refused = failure.is_refusal();
+        let wait = if refused {
+            self.retry.after_refusal(began, self.known_good, dice)
+        } else {
+            self.retry.after_failure(began, dice)
         };
+        let reason = failure.words(server);
         loop {
             let left = wait.saturating_sub(self.clock.now().since(began));
             if left.is_zero() {
                 return;
             }
             let retry_in_seconds = left.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX);
-            let state = match failure.clone() {
-                Failure::Refused(reason) => DestinationState::Refused { reason, retry_in_seconds },
-                Failure::Broken(reason) => DestinationState::BackingOff { reason, retry_in_seconds },
+            let reason = reason.clone();
+            let state = if refused {
+                DestinationState::Refused { reason, retry_in_seconds }
+            } else {
+                DestinationState::BackingOff { reason, retry_in_seconds }
             };
             self.enter(wanted, state);
             if self.rest(left.min(COUNTDOWN)).await {

@@ -171,5 +171,14 @@ impl Watch {
     }
 }
 
+/// The playlist without its marks of discontinuity, for VLC: version 3 ends at the first one where segments are fragmented MP4, since it
+/// gives the next segment to a new demuxer without its initialisation. Where there are no marks it goes on, and sees another size by the
+/// parameter sets in band. They may be left out where tracks and time stamps go on (RFC 8216, 4.3.2.3), as the programme's do.
+pub fn without_discontinuities(playlist: &Bytes) -> Bytes {
+    let lines = playlist.split_inclusive(|byte| *byte == b'\n');
+    let kept: Vec<&[u8]> = lines.filter(|line| !line.starts_with(b"#EXT-X-DISCONTINUITY")).collect();
+    kept.concat().into()
+}
+
 #[cfg(test)]
 mod tests;

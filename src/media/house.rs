@@ -16,7 +16,7 @@ use bytes::Bytes;
 pub(super) use self::line::BLOCK;
 use self::{
     codec::{Decoder, Encoder, EncoderKind, Resampler},
-    line::{Line, Stereo},
+    line::{Line, RATE, Stereo, count},
     servo::{Servo, stretch},
 };
 use super::chain::ChainError;
@@ -27,9 +27,6 @@ use crate::core::{
 
 /// GStreamer elements this stage is built from. `avenc_aac` stands in for a missing `voaacenc`.
 pub const ELEMENTS: &[&str] = &["avdec_aac", "audioconvert", "audioresample", "capsfilter", "voaacenc"];
-
-/// The house's sample rate.
-const RATE: u32 = 48_000;
 
 /// What Twitch takes at most.
 const BITS_PER_SECOND: u32 = 160_000;
@@ -330,11 +327,6 @@ pub(super) fn decode(config: &AacConfig, payloads: &[Bytes]) -> Vec<Stereo> {
 /// In samples of the house's rate: 6 in 125 microseconds.
 fn samples(time: MediaTime) -> f64 {
     time.as_micros() as f64 * 6.0 / 125.0
-}
-
-/// A number of samples as a difference of two indices.
-fn count(samples: usize) -> i64 {
-    i64::try_from(samples).unwrap_or(i64::MAX)
 }
 
 /// The nearest sample.

@@ -9,7 +9,7 @@ use std::sync::{
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::sync::mpsc;
 
-use super::tag::{Preroll, Tag, session_time};
+use super::tag::{Entrance, Preroll, Tag};
 use crate::core::{flv, frame::MediaTime};
 
 /// How many players there can be.
@@ -31,12 +31,13 @@ pub struct ListenerDoor {
 }
 
 impl ListenerDoor {
-    /// A player: an FLV file's header and configuration, then tags from the last key frame on. The channel closes when the player
+    /// A player: an FLV file's header and configuration, then tags from the last key frame on, or sound alone until one comes. The channel closes when the player
     /// does not read, or with the programme. None when there are too many.
     pub fn add(&self) -> Option<mpsc::Receiver<Bytes>> {
         let place = Place::take(&self.count)?;
         let (sender, receiver) = mpsc::channel(BACKLOG);
-        self.requests.try_send(Player { sender, base: None, last: MediaTime::ZERO, _place: place }).ok()?;
+        let player = Player { sender, base: None, last: MediaTime::ZERO, entrance: Entrance::default(), _place: place };
+        self.requests.try_send(player).ok()?;
         Some(receiver)
     }
 
@@ -44,7 +45,7 @@ impl ListenerDoor {
     /// follower does not read, or with the programme. None when there are too many.
     pub(super) fn follow(&self) -> Option<mpsc::Receiver<Tag>> {
         let (sender, receiver) = mpsc::channel(TAGS);
-        self.followers.try_send(Follower { sender, begun: false }).ok()?;
+        self.followers.try_send(Follower { sender, begun: false, entrance: Entrance::default() }).ok()?;
         Some(receiver)
     }
 }
@@ -80,9 +81,10 @@ impl Drop for Place {
 #[derive(Debug)]
 struct Player {
     sender: mpsc::Sender<Bytes>,
-    /// Programme time of its first key frame; none before that.
+    /// Programme time of its first tag; none before that.
     base: Option<MediaTime>,
     last: MediaTime,
+    entrance: Entrance,
     _place: Place,
 }
 
@@ -114,16 +116,17 @@ impl Listeners {
 struct Follower {
     sender: mpsc::Sender<Tag>,
     begun: bool,
+    entrance: Entrance,
 }
 
 impl Follower {
     /// False when the follower is gone or does not read.
     fn push(&mut self, batch: &[Tag], preroll: &Preroll) -> bool {
-        let send = |tag: &Tag| self.sender.try_send(tag.clone()).is_ok();
+        let send = |tag: &Tag| !self.entrance.admits(tag) || self.sender.try_send(tag.clone()).is_ok();
         if self.begun {
             return !self.sender.is_closed() && batch.iter().all(send);
         }
-        // The ring is empty for as long as a group of pictures is too large for it.
+        // The ring is sound alone for as long as a group of pictures is too large for it.
         self.begun = preroll.tags.front().is_some_and(|tag| tag.keyframe);
         !self.begun || preroll.headers.iter().chain(&preroll.tags).all(send)
     }
@@ -135,11 +138,10 @@ impl Player {
         let mut piece = BytesMut::new();
         if self.base.is_some() {
             self.write(&mut piece, batch.iter());
-        } else if let Some(first) = preroll.tags.iter().rposition(|tag| tag.keyframe) {
-            self.base = preroll.tags.get(first).map(|tag| tag.time);
+        } else if let Some((base, tags)) = preroll.beginning() {
+            self.base = Some(base);
             piece.put(flv::file_header(true, true));
-            let earlier = preroll.tags.iter().take(first).filter(|tag| tag.header);
-            self.write(&mut piece, preroll.headers.iter().chain(earlier).chain(preroll.tags.iter().skip(first)));
+            self.write(&mut piece, tags);
         }
         if piece.is_empty() { !self.sender.is_closed() } else { self.sender.try_send(piece.freeze()).is_ok() }
     }
@@ -147,8 +149,11 @@ impl Player {
     fn write<'a>(&mut self, piece: &mut BytesMut, tags: impl Iterator<Item = &'a Tag>) {
         let base = self.base.unwrap_or_default();
         for tag in tags {
+            if !self.entrance.admits(tag) {
+                continue;
+            }
             self.last = self.last.max(tag.time - base);
-            piece.put(flv::tag(tag.kind as u8, session_time(self.last), &tag.body));
+            piece.put(flv::tag(tag.kind as u8, tag.stamp(self.last), &tag.body));
         }
     }
 }
@@ -200,6 +205,23 @@ mod tests {
         assert_eq!(tags(&first[13..]), [(18, 0), (9, 0), (9, 0), (8, 10), (9, 40)]);
         listeners.push(&[tag(TagKind::Video, 100_080, false, false)], &ring());
         assert_eq!(tags(&player.try_recv().unwrap()), [(9, 80)]);
+    }
+
+    #[test]
+    fn player_where_nothing_can_be_entered_hears_sound_until_a_key_frame_comes() {
+        let (door, mut listeners) = Listeners::new();
+        let mut player = door.add().unwrap();
+        let alone = Preroll { tags: [tag(TagKind::Audio, 100_010, false, false)].into(), ..ring() };
+        listeners.push(&[], &alone);
+        assert_eq!(tags(&player.try_recv().unwrap()[13..]), [(18, 0), (9, 0), (8, 0)]);
+        let batch = [
+            tag(TagKind::Video, 100_020, false, false),
+            tag(TagKind::Audio, 100_031, false, false),
+            tag(TagKind::Video, 100_060, true, false),
+            tag(TagKind::Video, 100_100, false, false),
+        ];
+        listeners.push(&batch, &alone);
+        assert_eq!(tags(&player.try_recv().unwrap()), [(8, 21), (9, 50), (9, 90)]);
     }
 
     #[test]

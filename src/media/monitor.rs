@@ -1,4 +1,5 @@
-//! What media does at leisure: it looks at the inputs' gauges, runs the show, keeps the destinations, and publishes the status.
+//! What media does at leisure: it measures the inputs by their gauges, carries out what the show's rules say, keeps the destinations,
+//! and publishes the status.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -15,17 +16,21 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    InputStatus, MediaEvent, MediaStatus,
-    egress::{Egress, EgressControl},
-    program::{Order, Published},
+    InputRemark, InputStatus, MediaEvent, MediaStatus, OddMessages,
+    egress::{Egress, EgressControl, Parting},
+    program::{ProgramOrder, Published},
     source::{Gauge, Gauges, Pulled},
 };
 use crate::{
     clock::Clock,
     core::{
         destination::{Destination, DestinationId},
+        fitness::{Confidence, Takeable, Turned, Unfit},
         frame::{CodecConfig, ConnectionId},
         moment::Moment,
+        oddity::{OddWatch, Oddity},
+        show::{Change, Seen, Show},
+        switcher::{LONGEST_PICTURE_HOLE, LONGEST_STILL},
     },
 };
 
@@ -35,31 +40,37 @@ const LOOK: Duration = Duration::from_millis(500);
 const LOOKS: usize = 10;
 /// Of a pulled stream less than this is too little to tell its rates: a second.
 const LEAST_SPAN: i64 = 1_000_000;
-/// After a show was ended by hand, the next one begins by itself only when nobody was connected for so long: longer than an encoder
-/// that reconnects stays away.
-const EVERYBODY_GONE: Duration = Duration::from_mins(1);
 /// A waiting input that has sent pictures for so long and no IDR is told why it waits.
 const NO_KEYFRAME: Duration = Duration::from_secs(8);
+
+/// Microseconds. Who sent nothing for so long, or for half of what they are given, is about to stall: what cannot be taken of them says
+/// nothing.
+const SILENT: i64 = 1_200_000;
+
+/// A cued input may wait for its first key frame as long as its key frames are apart, and not longer than this.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What the handle asks for.
 pub(super) enum Request {
     Show(bool),
+    /// It is not decided yet whether the show of before the start goes on.
+    HoldShow(bool),
     Put(Destination),
     Remove(DestinationId),
     /// The show ends after so long without anybody; none: by hand only.
     IdleEnd(Option<Duration>),
-    Stop(oneshot::Sender<()>),
+    /// Ends every destination, so.
+    Stop(Parting, oneshot::Sender<()>),
 }
 
 /// What the monitor is made of.
 pub(super) struct Parts {
     pub(super) clock: Clock,
     pub(super) latency: Duration,
-    pub(super) idle_end: Option<Duration>,
     pub(super) gauges: Arc<Gauges>,
     pub(super) published: Arc<ArcSwap<Published>>,
     pub(super) changed: Arc<Notify>,
-    pub(super) orders: orders::SyncSender<Order>,
+    pub(super) orders: orders::SyncSender<ProgramOrder>,
     pub(super) requests: mpsc::Receiver<Request>,
     pub(super) events: mpsc::Sender<MediaEvent>,
     pub(super) status: watch::Sender<Arc<MediaStatus>>,
@@ -67,7 +78,7 @@ pub(super) struct Parts {
     pub(super) token: CancellationToken,
 }
 
-/// The task.
+/// The task that measures the inputs, follows the rules of the show, and publishes the status.
 pub(super) struct Monitor {
     parts: Parts,
     show: Show,
@@ -75,24 +86,22 @@ pub(super) struct Monitor {
     destinations: HashMap<DestinationId, EgressControl>,
 }
 
-/// Whether the show is on.
-struct Show {
-    on: bool,
-    /// It was ended by hand: takes do not begin it anew until everybody has been gone for a while.
-    ended_by_hand: bool,
-    last_connected: Moment,
-    takes_seen: u64,
-    last_busy: Moment,
-}
-
 /// What the monitor remembers of an input.
 #[derive(Default)]
 struct Watched {
-    ready_said: bool,
+    confidence: Confidence,
+    /// Takes that did not happen.
+    not_taken: u32,
+    unusable_said: bool,
+    /// Since when it is cued and nothing of its pictures is kept.
+    cold_since: Option<Moment>,
     advice_said: Option<String>,
     /// IDRs (or frames of sound) when it stalled.
     stalled_at: Option<u64>,
     looks: VecDeque<Look>,
+    odd: OddWatch,
+    /// Kinds of odd messages that go on.
+    goes_on: Vec<Oddity>,
     /// The latest rates that could be measured; none before that.
     rates: Option<Rates>,
 }
@@ -115,14 +124,10 @@ struct Look {
 }
 
 impl Monitor {
-    pub(super) fn new(parts: Parts) -> Self {
-        let last_busy = parts.clock.now();
-        Self {
-            parts,
-            show: Show { on: false, ended_by_hand: false, takes_seen: 0, last_busy, last_connected: last_busy },
-            inputs: HashMap::new(),
-            destinations: HashMap::new(),
-        }
+    /// The show ends after `idle_end` without anybody; none: by hand only.
+    pub(super) fn new(parts: Parts, idle_end: Option<Duration>) -> Self {
+        let show = Show::new(idle_end, parts.clock.now());
+        Self { parts, show, inputs: HashMap::new(), destinations: HashMap::new() }
     }
 
     pub(super) async fn run(mut self) {
@@ -135,8 +140,8 @@ impl Monitor {
                 biased;
                 () = token.cancelled() => break,
                 request = self.parts.requests.recv() => match request {
-                    Some(Request::Stop(done)) => {
-                        self.stop().await;
+                    Some(Request::Stop(parting, done)) => {
+                        self.stop(parting).await;
                         let _ = done.send(());
                         break;
                     }
@@ -151,27 +156,31 @@ impl Monitor {
             };
             self.look(look).await;
         }
-        self.stop().await;
+        self.stop(Parting::Goodbye).await;
     }
 
-    async fn stop(&mut self) {
-        let stops = self.destinations.drain().map(|(_, control)| control.stop());
+    async fn stop(&mut self, parting: Parting) {
+        let stops = self.destinations.drain().map(|(_, control)| control.stop(parting));
         futures_util::future::join_all(stops).await;
     }
 
     async fn serve(&mut self, request: Request) {
         match request {
-            Request::Show(on) => self.set_show(on, true).await,
+            Request::Show(on) => {
+                let change = self.show.order(on, self.parts.clock.now());
+                self.carry_out(change).await;
+            }
+            Request::HoldShow(held) => self.show.hold(held),
             Request::Put(destination) => self.put(destination),
             Request::Remove(id) => {
-                let _ = self.parts.orders.try_send(Order::RemoveFeed(id));
+                let _ = self.parts.orders.try_send(ProgramOrder::RemoveFeed(id));
                 if let Some(control) = self.destinations.remove(&id) {
                     // Its polite end takes up to 2 s, and nobody waits for it.
-                    self.parts.tracker.spawn(control.stop());
+                    self.parts.tracker.spawn(control.stop(Parting::Goodbye));
                 }
             }
-            Request::IdleEnd(limit) => self.parts.idle_end = limit,
-            Request::Stop(_) => {}
+            Request::IdleEnd(limit) => self.show.set_idle_end(limit),
+            Request::Stop(..) => {}
         }
     }
 
@@ -183,26 +192,20 @@ impl Monitor {
         let id = destination.id;
         let (control, feed) = Egress::spawn(
             destination,
-            self.show.on,
+            self.show.is_on(),
             self.parts.clock,
             &Handle::current(),
             &self.parts.tracker,
             &self.parts.token,
         );
-        if self.parts.orders.try_send(Order::AddFeed(id, feed)).is_err() {
+        if self.parts.orders.try_send(ProgramOrder::AddFeed(id, feed)).is_err() {
             tracing::error!("the programme takes no orders");
         }
         self.destinations.insert(id, control);
     }
 
-    async fn set_show(&mut self, on: bool, by_hand: bool) {
-        self.show.ended_by_hand = !on && by_hand;
-        self.show.last_busy = self.parts.clock.now();
-        self.show.last_connected = self.show.last_busy;
-        if self.show.on == on {
-            return;
-        }
-        self.show.on = on;
+    async fn carry_out(&mut self, change: Option<Change>) {
+        let Some(Change { on, by_hand }) = change else { return };
         tracing::info!(on, by_hand, "show");
         for control in self.destinations.values() {
             control.set_show(on);
@@ -213,7 +216,10 @@ impl Monitor {
     async fn look(&mut self, regular: bool) {
         let published = self.parts.published.load_full();
         let gauges = self.parts.gauges.all();
-        self.run_show(&published, !gauges.is_empty()).await;
+        let seen =
+            Seen { takes: published.program.takes, on_air: published.on_air.is_some(), connected: !gauges.is_empty() };
+        let change = self.show.look(seen, self.parts.clock.now());
+        self.carry_out(change).await;
         self.inputs.retain(|id, _| gauges.iter().any(|gauge| gauge.connection == *id));
         let now = self.parts.clock.now();
         for gauge in &gauges {
@@ -223,7 +229,7 @@ impl Monitor {
         let destinations =
             self.destinations.iter().map(|(id, control)| (*id, control.status().borrow().clone())).collect();
         let mut program = published.program.clone();
-        program.show = self.show.on;
+        program.show = self.show.is_on();
         let status = MediaStatus { program, inputs, destinations };
         self.parts.status.send_if_modified(|held| {
             let differs = **held != status;
@@ -234,26 +240,6 @@ impl Monitor {
         });
     }
 
-    async fn run_show(&mut self, published: &Published, connected: bool) {
-        let now = self.parts.clock.now();
-        let taken = published.program.takes > self.show.takes_seen;
-        self.show.takes_seen = published.program.takes;
-        if published.on_air.is_some() {
-            self.show.last_busy = now;
-        }
-        if connected {
-            self.show.last_connected = now;
-        } else if now.since(self.show.last_connected) >= EVERYBODY_GONE {
-            self.show.ended_by_hand = false;
-        }
-        if taken && !self.show.on && !self.show.ended_by_hand {
-            self.set_show(true, false).await;
-        }
-        if self.show.on && self.parts.idle_end.is_some_and(|limit| now.since(self.show.last_busy) >= limit) {
-            self.set_show(false, false).await;
-        }
-    }
-
     /// Says what changed about an input. A waiting one stalls when nothing came for longer than the programme's buffer; of the
     /// on-air one the switcher judges.
     async fn watch(&mut self, gauge: &Arc<Gauge>, published: &Published, now: Moment, regular: bool) {
@@ -261,32 +247,37 @@ impl Monitor {
         let mut events: Vec<MediaEvent> = Vec::new();
         let id = || gauge.connection.clone();
         watched.measure(gauge, now, regular);
-        let ready = gauge.ready.load(Relaxed);
-        if ready && !watched.ready_said {
-            watched.ready_said = true;
-            events.push(MediaEvent::Ready(id()));
+        watched.goes_on = watched.odd.look(gauge.odd(), now);
+        let on_air = published.on_air.as_ref() == Some(&gauge.connection);
+        if let Some((flaw, reason)) = gauge.pulled().and_then(Pulled::unusable)
+            && !std::mem::replace(&mut watched.unusable_said, true)
+        {
+            events.push(MediaEvent::Unusable(id(), flaw, reason));
         }
+        // While it is not pulled, silence says nothing.
+        let silence = match gauge.pulled().map(Pulled::watched_from) {
+            None => now.as_micros() - gauge.last(),
+            Some(Some(from)) => now.as_micros() - gauge.last().max(from),
+            Some(None) => 0,
+        };
+        let patience = patience(gauge, self.parts.latency, now);
+        match watched.look(gauge, published, on_air, silence > SILENT.max(patience / 2), now) {
+            Some(Turned::Ready) => events.push(MediaEvent::Ready(id())),
+            Some(Turned::Unfit(why)) => events.push(MediaEvent::Unfit(id(), why.to_string().into())),
+            None => {}
+        }
+        let ready = watched.confidence.is_ready();
         let progress = if gauge.last_video.load(Relaxed) >= 0 {
             gauge.keyframes.load(Relaxed)
         } else {
             gauge.sounds.load(Relaxed)
         };
-        let on_air = published.on_air.as_ref() == Some(&gauge.connection);
         if ready && !on_air {
-            // While it is not pulled, silence says nothing.
-            let silence = match gauge.pulled().map(Pulled::watched_from) {
-                None => now.as_micros() - gauge.last(),
-                Some(Some(from)) => now.as_micros() - gauge.last().max(from),
-                Some(None) => 0,
-            };
             let stalled = gauge.stalled.load(Relaxed);
             let at = *watched.stalled_at.get_or_insert(progress);
             if !stalled {
                 watched.stalled_at = None;
-                // 1.5 s at least, for sources with a picture a second.
-                if silence
-                    > i64::try_from(self.parts.latency.max(Duration::from_millis(1500)).as_micros()).unwrap_or(i64::MAX)
-                {
+                if silence > patience {
                     gauge.set_stalled(true);
                     watched.stalled_at = Some(progress);
                     events.push(MediaEvent::Stalled(id()));
@@ -299,7 +290,7 @@ impl Monitor {
         } else {
             watched.stalled_at = None;
         }
-        let advice = advice(gauge, published, now);
+        let advice = gauge.pulled().and_then(Pulled::advice);
         if advice.is_some() && advice != watched.advice_said {
             watched.advice_said.clone_from(&advice);
             events.extend(advice.map(|advice| MediaEvent::Advice(id(), advice)));
@@ -321,6 +312,13 @@ impl Monitor {
             (rates, _) => rates.unwrap_or_default(),
         };
         let Rates { video_kbps, audio_kbps, frame_rate } = rates;
+        // Arrivals say whether pictures come, and time stamps how many a second.
+        let frame_rate = match gauge.frame_rate() {
+            Some(rate) if frame_rate > 0.0 => rate,
+            // Of one that is pulled a little at a time the stamps seldom settle.
+            None if gauge.pulled().is_some() => frame_rate,
+            _ => 0.0,
+        };
         let video = gauge.video_config.load_full();
         let audio = gauge.audio_config.load_full();
         let avc = match video.as_deref() {
@@ -361,11 +359,64 @@ impl Monitor {
             bytes: gauge.pulled().map_or(gauge.bytes(), |pulled| pulled.bytes(gauge.bytes(), now)),
             cued: gauge.is_fed(),
             lost_frames: gauge.lost.load(Relaxed),
+            remarks: gauge.remarks().iter().map(InputRemark::from).collect(),
+            odd_messages: self.odd_messages(gauge),
         }
+    }
+
+    fn odd_messages(&self, gauge: &Gauge) -> Vec<OddMessages> {
+        let counts = gauge.odd();
+        let watched = self.inputs.get(&gauge.connection);
+        let goes_on = |kind| watched.is_some_and(|watched| watched.goes_on.contains(&kind));
+        let messages =
+            Oddity::ALL.into_iter().map(|kind| OddMessages { kind, count: counts.of(kind), goes_on: goes_on(kind) });
+        messages.filter(|messages| messages.count > 0).collect()
     }
 }
 
 impl Watched {
+    /// Whether it counts as ready from here on, or no longer. Who is on air is judged by what is seen, and stays as it was.
+    fn look(
+        &mut self,
+        gauge: &Gauge,
+        published: &Published,
+        on_air: bool,
+        silent: bool,
+        now: Moment,
+    ) -> Option<Turned> {
+        let mut judged = gauge.takeable();
+        if judged == Takeable::Unknown && has_no_keyframe(gauge, now) {
+            judged = Takeable::No(Unfit::NoKeyframe);
+        }
+        let interval = u64::try_from(gauge.keyframe_interval.load(Relaxed)).ok().map(Duration::from_micros);
+        // The ring has the last word: what it cannot give is not taken, whatever the time stamps say. While it has nothing it waits for
+        // the next key frame, as a take would.
+        let ring = published.takeable.iter().find(|(id, _)| *id == gauge.connection).map(|(_, judged)| *judged);
+        self.cold_since = self.cold_since.filter(|_| ring.is_none() && gauge.is_fed() && !on_air);
+        if ring.is_none() && gauge.is_fed() && !on_air {
+            let since = *self.cold_since.get_or_insert(now);
+            if judged == Takeable::Yes && now.since(since) > interval.unwrap_or_default().min(LONGEST_INTERVAL) {
+                judged = Takeable::No(Unfit::NoEntry);
+            }
+        }
+        if judged == Takeable::Yes {
+            judged = ring.unwrap_or(judged);
+        }
+        let not_taken = gauge.not_taken.load(Relaxed);
+        if std::mem::replace(&mut self.not_taken, not_taken) != not_taken {
+            return self.confidence.not_taken(judged);
+        }
+        if on_air {
+            return None;
+        }
+        if silent || gauge.stalled.load(Relaxed) {
+            // A stall, which is judged for itself.
+            self.confidence.pause();
+            return None;
+        }
+        self.confidence.look(judged, interval, now)
+    }
+
     /// Notes the counters, and what they amount to over the last looks.
     fn measure(&mut self, gauge: &Gauge, now: Moment, regular: bool) {
         if self.looks.is_empty() && gauge.pulled().is_some() {
@@ -398,6 +449,21 @@ impl Watched {
     }
 }
 
+/// How long, in microseconds, a waiting input may send no picture (where it has none, no sound) before it counts as stalled: as long as the
+/// switcher would wait for it on air, and the programme's buffer at least.
+fn patience(gauge: &Gauge, latency: Duration, now: Moment) -> i64 {
+    let micros = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+    // For sources with a picture a second.
+    let least = micros(latency.max(Duration::from_millis(1500)));
+    let (video, audio) = (gauge.last_video.load(Relaxed), gauge.last_audio.load(Relaxed));
+    if video >= 0 && audio >= 0 && now.as_micros() - audio < least {
+        return least.max(LONGEST_STILL.as_micros());
+    }
+    let pictures = i64::try_from(gauge.pictures.load(Relaxed)).unwrap_or(i64::MAX);
+    let distance = (video - gauge.first.load(Relaxed)) / (pictures - 1).max(1);
+    least.max((distance * 5 / 2).min(LONGEST_PICTURE_HOLE.as_micros()))
+}
+
 /// A rate of both tracks, divided as it was when they were measured.
 fn shared_out(kbps: f64, measured: Option<Rates>, video: bool) -> Rates {
     let measured = measured.unwrap_or_default();
@@ -410,23 +476,12 @@ fn shared_out(kbps: f64, measured: Option<Rates>, video: bool) -> Rates {
     Rates { video_kbps: kbps * share, audio_kbps: kbps * (1.0 - share), frame_rate: measured.frame_rate }
 }
 
-/// Why a connection that sends can not be shown, in words for its streamer.
-fn advice(gauge: &Gauge, published: &Published, now: Moment) -> Option<String> {
-    if let Some(advice) = gauge.pulled().and_then(Pulled::advice) {
-        return Some(advice);
-    }
-    if gauge.reordered.load(Relaxed) {
-        return Some("your encoder reorders pictures too far; set B-frames to 2 or less".to_owned());
-    }
-    let since_first = now
-        .since_start()
-        .saturating_sub(Duration::from_micros(u64::try_from(gauge.first.load(Relaxed)).unwrap_or(u64::MAX)));
-    if gauge.pictures.load(Relaxed) > 0 && gauge.keyframes.load(Relaxed) == 0 && since_first > NO_KEYFRAME {
-        return Some(
-            "your encoder sends no key frames (IDR pictures); set the keyframe interval to 2 s and switch intra refresh off".to_owned(),
-        );
-    }
-    published.problems.iter().find(|(id, _)| *id == gauge.connection).map(|(_, problem)| problem.clone())
+/// Whether a connection has sent pictures for so long, and no IDR among them.
+fn has_no_keyframe(gauge: &Gauge, now: Moment) -> bool {
+    let first = Duration::from_micros(u64::try_from(gauge.first.load(Relaxed)).unwrap_or(u64::MAX));
+    gauge.pictures.load(Relaxed) > 0
+        && gauge.keyframes.load(Relaxed) == 0
+        && now.since_start().saturating_sub(first) > NO_KEYFRAME
 }
 
 /// The usual names of H.264's profiles (ITU-T H.264, annex A).

@@ -20,7 +20,10 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use crate::core::frame::{CodecConfig, ConnectionId, MediaTime};
+use crate::{
+    core::frame::{CodecConfig, ConnectionId, MediaTime},
+    precedence,
+};
 
 /// GStreamer elements that thumbnails are made with, besides `capsfilter`.
 pub const ELEMENTS: &[&str] = &["avdec_h264", "videoscale", "videoconvert", "jpegenc"];
@@ -36,7 +39,7 @@ const SHOTS: usize = 128;
 /// The decoding thread gives way to everything else.
 const NICENESS: i32 = 15;
 
-/// Whose picture.
+/// What a picture is taken of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum PictureOf {
     /// What leaves the programme; the slate too.
@@ -62,7 +65,7 @@ struct Shot {
 }
 
 /// What the decoding thread is told.
-enum Order {
+enum PictureOrder {
     Shot(Shot),
     Stop,
 }
@@ -78,7 +81,7 @@ pub(super) struct Shutter {
     /// Time stamp in microseconds of the key frame that was handed over last: the programme's ring may still hold the same one.
     shown: AtomicI64,
     latest: watch::Sender<Option<Thumbnail>>,
-    orders: SyncSender<Order>,
+    orders: SyncSender<PictureOrder>,
 }
 
 impl std::fmt::Debug for Shutter {
@@ -99,7 +102,7 @@ impl Shutter {
             return;
         }
         let shot = Shot { shutter: self.clone(), config: config.clone(), payload: payload.clone() };
-        if self.orders.try_send(Order::Shot(shot)).is_ok() {
+        if self.orders.try_send(PictureOrder::Shot(shot)).is_ok() {
             self.shown.store(time.as_micros(), Relaxed);
         } else {
             self.open.store(true, Relaxed);
@@ -116,7 +119,7 @@ pub(super) struct Pictures {
 #[derive(Debug)]
 struct Inner {
     began: Instant,
-    orders: SyncSender<Order>,
+    orders: SyncSender<PictureOrder>,
     program: Arc<Shutter>,
     /// The lock is taken when a connection opens and by the web; never for a frame.
     inputs: Mutex<HashMap<ConnectionId, Weak<Shutter>>>,
@@ -185,13 +188,13 @@ impl Pictures {
         let thread = self.inner.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             // A full channel empties within the time of its pictures.
-            let _ = self.inner.orders.send(Order::Stop);
+            let _ = self.inner.orders.send(PictureOrder::Stop);
             let _ = thread.join();
         }
     }
 }
 
-fn shutter(orders: &SyncSender<Order>) -> Shutter {
+fn shutter(orders: &SyncSender<PictureOrder>) -> Shutter {
     Shutter {
         open: AtomicBool::new(false),
         active: AtomicBool::new(false),
@@ -209,7 +212,7 @@ fn millis(began: Instant) -> u64 {
 /// The decoding thread.
 struct Worker {
     began: Instant,
-    orders: Receiver<Order>,
+    orders: Receiver<PictureOrder>,
     number: u64,
     /// Closed shutters, and when they are to be opened again.
     due: Vec<(Instant, Weak<Shutter>)>,
@@ -217,8 +220,7 @@ struct Worker {
 
 impl Worker {
     fn run(mut self) {
-        // Without it thumbnails are made all the same.
-        let _ = rustix::process::setpriority_process(None, NICENESS);
+        precedence::go_behind_by(NICENESS);
         loop {
             let next = self.due.iter().map(|(due, _)| *due).min();
             let order = match next {
@@ -226,9 +228,9 @@ impl Worker {
                 None => self.orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             match order {
-                Ok(Order::Shot(shot)) => self.develop(shot),
+                Ok(PictureOrder::Shot(shot)) => self.develop(shot),
                 Err(RecvTimeoutError::Timeout) => self.open_those_due(),
-                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(PictureOrder::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }

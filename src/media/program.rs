@@ -29,11 +29,13 @@ use crate::{
     clock::Clock,
     core::{
         destination::DestinationId,
+        fitness::Takeable,
         flv::{self, MetaData},
-        frame::{CodecConfig, ConnectionId, MediaTime, Track},
-        queue::TakeId,
+        frame::{CodecConfig, ConnectionId, Frame, MediaTime, Track},
+        queue::{TakeId, Urgency},
         switcher::{ProgramFrame, SlateLoop, Source, SwitchEvent, Switcher},
     },
+    precedence,
 };
 
 /// How often the thread looks. A frame leaves at most so late, a quarter of the hole that a platform may notice. Measured: at 20 ms the
@@ -43,16 +45,19 @@ const TICK: Duration = Duration::from_millis(40);
 pub(super) const HORIZON: MediaTime = MediaTime::from_millis(180);
 /// The ring that new sessions begin with holds one group of pictures, and at most so much.
 const MAX_PREROLL_BYTES: usize = 16 << 20;
+/// Where a group is larger it holds so many frames of sound, which is a second and a half.
+const SOUNDS_ALONE: usize = 64;
 /// Tags are written into blocks of this size, which are used again once nobody holds a tag of them.
 const BLOCK: usize = 256 << 10;
 /// How often figures are published when nothing changes.
 const PUBLISH: Duration = Duration::from_millis(500);
 
 /// What the handle and the monitor order.
-pub(super) enum Order {
+pub(super) enum ProgramOrder {
     SetCued(Vec<ConnectionId>),
-    Take(TakeId, ConnectionId, bool),
+    Take(TakeId, ConnectionId, Urgency),
     Cancel(TakeId),
+    GiveUp(TakeId),
     Clear,
     ForceSlate(bool),
     Slate(Box<SlateLoop>),
@@ -66,8 +71,8 @@ pub(super) struct Published {
     pub(super) program: ProgramStatus,
     /// Who is on air: seen, stalled, or covered by the forced slate.
     pub(super) on_air: Option<ConnectionId>,
-    /// Why cued connections can not be shown.
-    pub(super) problems: Vec<(ConnectionId, String)>,
+    /// Whether cued connections that are not on air could be taken, as far as their rings say.
+    pub(super) takeable: Vec<(ConnectionId, Takeable)>,
 }
 
 /// All that the thread needs.
@@ -76,7 +81,7 @@ pub(super) struct Program {
     pub(super) switcher: Switcher,
     pub(super) house: Option<House>,
     pub(super) frames: mpsc::Receiver<Arrival>,
-    pub(super) orders: orders::Receiver<Order>,
+    pub(super) orders: orders::Receiver<ProgramOrder>,
     pub(super) gauges: Arc<Gauges>,
     pub(super) listeners: Listeners,
     pub(super) shutter: Arc<Shutter>,
@@ -89,6 +94,8 @@ pub(super) struct Program {
 impl Program {
     /// Runs until the token is cancelled. To be called in a thread of its own.
     pub(super) fn run(self) {
+        // Said once, when media starts.
+        let _ = precedence::go_first();
         let token = self.token.clone();
         let mut pacer = Pacer::new(self);
         let mut next = Instant::now();
@@ -172,10 +179,10 @@ impl Pacer {
         self.report(time);
     }
 
-    fn obey(&mut self, order: Order) {
+    fn obey(&mut self, order: ProgramOrder) {
         let now = self.at.clock.now();
         match order {
-            Order::SetCued(connections) => {
+            ProgramOrder::SetCued(connections) => {
                 for connection in &connections {
                     self.feed(connection);
                 }
@@ -184,34 +191,35 @@ impl Pacer {
                 }
                 self.wanted = connections;
             }
-            Order::Take(take, connection, urgent) => {
+            ProgramOrder::Take(take, connection, urgency) => {
                 if self.feed(&connection) {
                     let gauge = self.fed.iter().find(|gauge| gauge.connection == connection);
                     if gauge.is_some_and(|gauge| gauge.last_video.load(Relaxed) >= 0) {
                         self.at.switcher.expect_pictures(&connection);
                     }
-                    self.at.switcher.take(take, &connection, urgent, now);
+                    self.at.switcher.take(take, &connection, urgency, now);
                 } else {
                     self.backlog.push_back(MediaEvent::TakeFailed(take));
                 }
             }
-            Order::Cancel(take) => {
-                // One that could not be taken has to show another key frame before it counts as ready again.
+            ProgramOrder::Cancel(take) => self.at.switcher.cancel(take),
+            ProgramOrder::GiveUp(take) => {
                 if let Some(target) = self.at.switcher.target(take)
                     && let Some(gauge) = self.fed.iter().find(|gauge| gauge.connection == *target)
                 {
-                    gauge.set_stalled(true);
+                    gauge.not_taken.fetch_add(1, Relaxed);
+                    self.at.changed.notify_one();
                 }
                 self.at.switcher.cancel(take);
             }
-            Order::Clear => self.at.switcher.clear(),
-            Order::ForceSlate(on) => self.at.switcher.force_slate(on),
-            Order::AddFeed(id, feed) => {
+            ProgramOrder::Clear => self.at.switcher.clear(),
+            ProgramOrder::ForceSlate(on) => self.at.switcher.force_slate(on),
+            ProgramOrder::AddFeed(id, feed) => {
                 self.feeds.retain(|(held, _)| *held != id);
                 self.feeds.push((id, feed));
             }
-            Order::Slate(slate) => self.at.switcher.set_slate(*slate),
-            Order::RemoveFeed(id) => self.feeds.retain(|(held, _)| *held != id),
+            ProgramOrder::Slate(slate) => self.at.switcher.set_slate(*slate),
+            ProgramOrder::RemoveFeed(id) => self.feeds.retain(|(held, _)| *held != id),
         }
     }
 
@@ -337,11 +345,12 @@ impl Pacer {
         let (picture, sound) = self.at.switcher.on_air();
         (self.status.picture, self.status.sound) = (name(picture), name(sound));
         self.status.time_ms = u64::try_from(time.as_millis()).unwrap_or(0);
-        let problem = |id: &ConnectionId| Some((id.clone(), self.at.switcher.problem(id)?));
+        let now = self.at.clock.now();
+        let takeable = |id: &ConnectionId| Some((id.clone(), self.at.switcher.can_take(id, now)?));
         self.at.published.store(Arc::new(Published {
             program: self.status.clone(),
             on_air: self.at.switcher.selected().cloned(),
-            problems: self.at.switcher.cued().filter_map(problem).collect(),
+            takeable: self.at.switcher.cued().filter_map(takeable).collect(),
         }));
     }
 }
@@ -378,7 +387,14 @@ impl Writer {
         }
         let kind = match frame.frame.track {
             Track::Video => {
-                flv::video_body(&frame.frame, &mut self.block);
+                let picture = &frame.frame;
+                if time == picture.dts {
+                    flv::video_body(picture, &mut self.block);
+                } else {
+                    // One that leaves late is shown when it was to be.
+                    let late = Frame { dts: time, pts: picture.pts.max(time), ..picture.clone() };
+                    flv::video_body(&late, &mut self.block);
+                }
                 TagKind::Video
             }
             Track::Audio => {
@@ -390,10 +406,7 @@ impl Writer {
         if keyframe {
             self.preroll.tags.clear();
             self.preroll_bytes = 0;
-            self.preroll.headers.clear();
-            self.preroll.headers.extend(
-                [&self.headers.metadata, &self.headers.video, &self.headers.audio].into_iter().flatten().cloned(),
-            );
+            self.renew_headers();
         }
         let body = self.block.split().freeze();
         self.emit(Tag { kind, time, keyframe, header: false, body }, batch);
@@ -454,15 +467,93 @@ impl Writer {
     }
 
     fn emit(&mut self, tag: Tag, batch: &mut Vec<Tag>) {
-        // The ring begins with a key frame; its own headers stand apart.
-        if tag.keyframe || !self.preroll.tags.is_empty() {
+        self.keep(&tag);
+        batch.push(tag);
+    }
+
+    /// Puts a tag into the ring. It begins with a key frame, or holds sound alone; its own headers stand apart.
+    fn keep(&mut self, tag: &Tag) {
+        let tags = &mut self.preroll.tags;
+        if tag.keyframe || tags.front().is_some_and(|first| first.keyframe) {
             self.preroll_bytes += tag.body.len();
-            self.preroll.tags.push_back(tag.clone());
+            tags.push_back(tag.clone());
             if self.preroll_bytes > MAX_PREROLL_BYTES {
-                self.preroll.tags.clear();
-                self.preroll_bytes = 0;
+                tags.retain(|tag| tag.kind == TagKind::Audio && !tag.header);
+                tags.drain(..tags.len().saturating_sub(SOUNDS_ALONE));
+                self.renew_headers();
+            }
+        } else if tag.header {
+            self.renew_headers();
+        } else if tag.kind == TagKind::Audio {
+            tags.push_back(tag.clone());
+            if tags.len() > SOUNDS_ALONE {
+                tags.pop_front();
             }
         }
-        batch.push(tag);
+    }
+
+    fn renew_headers(&mut self) {
+        let held = [&self.headers.metadata, &self.headers.video, &self.headers.audio];
+        self.preroll.headers.clear();
+        self.preroll.headers.extend(held.into_iter().flatten().cloned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::core::frame::{AacConfig, AvcConfig};
+
+    fn frame(track: Track, millis: i64, keyframe: bool, size: usize) -> ProgramFrame {
+        let config = match track {
+            Track::Video => CodecConfig::Avc(AvcConfig {
+                record: Bytes::from_static(b"avcC"),
+                length_size: 4,
+                sps: vec![],
+                pps: vec![],
+                width: 640,
+                height: 360,
+                profile: 100,
+                level: 31,
+            }),
+            Track::Audio => CodecConfig::Aac(AacConfig {
+                record: Bytes::from_static(&[0x11, 0x90]),
+                sample_rate: 48_000,
+                channels: 2,
+                frame_samples: 1024,
+            }),
+        };
+        let (dts, payload) = (MediaTime::from_millis(millis), Bytes::from(vec![0; size]));
+        let frame = Frame { track, dts, pts: dts, keyframe, payload, config: Arc::new(config) };
+        ProgramFrame { frame, source: Source::Slate, splice: false }
+    }
+
+    #[test]
+    fn ring_of_a_group_that_is_too_large_holds_sound_until_a_key_frame_comes() {
+        let mut writer = Writer::default();
+        let mut batch = Vec::new();
+        let mut write = |writer: &mut Writer, track, millis, keyframe, size| {
+            writer.write(&frame(track, millis, keyframe, size), None, &mut batch);
+        };
+        write(&mut writer, Track::Video, 0, true, 1000);
+        for second in 0..10 {
+            for number in 0..48 {
+                write(&mut writer, Track::Audio, second * 1000 + number * 20 + 1, true, 300);
+            }
+            assert_eq!(writer.preroll.tags.iter().any(|tag| tag.keyframe), second < 8);
+            write(&mut writer, Track::Video, second * 1000 + 999, false, if second < 8 { 2 << 20 } else { 1 << 20 });
+        }
+        let (base, tags) = writer.preroll.beginning().unwrap();
+        let tags: Vec<_> = tags.map(|tag| (tag.kind, tag.header)).collect();
+        assert!(base > MediaTime::from_millis(8000), "{base:?}");
+        assert_eq!(tags.iter().filter(|(_, header)| *header).count(), 3, "metadata and both configurations");
+        assert_eq!(tags.iter().filter(|tag| **tag == (TagKind::Audio, false)).count(), SOUNDS_ALONE);
+        assert!(!tags.contains(&(TagKind::Video, false)));
+        write(&mut writer, Track::Video, 10_100, true, 1000);
+        assert_eq!(writer.preroll.beginning().unwrap().0, MediaTime::from_millis(10_100));
     }
 }

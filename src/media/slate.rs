@@ -1,32 +1,33 @@
 //! The slate: the stand-in picture and sound, rendered and encoded once.
 
 mod encode;
+mod format;
 mod kept;
 mod picture;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::Path,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
-pub use self::kept::kept;
-use crate::core::{frame::MediaTime, switcher::SlateLoop};
+use bytes::Bytes;
+
+use self::format::RATE;
+#[cfg(test)]
+pub(crate) use self::kept::folder_of_tests;
+use self::picture::Drawing;
+pub use self::{
+    format::SlateError,
+    kept::{kept, still},
+    picture::{Fitted, PictureKind},
+};
+use crate::{
+    config::{Config, SlateSound},
+    core::{frame::MediaTime, switcher::SlateLoop},
+};
 
 /// GStreamer elements the slate's encoding is built from, besides those of the house format.
 pub const ELEMENTS: &[&str] = &["x264enc", "capsfilter"];
-
-/// The picture's width in pixels.
-const COLUMNS: u16 = 1280;
-
-/// The picture's height in pixels.
-const ROWS: u16 = 720;
-
-/// Both, as lengths of rows and columns.
-const WIDTH: usize = COLUMNS as usize;
-const HEIGHT: usize = ROWS as usize;
-
-/// Pictures in a second.
-const RATE: u16 = 30;
-
-/// Pictures in a loop: 2 s, the distance of key frames that platforms want.
-const PICTURES: usize = 60;
 
 /// What the slate shows and sounds like.
 #[derive(Clone, Copy, Debug)]
@@ -39,20 +40,15 @@ pub struct SlateSettings<'a> {
     pub tone: bool,
 }
 
-/// Why there is no slate.
-#[derive(Debug, thiserror::Error)]
-pub enum SlateError {
-    /// The venue's own picture can not be used; the built-in one can.
-    #[error("the slate's picture {} can not be used: {reason}", file.display())]
-    Picture {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// It can not be encoded.
-    #[error("the slate can not be encoded: {0}")]
-    Encode(String),
+impl<'a> SlateSettings<'a> {
+    /// What the configuration says of the slate.
+    pub fn of(config: &'a Config) -> Self {
+        Self {
+            venue: &config.venue.name,
+            picture: config.program.slate.as_deref(),
+            tone: config.program.slate_sound == SlateSound::Tone,
+        }
+    }
 }
 
 /// Renders and encodes the slate.
@@ -61,13 +57,28 @@ pub enum SlateError {
 ///
 /// [`SlateError::Picture`] for a bad file: call again without it and say so. [`SlateError::Encode`] when GStreamer fails.
 pub fn render(settings: SlateSettings<'_>) -> Result<SlateLoop, SlateError> {
+    let _turn = turn();
+    encode(&draw(settings)?, settings.tone)
+}
+
+/// Held while a picture is decoded, drawn or encoded: one at a time in the whole process, because each takes a hundred megabytes for a
+/// moment, and any number of people may look at the slate at once.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn draw(settings: SlateSettings<'_>) -> Result<Drawing, SlateError> {
+    match settings.picture {
+        Some(file) => picture::own(file),
+        None => picture::built_in(settings.venue),
+    }
+}
+
+fn encode(drawing: &Drawing, tone: bool) -> Result<SlateLoop, SlateError> {
     gstreamer::init().map_err(|error| SlateError::Encode(error.to_string()))?;
-    let drawing = match settings.picture {
-        Some(file) => picture::own(file)?,
-        None => picture::built_in(settings.venue)?,
-    };
-    let (video, pictures) = encode::pictures(&drawing)?;
-    let (audio, sounds) = encode::sounds(settings.tone)?;
+    let (video, pictures) = encode::pictures(drawing)?;
+    let (audio, sounds) = encode::sounds(tone)?;
     Ok(SlateLoop { video, pictures, picture_duration: picture_duration(), audio, sounds })
 }
 
@@ -75,31 +86,29 @@ fn picture_duration() -> MediaTime {
     MediaTime::from_micros(1_000_000 / i64::from(RATE))
 }
 
-/// What a picture file is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PictureKind {
-    /// PNG.
-    Png,
-    /// JPEG.
-    Jpeg,
+/// Whether a picture can be the slate's, by decoding it within the limits that hold there: 6000 pixels a side, 120 MB when decoded. One
+/// with more pixels than the slate is given back smaller, so that it is decoded this once.
+///
+/// # Errors
+/// What is wrong with it, in words for whoever chose it.
+pub fn fit(file: &[u8]) -> Result<Fitted, String> {
+    let _turn = turn();
+    picture::fit(file)
 }
 
-/// Whether a picture can be the slate's, by decoding it within the limits that hold there: 6000 pixels a side, 160 MB of memory.
+/// Whether a picture can be the slate's, as [`fit`] judges it.
 ///
 /// # Errors
 /// What is wrong with it, in words for whoever chose it.
 pub fn check(file: &[u8]) -> Result<PictureKind, String> {
-    picture::check(file)
+    fit(file).map(|fitted| fitted.kind)
 }
 
-/// The slate as a still picture, a JPEG of 1280 x 720 pixels. Takes a fraction of a second of work.
-///
-/// # Errors
-/// As [`render`]; of a bad file of the venue's own the built-in picture is given, as it is on the programme.
-pub fn still(settings: SlateSettings<'_>) -> Result<Vec<u8>, SlateError> {
-    let drawing = match settings.picture.map(picture::own) {
-        Some(Ok(drawing)) => drawing,
-        Some(Err(_)) | None => picture::built_in(settings.venue)?,
+/// The slate as a still picture, a JPEG of 1280 x 720 pixels; of a bad file of the venue's own the built-in picture, as on the programme.
+fn drawn_still(settings: SlateSettings<'_>) -> Result<Bytes, SlateError> {
+    let drawing = match draw(settings) {
+        Err(SlateError::Picture { .. }) => picture::built_in(settings.venue)?,
+        drawn => drawn?,
     };
     picture::jpeg(&drawing)
 }

@@ -24,7 +24,12 @@ pub(super) type Answer<T> = oneshot::Sender<Result<T, RequestError>>;
 impl Command {
     /// Answers that there is no connection.
     pub(super) fn away(self, reason: &str) {
-        let away = || RequestError::Away(reason.to_owned());
+        self.decline(&RequestError::Away(reason.to_owned()));
+    }
+
+    /// Answers why it is not carried out.
+    pub(super) fn decline(self, why: &RequestError) {
+        let away = || why.clone();
         // Whoever does not wait any more needs no answer.
         match self {
             Self::Reconnect(answer) => drop(answer.send(Ok(()))),

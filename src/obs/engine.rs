@@ -19,10 +19,10 @@ use super::{
     Link, RequestError, Stage, Status, Target, TimeLeft, Trouble,
     acts::{self, Acts},
     command::{Command, reply},
-    link::{self, Fault, Session},
+    link::{self, Fault, ObsClient},
     plan::{self, Seen, Step, Wanted},
     report, setup,
-    stream::{Order, Watch},
+    stream::{StreamOrder, Watch},
 };
 use crate::{clock::Clock, config::ObsConfig};
 
@@ -31,12 +31,18 @@ const HEALTH: Duration = Duration::from_secs(2);
 /// The first wait after a connection is lost, and the longest: OBS is right again within 5 s of being back.
 const SHORTEST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(2);
-/// After a refused password: OBS shows a notice for each try.
+/// After a refused password, for each of which OBS shows a notice, and after one that sent too much.
 const REFUSED: Duration = Duration::from_secs(15);
 /// A connection that lasted so long was one; the next wait is the shortest again.
 const STABLE: Duration = Duration::from_secs(10);
 /// A transition whose end is not heard of is over by then.
 const TRANSITION: Duration = Duration::from_secs(3);
+/// A change of the scene collection whose end is not heard of is asked after so late. OBS is asked for nothing meanwhile.
+const CHANGE: Duration = Duration::from_secs(30);
+/// An OBS that said it was not ready is asked again so often.
+const ASK: Duration = Duration::from_secs(1);
+/// One that is not ready for so long is away.
+const NOT_READY: Duration = Duration::from_secs(if cfg!(test) { 6 } else { 60 });
 /// Between two readings of everything, however many events ask for one.
 const READ: Duration = Duration::from_secs(1);
 /// Everything is read so often although nothing is said to have changed: what OBS said it did and did not do is noticed. A reading takes
@@ -80,6 +86,10 @@ pub(super) struct Engine {
     watch: Watch,
     /// When OBS was last seen to follow; none: it was left alone then, or there is none.
     followed: Option<Instant>,
+    /// When which OBS answered last.
+    answered: Option<(Instant, String, u16)>,
+    /// Nothing took connections there since.
+    vanished: bool,
     /// What is in the way, until a connection is there.
     trouble: Option<Trouble>,
     waits: Option<ExponentialBackoff>,
@@ -91,7 +101,7 @@ pub(super) struct Engine {
 
 /// What belongs to one connection.
 struct Held<'a> {
-    session: &'a Session,
+    obs: &'a ObsClient,
     target: &'a Target,
     config: Arc<ObsConfig>,
     events: EventStream,
@@ -102,11 +112,34 @@ struct Held<'a> {
     health: Instant,
     transition: Option<Instant>,
     again: Instant,
+    /// OBS is not to be asked for anything.
+    busy: Option<Busy>,
     /// When the count of what is undone again and again begins anew.
     peace: Instant,
 }
 
+/// OBS changes its scene collection, or said that it is not ready.
+#[derive(Clone, Copy)]
+struct Busy {
+    since: Instant,
+    /// When it is asked whether that is over, unless it says so.
+    ask: Instant,
+}
+
 impl Held<'_> {
+    /// Nothing is to be sent for `wait`, unless OBS says before that it is ready.
+    fn leave_in_peace(&mut self, wait: Duration) {
+        let now = Instant::now();
+        let since = self.busy.map_or(now, |busy| busy.since);
+        self.busy = Some(Busy { since, ask: now + wait });
+    }
+
+    /// OBS is ready. What was known of it is of the time before.
+    fn go_on(&mut self) {
+        self.busy = None;
+        self.read_now();
+    }
+
     /// Everything is to be read anew, at once.
     fn read_now(&mut self) {
         self.stale = true;
@@ -125,7 +158,7 @@ impl Engine {
     ) -> Self {
         let now = Arc::new(Stage::default());
         let (acts, watch) = (Acts::default(), Watch::default());
-        let (deadline, followed, trouble, waits) = (None, None, None, None);
+        let (deadline, followed, answered, trouble, waits) = (None, None, None, None, None);
         let (refused, made) = (BTreeMap::new(), BTreeMap::new());
         Self {
             config,
@@ -138,6 +171,8 @@ impl Engine {
             acts,
             watch,
             followed,
+            answered,
+            vanished: false,
             trouble,
             waits,
             refused,
@@ -159,15 +194,16 @@ impl Engine {
             }
             let began = Instant::now();
             let end = match self.connect(&target).await {
-                Ok(session) => {
-                    let end = self.serve(&session, &target, config).await.err().unwrap_or(End::Anew);
+                Ok(obs) => {
+                    let end = self.serve(&obs, &target, config).await.err().unwrap_or(End::Anew);
                     // What hangs may be OBS, or the way to it.
                     match end {
                         End::Trouble(Trouble::Frozen) => {
-                            drop(session);
+                            drop(obs);
                             End::Trouble(link::silent(&target).await)
                         }
-                        end => end,
+                        End::Trouble(trouble) => End::Trouble(obs.end(trouble)),
+                        end @ End::Anew => end,
                     }
                 }
                 Err(end) => end,
@@ -203,7 +239,7 @@ impl Engine {
         }
     }
 
-    async fn connect(&mut self, target: &Target) -> Result<Session, End> {
+    async fn connect(&mut self, target: &Target) -> Result<ObsClient, End> {
         let reason = self.trouble.as_ref().map_or_else(|| "it is being connected".to_owned(), ToString::to_string);
         let connecting = link::connect(target);
         tokio::pin!(connecting);
@@ -243,14 +279,13 @@ impl Engine {
 
     /// Says that there is no connection, and how long to wait.
     fn away(&mut self, trouble: Trouble) -> Duration {
-        // A refused connection, or an OBS that starts, is another process than the one that was told to stream.
-        let gone = matches!(trouble, Trouble::NothingThere { .. } | Trouble::StillStarting);
-        self.watch.away(gone);
+        self.watch.away(false);
+        self.vanished |= matches!(trouble, Trouble::NothingThere { .. });
         let reason = trouble.to_string();
         if self.trouble.as_ref().is_none_or(|before| discriminant(before) != discriminant(&trouble)) {
             tracing::warn!(error = %reason, "obs is away");
         }
-        let patience = matches!(trouble, Trouble::WrongPassword);
+        let patience = matches!(trouble, Trouble::WrongPassword | Trouble::TooMuch { .. });
         self.trouble = Some(trouble.clone());
         self.publish(None, Link::Away { trouble, reason });
         if patience {
@@ -288,13 +323,14 @@ impl Engine {
     }
 
     /// Uses a connection until something ends it.
-    async fn serve(&mut self, session: &Session, target: &Target, config: Arc<ObsConfig>) -> Result<(), End> {
-        let events = session.events().ok_or(Trouble::Lost)?;
-        let mut seen = session.read(&config).await?;
+    async fn serve(&mut self, obs: &ObsClient, target: &Target, config: Arc<ObsConfig>) -> Result<(), End> {
+        let events = obs.events().ok_or(Trouble::Lost)?;
+        let mut seen = obs.read(&config).await?;
+        self.recognise(obs, target).await?;
         // An OBS that ended comes back with a scene that it had saved, not with one that somebody chose.
         if let Some(followed) = self.followed
             && plan::left_alone(&config, &seen).is_some()
-            && session.uptime().await?.is_some_and(|uptime| uptime < followed.elapsed())
+            && obs.uptime().await?.is_some_and(|uptime| uptime < followed.elapsed())
         {
             seen.saved.clone_from(&seen.program);
         }
@@ -304,9 +340,9 @@ impl Engine {
         self.made.clear();
         self.watch.connected(now);
         self.trouble = None;
-        tracing::info!(version = session.version, "obs is connected");
+        tracing::info!(version = obs.version, "obs is connected");
         let mut held = Held {
-            session,
+            obs,
             target,
             config,
             events,
@@ -316,29 +352,25 @@ impl Engine {
             health: now,
             transition: None,
             again: now + AGAIN,
+            busy: None,
             peace: now + PEACE,
         };
         loop {
             self.listen(&mut held)?;
-            self.renew(&mut held).await?;
-            self.follow(false);
-            self.time_out(&mut held);
-            // Pictures first; then people; then the stream; then a look at whether it lives.
-            if self.step(&mut held).await? {
-                continue;
-            }
-            self.publish(Some(&held), Link::Connected { version: session.version.clone() });
-            if let Ok(command) = self.commands.try_recv() {
-                self.obey(&mut held, command).await?;
-                continue;
-            }
-            if let Some(order) = self.watch.order(Instant::now()) {
-                self.order(&held, order).await?;
-                continue;
-            }
-            if held.health <= Instant::now() {
-                self.look(&mut held).await?;
-                continue;
+            let worked = match held.busy {
+                Some(busy) => self.sit_out(&mut held, busy).await,
+                None => self.work(&mut held).await,
+            };
+            match worked {
+                Ok(false) => {}
+                Ok(true) => continue,
+                Err(End::Trouble(Trouble::StillStarting))
+                    if held.busy.is_none_or(|busy| busy.since.elapsed() < NOT_READY) =>
+                {
+                    held.leave_in_peace(ASK);
+                    continue;
+                }
+                Err(end) => return Err(end),
             }
             let wake = self.wake(&held);
             tokio::select! {
@@ -347,17 +379,83 @@ impl Engine {
                     None => relisten(&mut held)?,
                 },
                 Ok(()) = self.stage.changed() => self.follow(false),
-                Ok(()) = self.config.changed() => self.config.mark_changed(),
-                Some(command) = self.commands.recv() => self.obey(&mut held, command).await?,
+                // While nothing may be sent both are looked at once a second.
+                Ok(()) = self.config.changed(), if held.busy.is_none() => self.config.mark_changed(),
+                Some(command) = self.commands.recv(), if held.busy.is_none() => match self.obey(&mut held, command).await {
+                    Err(End::Trouble(Trouble::StillStarting)) => held.leave_in_peace(ASK),
+                    obeyed => obeyed?,
+                },
                 () = sleep_until(wake) => {}
             }
         }
+    }
+
+    /// Judges whether this is the OBS that was there before. What another one streams is none of the box's.
+    async fn recognise(&mut self, obs: &ObsClient, target: &Target) -> Result<(), End> {
+        if let Some((answered, host, port)) = &self.answered {
+            let same = *host == target.host
+                && *port == target.port
+                && obs.uptime().await?.map_or(!self.vanished, |uptime| uptime >= answered.elapsed());
+            if !same {
+                self.watch.away(true);
+            }
+        }
+        self.vanished = false;
+        self.answered = Some((Instant::now(), target.host.clone(), target.port));
+        Ok(())
+    }
+
+    /// Does the next thing, if there is one. Whether there was.
+    async fn work(&mut self, held: &mut Held<'_>) -> Result<bool, End> {
+        self.renew(held).await?;
+        self.follow(false);
+        self.time_out(held);
+        // Pictures first; then people; then the stream; then a look at whether it lives.
+        if self.step(held).await? {
+            return Ok(true);
+        }
+        self.publish(Some(held), Link::Connected { version: held.obs.version.clone() });
+        if let Ok(command) = self.commands.try_recv() {
+            self.obey(held, command).await?;
+            return Ok(true);
+        }
+        if let Some(order) = self.watch.order(Instant::now()) {
+            self.order(held, order).await?;
+            return Ok(true);
+        }
+        if held.health <= Instant::now() {
+            self.look(held).await?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// Sends nothing to an OBS that is not ready, but asks from time to time whether it is. True: it is.
+    async fn sit_out(&mut self, held: &mut Held<'_>, busy: Busy) -> Result<bool, End> {
+        let elsewhere = |config: &ObsConfig| !target(config).is_some_and(|target| same(&target, held.target));
+        if self.config.has_changed().unwrap_or(false) && elsewhere(&self.config.borrow()) {
+            return Err(End::Anew);
+        }
+        while let Ok(command) = self.commands.try_recv() {
+            command.decline(&RequestError::Busy(
+                "OBS is starting, or changes its scene collection just now: try again in a moment".to_owned(),
+            ));
+        }
+        if busy.ask > Instant::now() {
+            return Ok(false);
+        }
+        self.look(held).await?;
+        held.go_on();
+        Ok(true)
     }
 
     /// When there is something to do although nothing happens.
     fn wake(&self, held: &Held<'_>) -> Instant {
         let now = Instant::now();
         let time = self.deadline.and_then(|deadline| acts::next_change(deadline, now));
+        if let Some(busy) = held.busy {
+            return busy.ask.min(now + ASK);
+        }
         let mut wake = held.health.min(held.again);
         for at in [time, self.acts.wake(&self.now), self.watch.wake(), held.transition].into_iter().flatten() {
             wake = wake.min(at);
@@ -413,8 +511,9 @@ impl Engine {
             | Event::SceneItemRemoved { .. }
             | Event::InputCreated { .. }
             | Event::InputRemoved { .. }
-            | Event::InputNameChanged { .. }
-            | Event::CurrentSceneCollectionChanged { .. } => held.stale = true,
+            | Event::InputNameChanged { .. } => held.stale = true,
+            Event::CurrentSceneCollectionChanging { .. } => held.leave_in_peace(CHANGE),
+            Event::CurrentSceneCollectionChanged { .. } => held.go_on(),
             Event::ExitStarted | Event::ServerStopping | Event::ServerStopped => return Err(Trouble::Lost.into()),
             _ => {}
         }
@@ -436,7 +535,7 @@ impl Engine {
         }
         (held.stale, held.read) = (false, now);
         let saved = held.seen.saved.take();
-        held.seen = Seen { saved, ..held.session.read(&held.config).await? };
+        held.seen = Seen { saved, ..held.obs.read(&held.config).await? };
         self.refused.clear();
         Ok(())
     }
@@ -473,13 +572,13 @@ impl Engine {
             return Ok(true);
         }
         let Some(step) = steps.into_iter().next() else { return Ok(false) };
-        *self.made.entry(step.clone()).or_default() += 1;
-        self.carry_out(held, step).await?;
+        self.carry_out(held, step.clone()).await?;
+        *self.made.entry(step).or_default() += 1;
         Ok(true)
     }
 
     async fn carry_out(&mut self, held: &mut Held<'_>, step: Step) -> Result<(), End> {
-        match held.session.carry_out(&step).await {
+        match held.obs.carry_out(&step).await {
             Ok(()) => {
                 if matches!(step, Step::Switch { .. }) {
                     held.transition = Some(Instant::now() + TRANSITION);
@@ -495,28 +594,29 @@ impl Engine {
         }
     }
 
-    async fn order(&mut self, held: &Held<'_>, order: Order) -> Result<(), End> {
+    async fn order(&mut self, held: &Held<'_>, order: StreamOrder) -> Result<(), End> {
         match self.send(held, order).await {
             Err(Fault::Gone(trouble)) => Err(trouble.into()),
             Ok(()) | Err(Fault::Refused(_)) => Ok(()),
         }
     }
 
-    async fn send(&mut self, held: &Held<'_>, order: Order) -> Result<(), Fault> {
+    async fn send(&mut self, held: &Held<'_>, order: StreamOrder) -> Result<(), Fault> {
         let sent = match order {
-            Order::Start => held.session.start_stream().await,
-            Order::Stop => held.session.stop_stream().await,
+            StreamOrder::Start => held.obs.start_stream().await,
+            StreamOrder::Stop => held.obs.stop_stream().await,
         };
         match &sent {
-            Ok(()) => tracing::info!(start = order == Order::Start, "obs is told to start or stop its stream"),
+            Ok(()) => tracing::info!(start = order == StreamOrder::Start, "obs is told to start or stop its stream"),
             Err(Fault::Refused(reason)) => {
                 tracing::warn!(
                     error = reason,
-                    start = order == Order::Start,
+                    start = order == StreamOrder::Start,
                     "obs refuses to start or stop its stream"
                 );
                 self.watch.refused(order, Instant::now());
             }
+            Err(Fault::Gone(Trouble::StillStarting)) => self.watch.unsent(order, Instant::now()),
             Err(Fault::Gone(_)) => {}
         }
         sent
@@ -525,8 +625,11 @@ impl Engine {
     /// Whether OBS lives, and streams.
     async fn look(&mut self, held: &mut Held<'_>) -> Result<(), End> {
         held.health = Instant::now() + HEALTH;
-        match held.session.stream_state().await {
-            Ok(state) => self.watch.status(state, Instant::now()),
+        match held.obs.stream_state().await {
+            Ok(state) => {
+                self.answered = Some((Instant::now(), held.target.host.clone(), held.target.port));
+                self.watch.status(state, Instant::now());
+            }
             // It answers, so it lives.
             Err(Fault::Refused(_)) => {}
             Err(Fault::Gone(trouble)) => return Err(trouble.into()),
@@ -543,7 +646,7 @@ impl Engine {
                 drop(answer.send(Ok(())));
                 Ok(())
             }
-            Command::Inventory(answer) if !answer.is_closed() => Ok(reply(answer, held.session.inventory().await)?),
+            Command::Inventory(answer) if !answer.is_closed() => Ok(reply(answer, held.obs.inventory().await)?),
             Command::Stream(on, answer) if !answer.is_closed() => {
                 match self.watch.person(on, Instant::now()) {
                     Err(busy) => drop(answer.send(Err(RequestError::Busy(busy)))),
@@ -556,12 +659,12 @@ impl Engine {
                 Ok(())
             }
             Command::SetUp(wanted, answer) if !answer.is_closed() => {
-                let built = setup::build(held.session, &wanted).await;
+                let built = setup::build(held.obs, &wanted).await;
                 held.read_now();
                 Ok(reply(answer, built)?)
             }
             Command::Play(input, address, answer) if !answer.is_closed() => {
-                Ok(reply(answer, setup::play(held.session, &input, address.expose_secret()).await)?)
+                Ok(reply(answer, setup::play(held.obs, &input, address.expose_secret()).await)?)
             }
             _ => Ok(()),
         }
@@ -614,7 +717,7 @@ impl Engine {
 
 /// The events ended although the connection lives: they came faster than they were looked at. What they said is read.
 fn relisten(held: &mut Held<'_>) -> Result<(), End> {
-    held.events = held.session.events().ok_or(Trouble::Lost)?;
+    held.events = held.obs.events().ok_or(Trouble::Lost)?;
     held.stale = true;
     Ok(())
 }

@@ -7,8 +7,9 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     error::Error as StdError,
     io,
+    net::Ipv4Addr,
     sync::{Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use obws::{
@@ -33,6 +34,7 @@ use tokio::{net::TcpStream, time::timeout};
 use super::{
     InputInfo, InputRole, Inventory, Target, Trouble,
     plan::{self, Item, Seen, Step},
+    relay::Relay,
 };
 use crate::config::ObsConfig;
 
@@ -42,8 +44,17 @@ const CONNECT: Duration = Duration::from_secs(4);
 const ANSWER: Duration = Duration::from_millis(2500);
 /// Requests that make OBS build something block it for longer.
 const BUILD: Duration = Duration::from_secs(10);
-/// Events that wait while a request is under way. A show makes a few; a scene collection with hundreds of sources is read in one burst.
+/// Events that wait while a request is under way; of more, the oldest are lost, and all is read anew. A show makes a few; a scene collection
+/// with hundreds of sources is read in one burst. What they may weigh in all is the relay's.
 const EVENTS: usize = 4096;
+/// More than that of any of these is no venue's OBS.
+const SCENES: usize = 5000;
+const INPUTS: usize = 10_000;
+/// Items of one scene, and of the sources that are looked after in all scenes: each of these costs a request.
+const ITEMS: usize = 5000;
+const OURS: usize = 500;
+/// Characters of a reason of OBS's that are shown and logged.
+const SAID: usize = 200;
 /// Addresses where an OBS once answered: what is silent there later is a frozen OBS.
 const KNOWN: usize = 64;
 
@@ -63,10 +74,13 @@ impl Fault {
         match error {
             Error::Api { code: StatusCode::NotReady, .. } => Self::Gone(Trouble::StillStarting),
             Error::Api { code, message } => {
-                let code = format!("{code:?}");
-                Self::Refused(message.clone().filter(|message| !message.is_empty()).unwrap_or(code))
+                let message = message.as_deref().filter(|message| !message.is_empty());
+                Self::Refused(
+                    message.map_or_else(|| format!("{code:?}"), |message| message.chars().take(SAID).collect()),
+                )
             }
             Error::DeserializeResponse(error) => {
+                let error: String = error.to_string().chars().take(SAID).collect();
                 Self::Refused(format!("its answer is not what this request is answered with: {error}"))
             }
             _ => Self::Gone(Trouble::Lost),
@@ -82,37 +96,44 @@ impl Fault {
     }
 }
 
-/// A connection that is identified.
-pub(super) struct Session {
+/// OBS at the other end of a connection that is identified.
+pub(super) struct ObsClient {
     client: Client,
     /// OBS's version.
     pub(super) version: String,
+    relay: Relay,
 }
 
 /// Connects, within `CONNECT` and a second.
-pub(super) async fn connect(target: &Target) -> Result<Session, Trouble> {
+pub(super) async fn connect(target: &Target) -> Result<ObsClient, Trouble> {
     match attempt(target, false).await {
         // A pre-release of a later version is not "30.2 or later" for a strict comparison.
         Err(Failed::Obws(Error::ObsStudioVersion(version, _))) if (version.major, version.minor) >= (30, 2) => {
             match attempt(target, true).await {
-                Ok(session) => Ok(session),
+                Ok(obs) => Ok(obs),
                 Err(failed) => Err(explain(target, failed).await),
             }
         }
-        Ok(session) => Ok(session),
+        Ok(obs) => Ok(obs),
         Err(failed) => Err(explain(target, failed).await),
     }
 }
 
 enum Failed {
     Obws(Error),
+    /// There is no way to it.
+    Way(io::Error),
+    TooMuch,
     Time,
 }
 
-async fn attempt(target: &Target, any_version: bool) -> Result<Session, Failed> {
+async fn attempt(target: &Target, any_version: bool) -> Result<ObsClient, Failed> {
+    let began = Instant::now();
+    let opening = timeout(CONNECT, Relay::open(bare(&target.host), target.port));
+    let relay = opening.await.map_err(|_| Failed::Time)?.map_err(Failed::Way)?;
     let config = ConnectConfig {
-        host: host(&target.host),
-        port: target.port,
+        host: Ipv4Addr::LOCALHOST.to_string(),
+        port: relay.port,
         dangerous: any_version
             .then_some(DangerousConnectConfig { skip_studio_version_check: true, skip_websocket_version_check: false }),
         password: target.password.as_ref().map(|password| password.expose_secret().to_owned()),
@@ -129,23 +150,22 @@ async fn attempt(target: &Target, any_version: bool) -> Result<Session, Failed> 
         broadcast_capacity: EVENTS,
         connect_timeout: CONNECT,
     };
-    let connected = timeout(CONNECT, async {
+    let connected = timeout(CONNECT.saturating_sub(began.elapsed()), async {
         let client = Client::connect_with_config(config).await?;
         let version = client.general().version().await?.obs_studio_version.to_string();
-        Ok(Session { client, version })
+        Ok((client, version))
     });
-    let session = connected.await.map_err(|_| Failed::Time)?.map_err(Failed::Obws)?;
+    let (client, version) = match connected.await {
+        Ok(Ok(connected)) => connected,
+        Ok(Err(_)) | Err(_) if relay.is_overrun() => return Err(Failed::TooMuch),
+        Ok(Err(error)) => return Err(Failed::Obws(error)),
+        Err(_) => return Err(Failed::Time),
+    };
     let mut known = ANSWERED.lock().unwrap_or_else(PoisonError::into_inner);
     if known.len() < KNOWN {
         known.insert((target.host.clone(), target.port));
     }
-    Ok(session)
-}
-
-/// A host as it stands in a URL.
-fn host(host: &str) -> String {
-    let bare = bare(host);
-    if bare.contains(':') { format!("[{bare}]") } else { bare.to_owned() }
+    Ok(ObsClient { client, version, relay })
 }
 
 /// A host as it is looked up.
@@ -156,6 +176,8 @@ fn bare(host: &str) -> &str {
 async fn explain(target: &Target, failed: Failed) -> Trouble {
     let error = match failed {
         Failed::Time => return silent(target).await,
+        Failed::Way(error) => return Trouble::NothingThere { reason: error.to_string() },
+        Failed::TooMuch => return too_much("in one go"),
         Failed::Obws(error) => error,
     };
     match &error {
@@ -168,12 +190,7 @@ async fn explain(target: &Target, failed: Failed) -> Trouble {
                 Trouble::NotObs
             }
             Some(error) => Trouble::NothingThere { reason: error.to_string() },
-            // A name without an address is not said by the operating system's error.
-            None => match timeout(ANSWER, tokio::net::lookup_host((bare(&target.host), target.port))).await {
-                Ok(Ok(_)) => Trouble::NotObs,
-                Ok(Err(error)) => Trouble::NothingThere { reason: error.to_string() },
-                Err(_) => Trouble::NothingThere { reason: "its name is not found".to_owned() },
-            },
+            None => Trouble::NotObs,
         },
         Error::Handshake(HandshakeError::ConnectionClosed(Some(details))) => match u16::from(details.code) {
             4009 => Trouble::WrongPassword,
@@ -239,7 +256,24 @@ pub(super) struct StreamState {
     pub(super) reconnecting: bool,
 }
 
-impl Session {
+fn too_much(what: &str) -> Trouble {
+    Trouble::TooMuch { what: what.to_owned() }
+}
+
+/// A list of OBS's, unless it is too long.
+fn bounded<T>(list: Vec<T>, most: usize, what: &str) -> Result<Vec<T>, Fault> {
+    if list.len() > most {
+        return Err(Fault::Gone(too_much(&format!("{} {what}, and {most} are the most", list.len()))));
+    }
+    Ok(list)
+}
+
+impl ObsClient {
+    /// Why it ended, where only this end knows.
+    pub(super) fn end(&self, trouble: Trouble) -> Trouble {
+        if self.relay.is_overrun() { too_much("in one go") } else { trouble }
+    }
+
     /// A new listener; none when the connection is closed.
     pub(super) fn events(&self) -> Option<EventStream> {
         self.client.events().ok()
@@ -272,8 +306,10 @@ impl Session {
     /// Reads all that the mapping names.
     pub(super) async fn read(&self, config: &ObsConfig) -> Result<Seen, Trouble> {
         let scenes = within(ANSWER, self.client.scenes().list()).await.map_err(Fault::needed)?;
+        let list = bounded(scenes.scenes, SCENES, "scenes").map_err(Fault::needed)?;
         let inputs = within(ANSWER, self.client.inputs().list(None)).await.map_err(Fault::needed)?;
-        let mut names: Vec<_> = scenes.scenes.into_iter().map(|scene| (scene.index, scene.id.name)).collect();
+        let inputs = bounded(inputs, INPUTS, "sources").map_err(Fault::needed)?;
+        let mut names: Vec<_> = list.into_iter().map(|scene| (scene.index, scene.id.name)).collect();
         // OBS counts from the bottom of its list.
         names.sort_by_key(|(index, _)| usize::MAX - index);
         let mut seen = Seen {
@@ -304,15 +340,20 @@ impl Session {
         let client = &self.client;
         let list = optional(within(ANSWER, client.scene_items().list(SceneId::Name(scene))).await)?.unwrap_or_default();
         let mut found = Vec::new();
-        for item in list {
+        let what = "items in a scene";
+        for item in bounded(list, ITEMS, what).map_err(Fault::needed)? {
             if item.is_group == Some(true) {
                 let group = SceneId::Name(&item.source_name);
                 let inner = optional(within(ANSWER, client.scene_items().list_group(group)).await)?.unwrap_or_default();
                 found.extend(inner.into_iter().map(|inner| (item.source_name.clone(), inner)));
             }
             found.push((scene.to_owned(), item));
+            found.retain(|(_, item)| sources.contains(item.source_name.as_str()));
+            if found.len() + items.len() > OURS {
+                return Err(too_much(&format!("more than {OURS} items that are to be shown and hidden")));
+            }
         }
-        for (parent, item) in found.into_iter().filter(|(_, item)| sources.contains(item.source_name.as_str())) {
+        for (parent, item) in found {
             let enabled = within(ANSWER, client.scene_items().enabled(SceneId::Name(&parent), item.id)).await;
             if let Some(enabled) = optional(enabled)? {
                 let (scene, source) = (scene.to_owned(), item.source_name);
@@ -344,12 +385,13 @@ impl Session {
         }
     }
 
-    /// What OBS has.
+    /// The scenes and inputs that OBS has, to choose from.
     pub(super) async fn inventory(&self) -> Result<Inventory, Fault> {
         let scenes = within(ANSWER, self.client.scenes().list()).await?;
-        let inputs = within(ANSWER, self.client.inputs().list(None)).await?;
+        let list = bounded(scenes.scenes, SCENES, "scenes")?;
+        let inputs = bounded(within(ANSWER, self.client.inputs().list(None)).await?, INPUTS, "sources")?;
         let kinds = self.kinds().await?;
-        let mut names: Vec<_> = scenes.scenes.into_iter().map(|scene| (scene.index, scene.id.name)).collect();
+        let mut names: Vec<_> = list.into_iter().map(|scene| (scene.index, scene.id.name)).collect();
         names.sort_by_key(|(index, _)| usize::MAX - index);
         let inputs = inputs.into_iter().map(|input| {
             let role = plan::role(&input.kind);
@@ -437,13 +479,13 @@ impl Session {
 /// A part of the canvas, in its pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Area {
-    /// From the left.
+    /// Pixels from the left edge of the canvas to its own.
     pub(super) x: f32,
-    /// From the top.
+    /// Pixels from the top edge of the canvas to its own.
     pub(super) y: f32,
-    /// How wide.
+    /// Pixels.
     pub(super) width: f32,
-    /// How high.
+    /// Pixels.
     pub(super) height: f32,
 }
 

@@ -45,7 +45,7 @@ pub(super) struct Item {
     pub(super) enabled: bool,
 }
 
-/// What is wanted.
+/// How OBS shall be now.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted<'a> {
     /// The part of the evening, after the handover's least time.
@@ -65,7 +65,7 @@ pub(super) enum Step {
     Text {
         /// The text source.
         input: String,
-        /// Its text.
+        /// What it shall show.
         text: String,
     },
     /// Shows or hides a source.
@@ -81,14 +81,14 @@ pub(super) enum Step {
     },
     /// Lets a source begin anew.
     Restart {
-        /// The source.
+        /// The source's name.
         input: String,
-        /// What it is.
+        /// Whether it plays media or shows a page, which begin anew in different ways.
         role: InputRole,
     },
     /// Switches the scene of the programme.
     Switch {
-        /// The scene.
+        /// The scene's name.
         scene: String,
     },
 }

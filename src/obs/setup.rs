@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     Built, InputRole, SetUp,
-    link::{Area, Fault, Session},
+    link::{Area, Fault, ObsClient},
     plan,
 };
 
@@ -95,16 +95,16 @@ fn newest(kinds: &[String], name: &str) -> Option<String> {
 }
 
 /// Makes what is not there.
-pub(super) async fn build(session: &Session, wanted: &SetUp) -> Result<Built, Fault> {
-    let sources = sources(wanted, &session.kinds().await?, session.canvas().await?);
-    let mut inputs = session.inputs().await?;
-    let scenes = session.scenes().await?;
+pub(super) async fn build(obs: &ObsClient, wanted: &SetUp) -> Result<Built, Fault> {
+    let sources = sources(wanted, &obs.kinds().await?, obs.canvas().await?);
+    let mut inputs = obs.inputs().await?;
+    let scenes = obs.scenes().await?;
     let mut built = Built::default();
     for scene in [ON_AIR, SLATE, HANDOVER] {
         if scenes.contains(scene) {
             built.kept.push(scene.to_owned());
         } else {
-            session.make_scene(scene).await?;
+            obs.make_scene(scene).await?;
             built.made.push(scene.to_owned());
         }
     }
@@ -113,15 +113,15 @@ pub(super) async fn build(session: &Session, wanted: &SetUp) -> Result<Built, Fa
         for scene in source.scenes {
             // A source that was there goes into scenes that are new; a new one goes everywhere it belongs.
             let item = if !inputs.contains_key(source.name) {
-                let item = session.make_input(scene, source.name, &source.kind, &source.settings).await?;
+                let item = obs.make_input(scene, source.name, &source.kind, &source.settings).await?;
                 inputs.insert(source.name.to_owned(), source.kind.clone());
                 item
             } else if !there || !scenes.contains(*scene) {
-                session.add(scene, source.name).await?
+                obs.add(scene, source.name).await?
             } else {
                 continue;
             };
-            session.place(scene, item, source.area).await?;
+            obs.place(scene, item, source.area).await?;
         }
         let names = if there { &mut built.kept } else { &mut built.made };
         names.push(source.name.to_owned());
@@ -162,14 +162,14 @@ fn mapping(inputs: &BTreeMap<String, String>) -> BTreeMap<String, Value> {
 }
 
 /// Points a media source at the programme.
-pub(super) async fn play(session: &Session, input: &str, address: &str) -> Result<(), Fault> {
-    let inputs = session.inputs().await?;
+pub(super) async fn play(obs: &ObsClient, input: &str, address: &str) -> Result<(), Fault> {
+    let inputs = obs.inputs().await?;
     match inputs.get(input).map(String::as_str) {
         None => Err(Fault::Refused(format!("there is no source \"{input}\""))),
         Some(kind) if !kind.starts_with("ffmpeg_source") => {
             Err(Fault::Refused(format!("\"{input}\" is no media source that plays addresses")))
         }
-        Some(_) => session.set(input, &programme(address)).await,
+        Some(_) => obs.set(input, &programme(address)).await,
     }
 }
 

@@ -1,7 +1,7 @@
 //! OBS's own stream: when it is started and stopped. Pure: what is known comes in with the present, orders come out.
 //!
-//! Two starts back to back crash OBS, and a status says "inactive" while it starts. So there is one gate for all starts, the box's and
-//! people's: after one was sent none follows until OBS said how that went, or was seen gone, or `UNHEARD` is over.
+//! OBS can crash at a start, and a status says "inactive" while it starts. So one gate keeps all starts apart, the box's and people's: after
+//! one was sent none follows until OBS said how that went, or was seen gone, or `UNHEARD` is over.
 
 use std::time::Duration;
 
@@ -16,8 +16,10 @@ const UNHEARD: Duration = Duration::from_secs(45);
 const SETTLE: Duration = Duration::from_secs(2);
 /// OBS writes out what waits before it stops.
 const STOPS: Duration = Duration::from_secs(20);
-/// Between two tries.
+/// OBS's stream is not started again sooner than this after it stopped.
 const PAUSE: Duration = Duration::from_secs(5);
+/// OBS refused to stop: the box asks again after that.
+const INSIST: Duration = Duration::from_secs(30);
 /// A stream that ran so long worked; its end is the first failure, not the next.
 const WORKED: Duration = Duration::from_mins(1);
 /// So many failures in a row, and it waits for a person.
@@ -25,7 +27,7 @@ const FAILURES: u32 = 3;
 
 /// What is to be sent to OBS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
+pub(super) enum StreamOrder {
     /// `StartStream`.
     Start,
     /// `StopStream`.
@@ -38,7 +40,7 @@ pub(super) struct Watch {
     state: Streaming,
     /// Whether the box looks after the stream: by setting, while the show is on.
     wanted: bool,
-    /// Whether it was the box that started it, so that the box stops it.
+    /// Whether it was the box that started it, so that the box stops it. Until it is seen to have stopped, or to be another OBS's.
     ours: bool,
     /// A person stopped it: left alone until the next show or a person's start.
     hands_off: bool,
@@ -51,6 +53,8 @@ pub(super) struct Watch {
     running: Option<Instant>,
     /// No start before that.
     not_before: Option<Instant>,
+    /// Nor a stop before that, because OBS refused one.
+    no_stop_before: Option<Instant>,
 }
 
 impl Watch {
@@ -103,7 +107,7 @@ impl Watch {
             (false, _) => match self.state {
                 Streaming::Running | Streaming::Reconnecting => self.ended(now),
                 Streaming::Starting => {}
-                _ => self.state = Streaming::Stopped,
+                _ => (self.state, self.ours) = (Streaming::Stopped, false),
             },
         }
     }
@@ -134,14 +138,15 @@ impl Watch {
     }
 
     /// What is to be sent now. Whoever gets an order sends it, and calls `refused` if OBS says no.
-    pub(super) fn order(&mut self, now: Instant) -> Option<Order> {
+    pub(super) fn order(&mut self, now: Instant) -> Option<StreamOrder> {
         match self.state() {
             Streaming::Stopped if self.wanted && !self.hands_off && self.may_start(now) => {
                 self.ours = true;
                 Some(self.start(now))
             }
-            Streaming::Running | Streaming::Reconnecting if self.ours && !self.wanted => {
-                self.ours = false;
+            Streaming::Running | Streaming::Reconnecting
+                if self.ours && !self.wanted && self.no_stop_before.is_none_or(|not_before| not_before <= now) =>
+            {
                 Some(self.stop(now))
             }
             _ => None,
@@ -152,7 +157,7 @@ impl Watch {
     ///
     /// # Errors
     /// In words, when it starts or stops just now.
-    pub(super) fn person(&mut self, on: bool, now: Instant) -> Result<Option<Order>, String> {
+    pub(super) fn person(&mut self, on: bool, now: Instant) -> Result<Option<StreamOrder>, String> {
         match (self.state(), on) {
             (Streaming::Starting, _) => Err("OBS is starting its stream just now: wait for how that goes".to_owned()),
             (Streaming::Stopping, _) => Err("OBS is stopping its stream just now: wait a moment".to_owned()),
@@ -175,11 +180,25 @@ impl Watch {
     }
 
     /// OBS refused an order.
-    pub(super) fn refused(&mut self, order: Order, now: Instant) {
+    pub(super) fn refused(&mut self, order: StreamOrder, now: Instant) {
         match order {
-            Order::Start => self.failed(now),
+            StreamOrder::Start => self.failed(now),
+            StreamOrder::Stop => {
+                self.no_stop_before = Some(now + INSIST);
+                self.unsent(order, now);
+            }
+        }
+    }
+
+    /// OBS was not ready for an order: nothing came of it.
+    pub(super) fn unsent(&mut self, order: StreamOrder, now: Instant) {
+        match order {
+            StreamOrder::Start => {
+                (self.state, self.started, self.ours) = (Streaming::Stopped, None, false);
+                self.not_before = Some(now + PAUSE);
+            }
             // The next status says what it does.
-            Order::Stop => (self.state, self.stopping) = (Streaming::Unknown, None),
+            StreamOrder::Stop => (self.state, self.stopping) = (Streaming::Unknown, None),
         }
     }
 
@@ -192,14 +211,14 @@ impl Watch {
         self.started.is_none() && self.not_before.is_none_or(|not_before| not_before <= now)
     }
 
-    fn start(&mut self, now: Instant) -> Order {
+    fn start(&mut self, now: Instant) -> StreamOrder {
         (self.state, self.started) = (Streaming::Starting, Some(now));
-        Order::Start
+        StreamOrder::Start
     }
 
-    fn stop(&mut self, now: Instant) -> Order {
+    fn stop(&mut self, now: Instant) -> StreamOrder {
         (self.state, self.stopping) = (Streaming::Stopping, Some(now));
-        Order::Stop
+        StreamOrder::Stop
     }
 
     fn streams(&mut self, state: Streaming, now: Instant) {
@@ -227,6 +246,7 @@ impl Watch {
 
     fn stopped(&mut self, now: Instant) {
         (self.state, self.started, self.stopping, self.running) = (Streaming::Stopped, None, None, None);
+        self.ours = false;
         self.not_before = Some(now + PAUSE);
     }
 }
@@ -260,7 +280,7 @@ mod tests {
         let mut watch = idle(now);
         assert_eq!(watch.order(now), None);
         watch.want(true);
-        assert_eq!(watch.order(now), Some(Order::Start));
+        assert_eq!(watch.order(now), Some(StreamOrder::Start));
         assert_eq!((watch.state(), watch.order(now)), (Streaming::Starting, None));
         // A status says inactive while it starts.
         watch.status(OFF, now + seconds(2));
@@ -269,7 +289,7 @@ mod tests {
         watch.event(OutputState::Started, now + seconds(3));
         assert_eq!(watch.state(), Streaming::Running);
         watch.want(false);
-        assert_eq!(watch.order(now + seconds(9)), Some(Order::Stop));
+        assert_eq!(watch.order(now + seconds(9)), Some(StreamOrder::Stop));
         watch.event(OutputState::Stopping, now + seconds(9));
         watch.event(OutputState::Stopped, now + seconds(10));
         assert_eq!((watch.state(), watch.order(now + seconds(99))), (Streaming::Stopped, None));
@@ -292,7 +312,7 @@ mod tests {
         let mut watch = idle(now);
         watch.want(true);
         for tries in 1..=3 {
-            assert_eq!(watch.order(now), Some(Order::Start), "{tries}");
+            assert_eq!(watch.order(now), Some(StreamOrder::Start), "{tries}");
             watch.event(OutputState::Starting, now);
             watch.event(OutputState::Stopped, now);
             assert_eq!(watch.order(now), None, "not at once");
@@ -300,7 +320,7 @@ mod tests {
         }
         assert_eq!((watch.state(), watch.order(now + seconds(3600))), (Streaming::GivenUp, None));
         watch.forgive();
-        assert_eq!(watch.order(now), Some(Order::Start));
+        assert_eq!(watch.order(now), Some(StreamOrder::Start));
     }
 
     #[test]
@@ -315,18 +335,18 @@ mod tests {
         assert_eq!(watch.state(), Streaming::Reconnecting);
         watch.event(OutputState::Stopped, now + seconds(200));
         assert_eq!((watch.state(), watch.failures), (Streaming::Stopped, 1));
-        assert_eq!(watch.order(now + seconds(206)), Some(Order::Start));
+        assert_eq!(watch.order(now + seconds(206)), Some(StreamOrder::Start));
     }
 
     #[test]
     fn second_person_is_told_that_it_starts() {
         let now = Instant::now();
         let mut watch = idle(now);
-        assert_eq!(watch.person(true, now), Ok(Some(Order::Start)));
+        assert_eq!(watch.person(true, now), Ok(Some(StreamOrder::Start)));
         assert!(watch.person(true, now).unwrap_err().contains("starting"));
         watch.event(OutputState::Started, now);
         assert_eq!(watch.person(true, now), Ok(None));
-        assert_eq!(watch.person(false, now), Ok(Some(Order::Stop)));
+        assert_eq!(watch.person(false, now), Ok(Some(StreamOrder::Stop)));
         assert!(watch.person(true, now).unwrap_err().contains("stopping"));
     }
 
@@ -347,7 +367,7 @@ mod tests {
             assert_eq!(watch.order(now + seconds(600)), None);
             watch.want(false);
             watch.want(true);
-            assert_eq!(watch.order(now + seconds(600)), Some(Order::Start), "the next show");
+            assert_eq!(watch.order(now + seconds(600)), Some(StreamOrder::Start), "the next show");
         }
     }
 
@@ -362,7 +382,68 @@ mod tests {
             assert_eq!(watch.state(), Streaming::Unknown);
             watch.connected(now + seconds(5));
             watch.status(OFF, now + seconds(5));
-            assert_eq!(watch.order(now + seconds(10)), gone.then_some(Order::Start));
+            assert_eq!(watch.order(now + seconds(10)), gone.then_some(StreamOrder::Start));
+        }
+    }
+
+    /// The box started it, and the show is over.
+    fn ours_after_the_show(now: Instant) -> Watch {
+        let mut watch = idle(now);
+        watch.want(true);
+        watch.order(now).unwrap();
+        watch.event(OutputState::Started, now);
+        watch.want(false);
+        assert_eq!(watch.order(now), Some(StreamOrder::Stop));
+        watch
+    }
+
+    #[test]
+    fn stop_that_obs_was_not_ready_for_or_that_was_lost_is_sent_again() {
+        let now = Instant::now();
+        let mut watch = ours_after_the_show(now);
+        watch.unsent(StreamOrder::Stop, now);
+        watch.status(ON, now + seconds(1));
+        assert_eq!(watch.order(now + seconds(1)), Some(StreamOrder::Stop));
+
+        let mut watch = ours_after_the_show(now);
+        watch.away(false);
+        watch.connected(now + seconds(5));
+        watch.status(ON, now + seconds(40));
+        assert_eq!(watch.order(now + seconds(40)), Some(StreamOrder::Stop));
+
+        let mut watch = ours_after_the_show(now);
+        watch.refused(StreamOrder::Stop, now);
+        watch.status(ON, now + seconds(2));
+        assert_eq!(watch.order(now + seconds(2)), None, "it is not asked without end");
+        assert_eq!(watch.order(now + seconds(31)), Some(StreamOrder::Stop));
+    }
+
+    #[test]
+    fn stream_is_not_the_boxs_any_more_once_it_was_seen_stopped() {
+        let now = Instant::now();
+        let mut watch = idle(now);
+        watch.want(true);
+        watch.order(now).unwrap();
+        watch.event(OutputState::Started, now);
+        watch.event(OutputState::Stopping, now);
+        watch.event(OutputState::Stopped, now);
+        // A person starts it again, in OBS.
+        watch.event(OutputState::Starting, now + seconds(9));
+        watch.event(OutputState::Started, now + seconds(10));
+        watch.want(false);
+        assert_eq!(watch.order(now + seconds(60)), None);
+    }
+
+    #[test]
+    fn start_that_obs_was_not_ready_for_is_no_failure() {
+        let mut now = Instant::now();
+        let mut watch = idle(now);
+        watch.want(true);
+        for _ in 0..5 {
+            assert_eq!(watch.order(now), Some(StreamOrder::Start));
+            watch.unsent(StreamOrder::Start, now);
+            assert_eq!((watch.state(), watch.order(now)), (Streaming::Stopped, None));
+            now += seconds(5);
         }
     }
 
@@ -385,6 +466,7 @@ mod tests {
         Away(bool),
         Connected,
         Refused,
+        Unsent,
         Time(u64),
     }
 
@@ -399,6 +481,7 @@ mod tests {
             any::<bool>().prop_map(Happens::Away),
             Just(Happens::Connected),
             Just(Happens::Refused),
+            Just(Happens::Unsent),
             (1_u64..50).prop_map(Happens::Time),
         ]
     }
@@ -438,12 +521,16 @@ mod tests {
                     Happens::Connected => watch.connected(now),
                     Happens::Refused => {
                         unheard = None;
-                        watch.refused(Order::Start, now);
+                        watch.refused(StreamOrder::Start, now);
+                    }
+                    Happens::Unsent => {
+                        unheard = None;
+                        watch.unsent(StreamOrder::Start, now);
                     }
                     Happens::Time(passes) => now += seconds(passes),
                 }
                 for order in [order, watch.order(now)].into_iter().flatten() {
-                    if order == Order::Start {
+                    if order == StreamOrder::Start {
                         prop_assert!(unheard.is_none_or(|since| now.duration_since(since) >= UNHEARD));
                         unheard = Some(now);
                     }

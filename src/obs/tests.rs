@@ -15,6 +15,8 @@ use self::simulated::{Does, Greeting, SimulatedObs};
 use super::{Act, Link, Obs, Parts, RequestError, Stage, Status, Streaming, Target, TimeLeft, Trouble};
 use crate::{clock::Clock, config::ObsConfig};
 
+mod bounds;
+mod changes;
 mod simulated;
 
 /// `[obs]` with nothing set.

@@ -2,8 +2,9 @@
 //!
 //! A backup is a zip: `backup.json` says what it is, `store/TABLE.jsonl` holds the rows of one table each, `settings.toml` the page's
 //! settings, and the venue's slate lies beside them. Rows rather than the store's own file: what is restored is written anew by this
-//! program, row by row, so that a damaged or hostile file never reaches the database's code. Web sessions and reset links stay out: a copy
-//! in a drawer must open no door.
+//! program, row by row, so that a damaged or hostile file never reaches the database's code. Web sessions, reset links and the setup code
+//! stay out: a copy in a drawer must open no door. So does tonight: who is in the queue, whose turn it is, hold and panic, whether a show is
+//! on. An older backup that has any of it is restored without.
 //!
 //! Restoring has two steps. [`Backup::stage`] checks everything and lays the new files into `restore/` beside the old ones; [`apply`], at the
 //! next start and before the store is opened, puts them into place one rename after another and keeps the old ones in `before-restore/`. A
@@ -18,14 +19,19 @@ use std::{
 };
 
 use redb::{TableDefinition, TableHandle as _};
+use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use thiserror::Error;
 use zip::{ZipArchive, ZipWriter, result::ZipError, write::SimpleFileOptions};
 
 use super::{
-    Store, StoreError, elapsed,
+    AUDIT_ROWS, AccountRecord, HISTORY_ROWS, Store, StoreError, alive,
     file::{self, Cell, Disk},
+};
+use crate::core::{
+    account::{Role, hash::is_bearable},
+    queue::Record,
 };
 
 /// What a backup calls itself.
@@ -36,6 +42,8 @@ const MANIFEST: &str = "backup.json";
 const SETTINGS: &str = "settings.toml";
 const FOLDER: &str = "restore";
 const KEPT: &str = "before-restore";
+/// The same while files are put into place.
+const KEPT_NEW: &str = "before-restore.new";
 
 /// How the names of the slate's pictures begin.
 pub const PICTURE: &str = "slate-";
@@ -48,6 +56,23 @@ const LARGEST_UNPACKED: u64 = 128 << 20;
 /// Tables that are not copied, besides those this program does not know.
 const LEFT_OUT: &[&str] = &["sessions", "resets"];
 
+/// Settings that are not copied: whether a show is on, which is tonight's; and the code that makes the first admin, which is of one box.
+const OWN_SETTINGS: &[&str] = &["show", "setup_code"];
+
+/// How many rows of a table are restored: as many as a box makes, or more.
+const fn most_rows(table: &str) -> u64 {
+    match table.as_bytes() {
+        b"accounts" => 10_000,
+        b"history" => HISTORY_ROWS,
+        b"audit" => AUDIT_ROWS,
+        b"viewers" | b"invitations" => 1000,
+        _ => 100,
+    }
+}
+
+/// The longest row that is restored, in bytes. The longest of ours is a destination's, of about 2 KB; the queue is cut down to a few numbers.
+const LONGEST_ROW: usize = 64 << 10;
+
 /// Why a file is no backup that can be restored.
 #[derive(Debug, Error)]
 pub enum BackupError {
@@ -57,6 +82,12 @@ pub enum BackupError {
     /// A newer program made it.
     #[error("this backup was made by Motherstream {0}, which is newer than this box can read: update the box first")]
     TooNew(String),
+    /// Nobody could sign in who runs the box.
+    #[error(
+        "there is no admin in this backup who could sign in: nobody could run the box. Choose another one; or restore it by the API with \
+         `?without_admin=true`, and the box comes up without an owner and makes a new setup code"
+    )]
+    NoAdmin,
     /// It can not be kept, or its rows do not fit.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -68,13 +99,13 @@ pub enum BackupError {
 /// What a backup says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// Whose it is.
+    /// Always `motherstream`: anything else is another program's file.
     program: String,
-    /// Its layout.
+    /// The version of the file's layout; a higher one than ours is not read.
     format: u32,
     /// The version of the program that made it.
     pub version: String,
-    /// When.
+    /// When the backup was made.
     pub made: jiff::Timestamp,
     /// The file name of the venue's slate in it.
     #[serde(default)]
@@ -104,7 +135,7 @@ pub struct Backup {
 }
 
 impl Store {
-    /// All rows but sessions and reset links, of one moment.
+    /// All rows but sessions, reset links and what belongs to tonight, of one moment.
     ///
     /// # Errors
     /// When the file can not be read.
@@ -122,7 +153,8 @@ fn dump(transaction: &redb::ReadTransaction) -> Result<Tables, redb::Error> {
         }
         let mut lines = String::new();
         let mut add = |key: Value, row: &[u8]| -> Result<(), redb::Error> {
-            let row = file::parse(name, row)?;
+            // A queue that makes no sense has nothing of the box.
+            let Some(row) = of_the_box(name, &key, file::parse(name, row)?).unwrap_or_default() else { return Ok(()) };
             let line = serde_json::to_string(&Row { key, row })
                 .map_err(|error| redb::Error::Corrupted(format!("a row of {name}: {error}")))?;
             lines.push_str(&line);
@@ -148,6 +180,15 @@ fn dump(transaction: &redb::ReadTransaction) -> Result<Tables, redb::Error> {
         tables.insert(name.to_owned(), lines);
     }
     Ok(tables)
+}
+
+/// What of a row belongs to the box; none: it belongs to tonight, or opens a door.
+fn of_the_box(table: &str, key: &Value, row: Value) -> Result<Option<Value>, serde_json::Error> {
+    Ok(match table {
+        "settings" => Some(row).filter(|_| !OWN_SETTINGS.iter().any(|own| *key == json!(own))),
+        "queue" => Some(serde_json::to_value(serde_json::from_value::<Record>(row)?.of_the_box())?),
+        _ => Some(row),
+    })
 }
 
 /// Packs a backup.
@@ -245,15 +286,16 @@ pub fn is_picture(name: &str) -> bool {
 
 impl Backup {
     /// Checks everything, by writing a store from the rows and opening it as a start would, and lays the files ready for the next start.
-    /// What was laid ready before is replaced. Blocks for as long as the disk takes. Tells how many accounts there are.
+    /// What was laid ready before is replaced. Blocks for as long as the disk takes. Tells how many accounts there are. `without_admin`: it
+    /// may be one that leaves the box without an owner.
     ///
     /// # Errors
     /// What is wrong with it; then nothing has changed.
-    pub fn stage(&self, data_dir: &Path) -> Result<usize, BackupError> {
+    pub fn stage(&self, data_dir: &Path, without_admin: bool) -> Result<usize, BackupError> {
         let new = data_dir.join(format!("{FOLDER}.new"));
         remove(&new)?;
         fs::create_dir_all(&new)?;
-        let staged = self.stage_into(data_dir, &new);
+        let staged = self.stage_into(data_dir, &new, without_admin);
         if staged.is_err() {
             remove(&new)?;
         }
@@ -271,8 +313,8 @@ impl Backup {
         }
     }
 
-    fn stage_into(&self, data_dir: &Path, new: &Path) -> Result<usize, BackupError> {
-        let accounts = build(&self.tables, new).map_err(|error| self.blamed(error))?;
+    fn stage_into(&self, data_dir: &Path, new: &Path, without_admin: bool) -> Result<usize, BackupError> {
+        let accounts = build(&self.tables, new, without_admin).map_err(|error| self.blamed(error))?;
         // Empty rather than missing: then the old ones go.
         put(&new.join(SETTINGS), self.settings.as_deref().unwrap_or_default().as_bytes())?;
         if let (Some(name), Some(picture)) = (&self.manifest.slate, &self.slate) {
@@ -281,7 +323,6 @@ impl Backup {
         File::open(new)?.sync_all()?;
         let folder = data_dir.join(FOLDER);
         remove(&folder)?;
-        remove(&data_dir.join(KEPT))?;
         fs::rename(new, &folder)?;
         File::open(data_dir)?.sync_all()?;
         Ok(accounts)
@@ -289,7 +330,7 @@ impl Backup {
 }
 
 /// Writes a store from rows and opens it as a start would.
-fn build(tables: &Tables, folder: &Path) -> Result<usize, BackupError> {
+fn build(tables: &Tables, folder: &Path, without_admin: bool) -> Result<usize, BackupError> {
     let disk = Disk::folder(folder)?;
     let path = disk.path().to_owned();
     {
@@ -303,15 +344,38 @@ fn build(tables: &Tables, folder: &Path) -> Result<usize, BackupError> {
     }
     let (cell, loaded) = Cell::open(disk)?;
     cell.close();
+    if let Some(account) = loaded.accounts.iter().find(|account| !is_bearable(account.password_hash.expose_secret())) {
+        let reason = format!("the password of account {} is kept in a way that this box can not check", account.id.0);
+        return Err(BackupError::Damaged(reason));
+    }
+    let runs_the_box = |account: &AccountRecord| account.role == Role::Admin && account.is_in_order();
+    if !without_admin && !loaded.accounts.iter().any(runs_the_box) {
+        return Err(BackupError::NoAdmin);
+    }
     Ok(loaded.accounts.len())
 }
 
 fn fill(transaction: &redb::WriteTransaction, name: &str, lines: &str) -> Result<(), String> {
     let said = |error: &dyn std::fmt::Display| error.to_string();
-    let rows = lines.lines().enumerate().map(|(number, line)| {
-        let row: Row = serde_json::from_str(line).map_err(|error| format!("line {}: {error}", number + 1))?;
-        let document = serde_json::to_vec(&row.row).map_err(|error| said(&error))?;
-        Ok::<_, String>((row.key, document))
+    let most = most_rows(name);
+    if lines.lines().take(usize::try_from(most).unwrap_or(usize::MAX).saturating_add(1)).count() as u64 > most {
+        return Err(format!("there are more than {most} rows, which no box has"));
+    }
+    let rows = lines.lines().enumerate().filter_map(|(number, line)| {
+        let at = |error: &dyn std::fmt::Display| format!("line {}: {error}", number + 1);
+        let row: Row = match serde_json::from_str(line) {
+            Ok(row) => row,
+            Err(error) => return Some(Err(at(&error))),
+        };
+        let document = match of_the_box(name, &row.key, row.row) {
+            Ok(document) => document?,
+            Err(error) => return Some(Err(at(&error))),
+        };
+        Some(match serde_json::to_vec(&document) {
+            Ok(document) if document.len() > LONGEST_ROW => Err(at(&"it is longer than any row of a box")),
+            Ok(document) => Ok((row.key, document)),
+            Err(error) => Err(at(&error)),
+        })
     });
     if file::BY_NAME.contains(&name) {
         let definition = TableDefinition::<&str, &[u8]>::new(name);
@@ -352,35 +416,47 @@ pub fn discard(data_dir: &Path) -> io::Result<()> {
     }
 }
 
-/// Puts files that lie ready into place, and keeps what they replace. To be called before the store is opened. True: there were some, and
-/// the settings have to be read anew.
+/// Puts files that lie ready into place, and keeps what they replace, in the place of what an earlier restore has replaced. To be called
+/// before the store is opened. True: there were some, and the settings have to be read anew.
 ///
 /// # Errors
 /// What the system said; what lies ready stays so.
 pub fn apply(data_dir: &Path) -> io::Result<bool> {
     let folder = data_dir.join(FOLDER);
-    if !folder.is_dir() {
-        return Ok(false);
-    }
-    let kept = data_dir.join(KEPT);
-    fs::create_dir_all(&kept)?;
-    // The time on air belongs to the old queue.
-    set_aside(&data_dir.join(elapsed::FILE_NAME), &kept)?;
-    for entry in fs::read_dir(&folder)? {
-        let entry = entry?;
-        let place = data_dir.join(entry.file_name());
-        // A link first, so that there is no moment without a file: the rename replaces it.
-        let aside = kept.join(entry.file_name());
-        if place.exists() && !aside.exists() {
-            fs::hard_link(&place, &aside).or_else(|_| fs::copy(&place, &aside).map(drop))?;
+    let (kept, new) = (data_dir.join(KEPT), data_dir.join(KEPT_NEW));
+    let swaps = folder.is_dir();
+    if swaps {
+        // What a swap that was cut off has put there already is older than what is in its place now.
+        fs::create_dir_all(&new)?;
+        // The last sign of life and the time on air belong to the old queue.
+        for note in [alive::FILE_NAME, alive::OLD_FILE_NAME] {
+            set_aside(&data_dir.join(note), &new)?;
         }
-        fs::rename(entry.path(), place)?;
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            let place = data_dir.join(entry.file_name());
+            // A link first, so that there is no moment without a file: the rename replaces it.
+            let aside = new.join(entry.file_name());
+            if place.is_dir() {
+                // Somebody's folder stands in a file's place.
+                fs::rename(&place, &aside)?;
+            } else if place.exists() && !aside.exists() {
+                fs::hard_link(&place, &aside).or_else(|_| fs::copy(&place, &aside).map(drop))?;
+            }
+            fs::rename(entry.path(), place)?;
+        }
+        File::open(&new)?.sync_all()?;
+        File::open(data_dir)?.sync_all()?;
+        fs::remove_dir(&folder)?;
+        File::open(data_dir)?.sync_all()?;
     }
-    File::open(&kept)?.sync_all()?;
-    File::open(data_dir)?.sync_all()?;
-    fs::remove_dir(&folder)?;
-    File::open(data_dir)?.sync_all()?;
-    Ok(true)
+    // The swap has happened, if only before a power cut.
+    if new.is_dir() {
+        remove(&kept)?;
+        fs::rename(&new, &kept)?;
+        File::open(data_dir)?.sync_all()?;
+    }
+    Ok(swaps)
 }
 
 fn set_aside(file: &Path, kept: &Path) -> io::Result<()> {

@@ -6,7 +6,8 @@ use std::{
     io::{self, ErrorKind},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
+    sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, TryLockError},
+    time::{Duration, Instant},
 };
 
 use redb::{
@@ -18,8 +19,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use super::{
-    AUDIT_ROWS, AuditRecord, Change, FILE_NAME, HISTORY_ROWS, HistoryRecord, Loaded, Look, SessionRecord, StoreError,
-    TurnId,
+    AUDIT_ROWS, AuditRecord, Change, FILE_NAME, HISTORY_ROWS, HistoryRecord, Loaded, Look, Note, StoreError, TurnId,
+    place::Place,
 };
 use crate::core::queue;
 
@@ -31,6 +32,10 @@ const OLDEST_READER: u32 = 1;
 
 /// Bytes that redb may keep in memory; its default is 1 GB, on boards that have no more than that in all.
 const CACHE_BYTES: usize = 4 << 20;
+
+/// How long somebody who reads waits for the file to be opened anew after a failed write, and how often it is looked at.
+const READER_WAIT: Duration = Duration::from_secs(1);
+const READER_STEP: Duration = Duration::from_millis(10);
 
 /// Leads from schema `from` to the next one. It must keep what the older program reads, or raise [`OLDEST_READER`]: a failed
 /// update brings the older program back.
@@ -82,6 +87,8 @@ pub(super) struct Disk {
     path: PathBuf,
     open: Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>,
     read_only: Box<dyn Fn() -> bool + Send + Sync>,
+    /// Whether the path still names the file that was there at the start.
+    in_place: Box<dyn Fn() -> io::Result<bool> + Send + Sync>,
     content: Box<dyn Fn() -> io::Result<Vec<u8>> + Send + Sync>,
 }
 
@@ -95,6 +102,7 @@ impl Disk {
             Err(error) if error.kind() == ErrorKind::NotFound => create(data_dir, &path)?,
             Err(error) => return Err(folder_error(data_dir, &error)),
         }
+        let place = Place::of(&path).map_err(|error| io_error(&path, &error))?;
         let (file, same) = (path.clone(), path.clone());
         let folder = data_dir.to_owned();
         Ok(Self {
@@ -104,6 +112,7 @@ impl Disk {
             read_only: Box::new(move || {
                 rustix::fs::statvfs(&folder).is_ok_and(|disk| disk.f_flag.contains(StatVfsMountFlags::RDONLY))
             }),
+            in_place: Box::new(move || place.is_held()),
             content: Box::new(move || fs::read(&same)),
         })
     }
@@ -115,7 +124,8 @@ impl Disk {
         read_only: impl Fn() -> bool + Send + Sync + 'static,
         content: impl Fn() -> io::Result<Vec<u8>> + Send + Sync + 'static,
     ) -> Self {
-        Self { path, open: Box::new(open), read_only: Box::new(read_only), content: Box::new(content) }
+        let (open, read_only) = (Box::new(open), Box::new(read_only));
+        Self { path, open, read_only, in_place: Box::new(|| Ok(true)), content: Box::new(content) }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -123,11 +133,14 @@ impl Disk {
     }
 
     pub(super) fn open(&self) -> Result<Database, StoreError> {
+        // Not what somebody has put into its place: that is nobody's to write over.
+        self.check_place()?;
         (self.open)().map_err(|error| open_error(&self.path, error))
     }
 
     /// What the file holds, opened in memory: a few megabytes.
     fn copy(&self) -> Result<Database, StoreError> {
+        self.check_place()?;
         let content = (self.content)().map_err(|error| io_error(&self.path, &error))?;
         if content.is_empty() {
             // The library would take it for a new one.
@@ -141,10 +154,22 @@ impl Disk {
         Ok(database)
     }
 
-    /// Asked because the system does not tell: once ext4 was made read-only under an open file (a forced remount), writes into what
-    /// the file already has, and their flushes, succeed and reach no disk.
-    fn check_writable(&self) -> Result<(), redb::Error> {
-        if (self.read_only)() { Err(io::Error::from(ErrorKind::ReadOnlyFilesystem).into()) } else { Ok(()) }
+    /// Asked before and after each commit, because the system does not tell. Once ext4 was made read-only under an open file (a forced
+    /// remount), writes into what the file already has, and their flushes, succeed and reach no disk; and a file that was moved or deleted
+    /// takes everything, for nobody.
+    fn check(&self) -> Result<(), StoreError> {
+        if (self.read_only)() {
+            return Err(io_error(&self.path, &ErrorKind::ReadOnlyFilesystem.into()));
+        }
+        self.check_place()
+    }
+
+    fn check_place(&self) -> Result<(), StoreError> {
+        match (self.in_place)() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(StoreError::Moved { path: self.path.clone() }),
+            Err(error) => Err(io_error(&self.path, &error)),
+        }
     }
 }
 
@@ -228,6 +253,7 @@ impl Cell {
             path: data_dir.join(FILE_NAME),
             open: Box::new(|| Err(DatabaseError::DatabaseAlreadyOpen)),
             read_only: Box::new(|| false),
+            in_place: Box::new(|| Ok(false)),
             content: Box::new(|| Err(ErrorKind::NotFound.into())),
         };
         Self { disk, database: RwLock::new(None), trouble: Some(trouble), opening: Mutex::default() }
@@ -237,22 +263,29 @@ impl Cell {
         &self.disk.path
     }
 
-    /// Applies all changes in one transaction and commits it durably.
+    /// Applies all changes in one transaction and commits it durably. Without any, it writes what is there once more: whether the disk
+    /// takes something again.
     pub(super) fn write<'a>(&self, changes: impl Iterator<Item = &'a Change>) -> Result<(), StoreError> {
         // Before anything is touched: what is open stays so, to be read from.
-        self.disk.check_writable().map_err(|error| file_error(&self.disk.path, &error))?;
+        self.disk.check()?;
         let _opening = self.opening();
         self.open_to_write()?;
         let result = {
             let open = self.lock();
             let open = open.as_ref().ok_or(StoreError::Stopped)?;
-            // Afterwards too: it may have happened in between.
-            write_all(&open.database, changes).and_then(|()| self.disk.check_writable())
+            write_all(&open.database, changes)
         };
-        result.map_err(|error| {
+        if let Err(error) = result {
             // redb leaves a database that failed to be opened and repaired.
             self.put(None);
-            file_error(&self.disk.path, &error)
+            return Err(file_error(&self.disk.path, &error));
+        }
+        // Afterwards too: it may have happened in between.
+        self.disk.check().inspect_err(|error| {
+            // What was moved away can be read from here, and from nowhere else.
+            if !matches!(error, StoreError::Moved { .. }) {
+                self.put(None);
+            }
         })
     }
 
@@ -268,7 +301,7 @@ impl Cell {
     /// After a failed write: the file, or a copy of it where opening fails because the disk is full or read-only. Those who run the night
     /// have to be known then too.
     fn open_to_read(&self) -> Result<(), StoreError> {
-        let opening = self.opening();
+        let opening = self.opening_soon()?;
         if opening.0 {
             return Err(StoreError::Stopped);
         }
@@ -291,6 +324,19 @@ impl Cell {
         self.opening.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// As [`Self::opening`], for those who read: they do not wait for ever behind a writer whom the disk does not answer.
+    fn opening_soon(&self) -> Result<MutexGuard<'_, Stopped>, StoreError> {
+        let until = Instant::now() + READER_WAIT;
+        loop {
+            match self.opening.try_lock() {
+                Ok(opening) => return Ok(opening),
+                Err(TryLockError::Poisoned(opening)) => return Ok(opening.into_inner()),
+                Err(TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(READER_STEP),
+                Err(TryLockError::WouldBlock) => return Err(StoreError::Busy),
+            }
+        }
+    }
+
     fn put(&self, open: Option<Open>) {
         *self.database.write().unwrap_or_else(PoisonError::into_inner) = open;
     }
@@ -301,7 +347,7 @@ impl Cell {
         self.put(None);
     }
 
-    /// For good.
+    /// Closes the store for good: nothing opens it again.
     pub(super) fn close(&self) {
         let mut opening = self.opening();
         opening.0 = true;
@@ -348,19 +394,6 @@ impl Cell {
         })
     }
 
-    pub(super) fn session(&self, id: &str) -> Result<Option<SessionRecord>, StoreError> {
-        self.read(|transaction| {
-            let Some(table) = open_table(transaction, SESSIONS)? else {
-                return Ok(None);
-            };
-            table.get(id)?.map(|row| parse("sessions", row.value())).transpose()
-        })
-    }
-
-    pub(super) fn sessions(&self) -> Result<Vec<SessionRecord>, StoreError> {
-        self.read(|transaction| all(transaction, SESSIONS, "sessions"))
-    }
-
     fn load(&self) -> Result<Loaded, StoreError> {
         self.read(|transaction| {
             let queue = match open_table(transaction, QUEUE)? {
@@ -385,8 +418,9 @@ impl Cell {
                 viewers: all(transaction, VIEWERS, "viewers")?,
                 invitations: all(transaction, INVITATIONS, "invitations")?,
                 resets: all(transaction, RESETS, "resets")?,
+                sessions: all(transaction, SESSIONS, "sessions")?,
                 settings,
-                elapsed: None,
+                note: Note::default(),
             })
         })
     }
@@ -517,6 +551,14 @@ pub(super) fn parse<T: DeserializeOwned>(table: &str, row: &[u8]) -> Result<T, r
 
 fn write_all<'a>(database: &Database, changes: impl Iterator<Item = &'a Change>) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
+    let mut changes = changes.peekable();
+    if changes.peek().is_none() {
+        let mut table = transaction.open_table(META)?;
+        let row = table.get(META_ROW)?.map(|row| row.value().to_vec());
+        if let Some(row) = row {
+            table.insert(META_ROW, row.as_slice())?;
+        }
+    }
     for change in changes {
         apply(&transaction, change)?;
     }

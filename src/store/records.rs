@@ -16,7 +16,7 @@ use crate::core::{
 /// An account with its secrets.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AccountRecord {
-    /// Its id.
+    /// Stays the same when everything else of it is edited.
     pub id: AccountId,
     /// The name as its owner wrote it.
     pub name: String,
@@ -48,6 +48,13 @@ pub struct AccountRecord {
     /// Fields of a newer schema.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
+}
+
+impl AccountRecord {
+    /// Whether it may sign in and publish.
+    pub const fn is_in_order(&self) -> bool {
+        self.enabled && !self.banned && !self.awaiting_approval
+    }
 }
 
 /// A turn that ended.
@@ -107,7 +114,7 @@ pub struct AuditRecord {
 /// A destination made on the page.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DestinationRecord {
-    /// Its id.
+    /// Stays the same when everything else of it is edited.
     pub id: DestinationId,
     /// What people call it.
     pub name: String,
@@ -126,7 +133,7 @@ pub struct DestinationRecord {
 /// A viewer token for `/program.flv`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ViewerRecord {
-    /// Its id.
+    /// By which an admin revokes it.
     pub id: u64,
     /// What it is for, in an admin's words.
     pub label: String,
@@ -142,7 +149,7 @@ pub struct ViewerRecord {
 /// An invitation without its code.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct InvitationRecord {
-    /// Its id.
+    /// By which an admin revokes it.
     pub id: u64,
     /// Whom it is for, in an admin's words.
     pub label: String,
@@ -150,11 +157,11 @@ pub struct InvitationRecord {
     pub sha256: String,
     /// How many may register with it.
     pub uses: u32,
-    /// How many have.
+    /// How many have registered with it.
     pub used: u32,
     /// When it was made.
     pub created: Timestamp,
-    /// When it ends.
+    /// From when on nobody can register with it.
     pub expires: Timestamp,
     /// Fields of a newer schema.
     #[serde(flatten)]
@@ -168,7 +175,7 @@ pub struct ResetRecord {
     pub account: AccountId,
     /// SHA-256 of the code in hexadecimal: the code has 130 random bits.
     pub sha256: String,
-    /// When it ends.
+    /// From when on it sets no password.
     pub expires: Timestamp,
     /// Fields of a newer schema.
     #[serde(flatten)]
@@ -180,7 +187,7 @@ pub struct ResetRecord {
 pub struct SessionRecord {
     /// What its owner finds it by.
     pub id: String,
-    /// When it ends.
+    /// From when on its owner has to sign in again.
     pub expires: Timestamp,
     /// What the web keeps in it.
     pub data: Value,

@@ -5,20 +5,24 @@
 use std::{
     io,
     os::unix::fs::PermissionsExt,
-    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
 };
 
-use redb::{
-    Builder, Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition, backends::InMemoryBackend,
-};
+use jiff::Timestamp;
+use redb::{Builder, Database, ReadableDatabase, ReadableTable, TableDefinition, backends::InMemoryBackend};
 use serde_json::{Map, json};
 use tempfile::TempDir;
 
 use super::{
     file::{Migration, check, initialise},
+    testing::Flaky,
     *,
 };
-use crate::core::account::{Role, StreamKey};
+use crate::core::{
+    account::{AccountId, Role, StreamKey},
+    destination::DestinationId,
+    show::darkness::LifeSign,
+};
 
 fn account(id: u64, name: &str) -> AccountRecord {
     AccountRecord {
@@ -32,7 +36,7 @@ fn account(id: u64, name: &str) -> AccountRecord {
         banned: false,
         email: None,
         timezone: None,
-        created: jiff::Timestamp::UNIX_EPOCH,
+        created: Timestamp::UNIX_EPOCH,
         extra: Map::new(),
     }
 }
@@ -42,8 +46,8 @@ fn turn(number: u64) -> HistoryRecord {
         turn: TurnId(number),
         account: AccountId(1),
         name: "Ada".to_owned(),
-        started: jiff::Timestamp::UNIX_EPOCH,
-        ended: jiff::Timestamp::UNIX_EPOCH,
+        started: Timestamp::UNIX_EPOCH,
+        ended: Timestamp::UNIX_EPOCH,
         seconds_on_air: 1.5,
         reason: "time is up".to_owned(),
         extra: Map::new(),
@@ -69,13 +73,9 @@ async fn reload(folder: &TempDir) -> Loaded {
 async fn everything_committed_comes_back() {
     let folder = TempDir::new().unwrap();
     let (store, loaded) = Store::open(folder.path()).unwrap();
-    assert!(loaded.accounts.is_empty() && loaded.queue.is_none() && loaded.elapsed.is_none());
-    let session = SessionRecord {
-        id: "s".to_owned(),
-        expires: jiff::Timestamp::UNIX_EPOCH,
-        data: json!({"a": 1}),
-        extra: Map::new(),
-    };
+    assert!(loaded.accounts.is_empty() && loaded.queue.is_none() && loaded.note == Note::default());
+    let session =
+        SessionRecord { id: "s".to_owned(), expires: Timestamp::UNIX_EPOCH, data: json!({"a": 1}), extra: Map::new() };
     let destination = DestinationRecord {
         id: DestinationId(4),
         name: "Twitch".to_owned(),
@@ -101,7 +101,6 @@ async fn everything_committed_comes_back() {
         )
         .await
         .unwrap();
-    assert_eq!(store.session("s").await.unwrap(), Some(session));
     assert_eq!(store.history(None, 1).await.unwrap(), [turn(2)]);
     store.close().await;
 
@@ -110,6 +109,7 @@ async fn everything_committed_comes_back() {
     assert_eq!(loaded.accounts[0].stream_key.expose(), "key");
     assert_eq!(loaded.queue.as_deref(), Some(b"{}".as_slice()));
     assert_eq!(loaded.settings["show"], json!(true));
+    assert_eq!(loaded.sessions, [session]);
     assert_eq!(secrecy::ExposeSecret::expose_secret(&loaded.destinations[0].key), "secret");
 }
 
@@ -147,7 +147,7 @@ async fn audit_log_is_numbered_bounded_and_read_in_pages() {
     let row = |target: u64| {
         Change::AppendAudit(AuditRecord {
             number: 0,
-            at: jiff::Timestamp::UNIX_EPOCH,
+            at: Timestamp::UNIX_EPOCH,
             account: None,
             who: "Ada".to_owned(),
             address: None,
@@ -170,19 +170,43 @@ async fn audit_log_is_numbered_bounded_and_read_in_pages() {
 async fn elapsed_time_survives_without_a_commit() {
     let folder = TempDir::new().unwrap();
     let (store, _) = Store::open(folder.path()).unwrap();
-    store.note_elapsed(TurnId(7), Duration::from_secs(3));
-    store.note_elapsed(TurnId(7), Duration::from_millis(7_250));
+    let alive = Some(LifeSign { boot: "one".into(), up_ms: 12_000, wall: Timestamp::UNIX_EPOCH, known: true });
+    store.note(Note { alive: alive.clone(), turn: Some((TurnId(7), 3000)) });
+    store.note(Note { alive: alive.clone(), turn: Some((TurnId(7), 7250)) });
     store.close().await;
-    assert_eq!(reload(&folder).await.elapsed, Some((TurnId(7), Duration::from_millis(7_250))));
+    let note = reload(&folder).await.note;
+    assert_eq!((note.turn, note.alive), (Some((TurnId(7), 7250)), alive));
+    // A shorter one leaves nothing of a longer one.
+    let (store, _) = Store::open(folder.path()).unwrap();
+    store.note(Note::default());
+    store.close().await;
+    assert_eq!(reload(&folder).await.note, Note::default());
 }
 
 #[tokio::test]
 async fn unreadable_elapsed_time_is_none() {
     let folder = TempDir::new().unwrap();
-    for content in ["", "7 7\n", &"\0".repeat(42), &"x".repeat(42)] {
-        std::fs::write(folder.path().join(elapsed::FILE_NAME), content).unwrap();
-        assert_eq!(reload(&folder).await.elapsed, None, "{content:?}");
+    for content in ["", "7 7\n", &"\0".repeat(512), &"x".repeat(512), "{}"] {
+        for file in [alive::FILE_NAME, alive::OLD_FILE_NAME] {
+            std::fs::write(folder.path().join(file), content).unwrap();
+            assert_eq!(reload(&folder).await.note, Note::default(), "{content:?}");
+        }
     }
+}
+
+/// After an update, and after the way back and another update.
+#[tokio::test]
+async fn what_an_older_program_noted_of_a_later_turn_counts() {
+    let folder = TempDir::new().unwrap();
+    let old = |turn: u64| std::fs::write(folder.path().join("elapsed"), format!("{turn:020} {:020}\n", 5000)).unwrap();
+    old(7);
+    assert_eq!(reload(&folder).await.note.turn, Some((TurnId(7), 5000)));
+    let (store, _) = Store::open(folder.path()).unwrap();
+    store.note(Note { alive: None, turn: Some((TurnId(8), 100)) });
+    store.close().await;
+    assert_eq!(reload(&folder).await.note.turn, Some((TurnId(8), 100)));
+    old(9);
+    assert_eq!(reload(&folder).await.note.turn, Some((TurnId(9), 5000)));
 }
 
 #[tokio::test]
@@ -281,73 +305,13 @@ fn read_only_folder_says_so() {
     }
 }
 
-/// A disk in memory that is full or read-only on demand and outlives the database on it.
-#[derive(Clone, Debug)]
-struct Flaky {
-    memory: Arc<InMemoryBackend>,
-    full: Arc<AtomicBool>,
-    /// It takes everything and keeps nothing, as ext4 does after a forced remount.
-    read_only: Arc<AtomicBool>,
-}
-
-impl Flaky {
-    fn new() -> Self {
-        Self { memory: Arc::new(InMemoryBackend::new()), full: Arc::default(), read_only: Arc::default() }
-    }
-
-    fn writable(&self) -> io::Result<()> {
-        if self.full.load(Ordering::SeqCst) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
-    }
-
-    fn disk(&self) -> Disk {
-        let backend = self.clone();
-        let folder = std::env::temp_dir();
-        let (read_only, memory) = (self.read_only.clone(), self.memory.clone());
-        Disk::custom(
-            folder.join(FILE_NAME),
-            move || Builder::new().create_with_backend(backend.clone()),
-            move || read_only.load(Ordering::SeqCst),
-            move || {
-                let mut content = vec![0; usize::try_from(memory.len()?).unwrap()];
-                memory.read(0, &mut content).map(|()| content)
-            },
-        )
-    }
-}
-
-impl StorageBackend for Flaky {
-    fn len(&self) -> io::Result<u64> {
-        self.memory.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.memory.read(offset, out)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.writable().and_then(|()| self.memory.set_len(len))
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.writable()
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.writable()?;
-        if self.read_only.load(Ordering::SeqCst) { Ok(()) } else { self.memory.write(offset, data) }
-    }
-}
-
 #[tokio::test]
 async fn full_disk_refuses_requests_keeps_facts_and_recovers() {
     let flaky = Flaky::new();
-    let database = Builder::new().create_with_backend(flaky.clone()).unwrap();
-    initialise(&database).unwrap();
-    drop(database);
-    let (store, _) = Store::start(flaky.disk()).unwrap();
+    let (store, _) = flaky.open();
     put(&store, 1, "Ada").await.unwrap();
 
-    flaky.full.store(true, Ordering::SeqCst);
+    flaky.fail(Some(io::ErrorKind::StorageFull));
     store
         .commit(vec![Change::PutQueue(br#"{"next_id":3}"#.to_vec()), Change::AppendHistory(turn(1))], Durability::Soon)
         .await
@@ -362,36 +326,207 @@ async fn full_disk_refuses_requests_keeps_facts_and_recovers() {
         assert!(store.dump().await.unwrap()["accounts"].contains("Ada"));
     }
 
-    flaky.full.store(false, Ordering::SeqCst);
+    flaky.fail(None);
     put(&store, 4, "Dee").await.unwrap();
     assert_eq!(store.history(None, 9).await.unwrap(), [turn(1)]);
     store.close().await;
 
-    let (store, loaded) = Store::start(flaky.disk()).unwrap();
+    let (store, loaded) = flaky.open();
     assert_eq!(names(&loaded), ["Ada", "Dee"], "refused means refused");
     assert_eq!(loaded.queue.as_deref(), Some(br#"{"next_id":4}"#.as_slice()));
     store.close().await;
+}
+
+/// What somebody did, for the audit log.
+fn deed(number: u64) -> Change {
+    Change::AppendAudit(AuditRecord {
+        number: 0,
+        at: Timestamp::UNIX_EPOCH,
+        account: None,
+        who: "Ada".to_owned(),
+        address: None,
+        action: "queue.skip".to_owned(),
+        target: number.to_string(),
+        outcome: "done".to_owned(),
+        extra: Map::new(),
+    })
+}
+
+/// Waits until the writer does so.
+async fn until(store: &Store, so: impl Fn(&Writing) -> bool) {
+    let mut writing = store.writing();
+    let seen = tokio::time::timeout(Duration::from_secs(10), writing.wait_for(|now| so(now))).await;
+    assert!(seen.is_ok_and(|seen| seen.is_ok()), "not within 10 s");
+}
+
+/// By itself, with nobody asking: every kind of disk that takes nothing, and one that has just nothing to take.
+#[tokio::test]
+async fn what_was_done_before_it_was_stored_is_stored_by_itself_when_the_disk_works_again() {
+    for kind in [io::ErrorKind::StorageFull, io::ErrorKind::ReadOnlyFilesystem, io::ErrorKind::Other] {
+        let flaky = Flaky::new();
+        let (store, _) = flaky.open();
+        assert_eq!(store.commit_soon(vec![Change::PutAccount(account(1, "Ada"))]).kept().await, Kept::Stored);
+        flaky.fail(Some(kind));
+        let bob = store.commit_soon(vec![Change::PutAccount(account(2, "Bob"))]);
+        assert_eq!(bob.clone().kept().await, Kept::NotYet, "{kind}");
+        until(&store, |now| now.failure.is_some() && now.unstored_since.is_some()).await;
+        assert!(put(&store, 3, "Cy").await.is_err(), "{kind}");
+        // Once it is known that the disk takes nothing, nobody waits.
+        let asked = Instant::now();
+        assert_eq!(store.commit_soon(vec![deed(1)]).kept().await, Kept::NotYet);
+        assert!(asked.elapsed() < Duration::from_millis(200), "{:?}", asked.elapsed());
+        flaky.fail(None);
+        until(&store, |now| now.failure.is_none() && now.unstored_since.is_none()).await;
+        assert_eq!(bob.kept().await, Kept::Stored);
+
+        // Nothing waits: it is found all the same that the disk works again.
+        flaky.fail(Some(kind));
+        assert!(put(&store, 3, "Cy").await.is_err(), "{kind}");
+        until(&store, |now| now.failure.is_some() && now.unstored_since.is_none()).await;
+        flaky.fail(None);
+        until(&store, |now| now.failure.is_none()).await;
+        store.close().await;
+        let (store, loaded) = flaky.open();
+        assert_eq!(names(&loaded), ["Ada", "Bob"], "{kind}: refused means refused");
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn answer_waits_for_a_slow_disk_for_a_moment_only() {
+    let flaky = Flaky::new();
+    let (store, _) = flaky.open();
+    flaky.slow_down(Duration::from_secs(1));
+    let asked = Instant::now();
+    let ada = store.commit_soon(vec![Change::PutAccount(account(1, "Ada"))]);
+    assert_eq!(ada.kept().await, Kept::NotYet);
+    assert!(asked.elapsed() < Duration::from_millis(900), "{:?}", asked.elapsed());
+    assert!(store.writing().borrow().commit_since.is_some());
+    until(&store, |now| now.unstored_since.is_none()).await;
+    flaky.slow_down(Duration::ZERO);
+    store.close().await;
+    assert_eq!(names(&flaky.open().1), ["Ada"]);
+}
+
+/// Later writes lose nothing: rows of the same key take each other's place, a request that fails takes nobody's.
+#[tokio::test]
+async fn latest_of_each_row_waits_for_a_disk_that_fails_for_hours_and_no_more() {
+    let flaky = Flaky::new();
+    let (store, _) = flaky.open();
+    flaky.fail(Some(io::ErrorKind::StorageFull));
+    let session = |id: u64, expires| SessionRecord { id: id.to_string(), expires, data: json!({}), extra: Map::new() };
+    for round in 0..3000 {
+        store.commit_soon(vec![
+            Change::PutQueue(format!(r#"{{"next_id":{round}}}"#).into_bytes()),
+            Change::PutAccount(account(round % 5, &format!("Ada {round}"))),
+            Change::PutSetting("show".to_owned(), json!(round % 2 == 0)),
+            deed(round),
+            Change::AppendHistory(turn(round)),
+        ]);
+        store.commit_soon(vec![if round % 2 == 0 {
+            Change::PutSession(session(round % 10, Timestamp::UNIX_EPOCH))
+        } else {
+            Change::DeleteSession((round % 10 - 1).to_string())
+        }]);
+        if round % 500 == 0 {
+            assert!(put(&store, 1, "refused").await.is_err());
+        }
+    }
+    let waiting = store.inner.inbox.waiting_soon();
+    assert!((2000..2100).contains(&waiting), "{waiting} changes wait");
+    flaky.fail(None);
+    put(&store, 9, "Zoe").await.unwrap();
+    let audit = store.audit(None, usize::MAX).await.unwrap();
+    assert_eq!(audit[0].target, "2999", "the latest");
+    assert_eq!(audit.len() + store.history(None, usize::MAX).await.unwrap().len(), 2000, "the oldest were left out");
+    store.close().await;
+    let (store, loaded) = flaky.open();
+    assert_eq!(names(&loaded), ["Ada 2995", "Ada 2996", "Ada 2997", "Ada 2998", "Ada 2999", "Zoe"]);
+    assert_eq!(loaded.queue.as_deref(), Some(br#"{"next_id":2999}"#.as_slice()));
+    assert_eq!((&loaded.settings["show"], loaded.sessions.len()), (&json!(false), 0));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn later_request_stores_what_waited_before_it_and_holds() {
+    let flaky = Flaky::new();
+    let (store, _) = flaky.open();
+    flaky.fail(Some(io::ErrorKind::StorageFull));
+    let soon = store.commit_soon(vec![Change::PutAccount(account(1, "banned")), Change::PutAccount(account(2, "Bob"))]);
+    assert!(put(&store, 1, "renamed").await.is_err());
+    flaky.fail(None);
+    put(&store, 1, "let in again").await.unwrap();
+    assert_eq!(soon.kept().await, Kept::Stored);
+    store.close().await;
+    assert_eq!(names(&flaky.open().1), ["let in again", "Bob"]);
+}
+
+/// Moved, deleted, replaced: nothing is acknowledged that the next start would not find, and nobody else's file is touched.
+#[tokio::test]
+async fn file_that_was_moved_or_replaced_takes_nothing_until_it_is_back() {
+    let folder = TempDir::new().unwrap();
+    let (store, _) = Store::open(folder.path()).unwrap();
+    put(&store, 1, "Ada").await.unwrap();
+    let (path, elsewhere) = (folder.path().join(FILE_NAME), folder.path().join("elsewhere"));
+    let moved = StoreError::Moved { path: path.clone() };
+    std::fs::rename(&path, &elsewhere).unwrap();
+    assert_eq!(put(&store, 2, "Bob").await, Err(moved.clone()));
+    assert!(
+        moved.to_string().contains("was moved, deleted or replaced") && moved.to_string().contains("motherstream.redb")
+    );
+    // What is there can be read, to be saved.
+    assert!(store.dump().await.unwrap()["accounts"].contains("Ada"));
+    until(&store, |now| now.failure.as_ref() == Some(&moved)).await;
+
+    // Somebody else's file in its place, another store even, stays as it is.
+    let other = TempDir::new().unwrap();
+    reload(&other).await;
+    for content in [b"a text".to_vec(), std::fs::read(other.path().join(FILE_NAME)).unwrap()] {
+        std::fs::write(&path, &content).unwrap();
+        assert_eq!(put(&store, 2, "Bob").await, Err(moved.clone()));
+        let fact = store.commit_soon(vec![Change::PutAccount(account(3, "Cy"))]);
+        assert_eq!(fact.kept().await, Kept::NotYet);
+        assert!(std::fs::read(&path).unwrap() == content, "touched");
+    }
+    std::fs::rename(&elsewhere, &path).unwrap();
+    until(&store, |now| now.failure.is_none() && now.unstored_since.is_none()).await;
+    put(&store, 4, "Dee").await.unwrap();
+    store.close().await;
+    assert_eq!(names(&reload(&folder).await), ["Ada", "Cy", "Dee"], "refused means refused");
+}
+
+#[tokio::test]
+async fn file_that_was_deleted_takes_nothing_and_can_be_saved() {
+    let folder = TempDir::new().unwrap();
+    let (store, _) = Store::open(folder.path()).unwrap();
+    put(&store, 1, "Ada").await.unwrap();
+    std::fs::remove_file(folder.path().join(FILE_NAME)).unwrap();
+    assert!(matches!(put(&store, 2, "Bob").await, Err(StoreError::Moved { .. })));
+    let saved = store.dump().await.unwrap();
+    assert!(saved["accounts"].contains("Ada") && !saved["accounts"].contains("Bob"));
+    // The whole folder, too.
+    std::fs::remove_dir_all(folder.path()).unwrap();
+    assert!(matches!(put(&store, 2, "Bob").await, Err(StoreError::Moved { .. })));
+    store.close().await;
+    assert!(!folder.path().exists(), "nothing is made anew");
 }
 
 /// What the kernel does then was seen on a real ext4: writes and flushes are answered well, and the next start finds nothing of them.
 #[tokio::test]
 async fn disk_that_became_read_only_under_the_open_file_refuses_what_it_would_forget() {
     let flaky = Flaky::new();
-    let database = Builder::new().create_with_backend(flaky.clone()).unwrap();
-    initialise(&database).unwrap();
-    drop(database);
-    let (store, _) = Store::start(flaky.disk()).unwrap();
+    let (store, _) = flaky.open();
     put(&store, 1, "Ada").await.unwrap();
 
-    flaky.read_only.store(true, Ordering::SeqCst);
+    flaky.make_read_only(true);
     let error = put(&store, 2, "Bob").await.unwrap_err();
     assert!(matches!(error, StoreError::ReadOnly { .. }), "{error}");
     assert!(store.dump().await.unwrap()["accounts"].contains("Ada"), "it is read all the same");
-    flaky.read_only.store(false, Ordering::SeqCst);
+    flaky.make_read_only(false);
     put(&store, 3, "Cy").await.unwrap();
     store.close().await;
 
-    let (store, loaded) = Store::start(flaky.disk()).unwrap();
+    let (store, loaded) = flaky.open();
     assert_eq!(names(&loaded), ["Ada", "Cy"], "refused means refused");
     store.close().await;
     assert_eq!(store.history(None, 9).await, Err(StoreError::Stopped), "closed is closed");
@@ -406,7 +541,7 @@ fn readers_and_the_writer_open_a_failed_store_anew_together() {
         cell.forget();
         let change = Change::PutAccount(account(round + 1, "Ada"));
         std::thread::scope(|scope| {
-            let readers = [(); 4].map(|()| scope.spawn(|| cell.sessions().map(drop)));
+            let readers = [(); 4].map(|()| scope.spawn(|| cell.audit(None, 1).map(drop)));
             let writer = scope.spawn(|| cell.write(std::iter::once(&change)));
             for reader in readers {
                 reader.join().unwrap().unwrap();
@@ -418,7 +553,7 @@ fn readers_and_the_writer_open_a_failed_store_anew_together() {
     let (cell, loaded) = Cell::open(Disk::folder(folder.path()).unwrap()).unwrap();
     assert_eq!(loaded.accounts.len(), 20, "nothing went into a copy");
     cell.close();
-    assert_eq!(cell.sessions().unwrap_err(), StoreError::Stopped);
+    assert_eq!(cell.audit(None, 1).unwrap_err(), StoreError::Stopped);
 }
 
 #[tokio::test]
@@ -585,9 +720,9 @@ async fn stand_in_is_empty_refuses_requests_with_the_reason_and_leaves_the_disk_
     assert!(loaded.accounts.is_empty() && loaded.queue.is_none());
     assert_eq!(put(&store, 1, "Ada").await, Err(trouble.clone()));
     // Facts are forgotten, not piled up.
-    assert_eq!(store.commit_soon(vec![Change::PutQueue(b"{}".to_vec())]), Ok(()));
-    store.note_elapsed(TurnId(1), Duration::from_secs(1));
-    assert_eq!(store.sessions().await.map(|_| ()), Err(trouble));
+    assert_eq!(store.commit_soon(vec![Change::PutQueue(b"{}".to_vec())]).kept().await, Kept::NotYet);
+    store.note(Note { alive: None, turn: Some((TurnId(1), 1000)) });
+    assert_eq!(store.history(None, 1).await.map(|_| ()), Err(trouble));
     store.close().await;
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }

@@ -1,28 +1,38 @@
 //! The thread that writes, and the box its work lies in.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
-use super::{Change, StoreError, elapsed::ElapsedFile, file::Cell};
-use crate::core::queue::TurnId;
+use super::{
+    Change, Receipt, StoreError, Writing,
+    alive::{Note, NoteFile},
+    contents::Key,
+    file::Cell,
+};
 
-/// Commits that may wait. At 1,000 a second on a disk that hangs this is four seconds of work; requests beyond it are refused.
+/// Requests that may wait. At 1,000 a second on a disk that hangs this is four seconds of work; those beyond it are refused.
 const MAX_WAITING: usize = 4096;
 
-/// How long the writer waits before it tries again what could not be written, unless a request comes before.
+/// Rows of history and audit log that may wait; of every other table it is the latest of each row. A busy night has a few hundred.
+const MAX_ROWS: usize = 2000;
+
+/// How long after a failed commit the writer tries again, unless a request comes before: also with nothing to write, because whoever looks has
+/// to know when the disk takes something again.
 const RETRY: Duration = Duration::from_secs(2);
 
 struct Job {
     changes: Vec<Change>,
     /// None: nobody waits, and it is kept until it can be written.
     answer: Option<oneshot::Sender<Result<(), StoreError>>>,
+    /// Of what nobody waits for: the number of the last change.
+    number: u64,
 }
 
 /// What waits to be written.
@@ -30,45 +40,82 @@ struct Job {
 pub(super) struct Inbox {
     waiting: Mutex<Waiting>,
     arrived: Condvar,
+    /// Changed only while `waiting` is held.
+    writing: watch::Sender<Writing>,
 }
 
 #[derive(Default)]
 struct Waiting {
     jobs: VecDeque<Job>,
-    elapsed: Option<(TurnId, Duration)>,
+    note: Option<Note>,
+    stopping: bool,
+    /// The number of the last change that nobody waits for.
+    handed: u64,
+    /// Rows had to be left out, which has been said.
+    left_out: bool,
+}
+
+/// What the writer has to do now.
+struct Work {
+    /// None at all, and yet a commit is due: to see whether the disk takes one.
+    jobs: VecDeque<Job>,
+    commit: bool,
+    note: Option<Note>,
     stopping: bool,
 }
 
 impl Inbox {
+    /// Hands over a request.
     pub(super) fn push(
         &self,
         changes: Vec<Change>,
-        answer: Option<oneshot::Sender<Result<(), StoreError>>>,
+        answer: oneshot::Sender<Result<(), StoreError>>,
     ) -> Result<(), StoreError> {
         let mut waiting = self.lock();
         if waiting.stopping {
             return Err(StoreError::Stopped);
         }
-        if answer.is_none() {
-            supersede(&mut waiting.jobs, &changes);
+        if waiting.jobs.iter().filter(|job| job.answer.is_some()).count() >= MAX_WAITING {
+            return Err(StoreError::Busy);
         }
-        if waiting.jobs.len() >= MAX_WAITING {
-            if answer.is_some() {
-                return Err(StoreError::Busy);
-            }
-            // Facts are not refused. What is left out is the oldest row of history; the queue is in the newest job.
-            if let Some(oldest) = waiting.jobs.iter().position(|job| job.answer.is_none()) {
-                waiting.jobs.remove(oldest);
-            }
-        }
-        waiting.jobs.push_back(Job { changes, answer });
+        waiting.jobs.push_back(Job { changes, answer: Some(answer), number: 0 });
         drop(waiting);
         self.arrived.notify_one();
         Ok(())
     }
 
-    pub(super) fn note_elapsed(&self, turn: TurnId, elapsed: Duration) {
-        self.lock().elapsed = Some((turn, elapsed));
+    /// Hands over what nobody waits for.
+    pub(super) fn push_soon(&self, changes: Vec<Change>) -> Receipt {
+        let mut waiting = self.lock();
+        if waiting.stopping {
+            return Receipt::never();
+        }
+        supersede(&mut waiting.jobs, &changes);
+        waiting.handed += 1;
+        let number = waiting.handed;
+        match waiting.jobs.back_mut().filter(|job| job.answer.is_none()) {
+            Some(last) => {
+                last.changes.extend(changes);
+                last.number = number;
+            }
+            None => waiting.jobs.push_back(Job { changes, answer: None, number }),
+        }
+        waiting.leave_out();
+        self.writing.send_modify(|writing| {
+            writing.unstored_since.get_or_insert_with(Instant::now);
+        });
+        drop(waiting);
+        self.arrived.notify_one();
+        Receipt::new(number, self.writing())
+    }
+
+    /// What the writer does, as it changes.
+    pub(super) fn writing(&self) -> watch::Receiver<Writing> {
+        self.writing.subscribe()
+    }
+
+    pub(super) fn note(&self, note: Note) {
+        self.lock().note = Some(note);
         self.arrived.notify_one();
     }
 
@@ -77,42 +124,69 @@ impl Inbox {
         self.arrived.notify_one();
     }
 
-    /// Waits for work. While `retry` is set, jobs that nobody waits for are left until then.
-    fn take(&self, retry: Option<Instant>) -> Waiting {
+    /// Waits for work. While `retry` is set, jobs that nobody waits for are left until then; and then something is written in any case.
+    fn take(&self, retry: Option<Instant>) -> Work {
         let mut waiting = self.lock();
         loop {
             let left = retry.map(|at| at.saturating_duration_since(Instant::now()));
-            let due = match left {
-                None | Some(Duration::ZERO) => !waiting.jobs.is_empty(),
+            let commit = match left {
+                None => !waiting.jobs.is_empty(),
+                Some(Duration::ZERO) => true,
                 Some(_) => waiting.jobs.iter().any(|job| job.answer.is_some()),
             };
-            if due || waiting.stopping {
-                return Waiting {
+            if commit || waiting.stopping {
+                return Work {
                     jobs: std::mem::take(&mut waiting.jobs),
-                    elapsed: waiting.elapsed.take(),
+                    commit,
+                    note: waiting.note.take(),
                     stopping: waiting.stopping,
                 };
             }
-            if waiting.elapsed.is_some() {
-                return Waiting { jobs: VecDeque::new(), elapsed: waiting.elapsed.take(), stopping: false };
+            if waiting.note.is_some() {
+                return Work { jobs: VecDeque::new(), commit, note: waiting.note.take(), stopping: false };
             }
-            waiting = match left.filter(|left| !left.is_zero()) {
+            waiting = match left {
                 Some(left) => self.arrived.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0,
                 None => self.arrived.wait(waiting).unwrap_or_else(PoisonError::into_inner),
             };
         }
     }
 
-    /// Puts back what could not be written, before what came meanwhile.
-    fn put_back(&self, mut kept: VecDeque<Job>) {
+    /// A commit begins.
+    fn begins(&self) {
+        let _waiting = self.lock();
+        self.writing.send_modify(|writing| writing.commit_since = Some(Instant::now()));
+    }
+
+    /// A commit has ended: all up to `number` are on the disk; or not, and what is `kept` waits again, before what came meanwhile.
+    fn ends(&self, number: u64, kept: Vec<Change>, failure: Option<StoreError>) {
         let mut waiting = self.lock();
-        for job in &waiting.jobs {
-            if job.answer.is_none() {
+        if failure.is_none() {
+            waiting.left_out = false;
+        } else if !kept.is_empty() {
+            let mut kept = VecDeque::from([Job { changes: kept, answer: None, number }]);
+            for job in waiting.jobs.iter().filter(|job| job.answer.is_none()) {
                 supersede(&mut kept, &job.changes);
             }
+            kept.append(&mut waiting.jobs);
+            waiting.jobs = kept;
+            waiting.leave_out();
         }
-        kept.append(&mut waiting.jobs);
-        waiting.jobs = kept;
+        let more = waiting.handed > number;
+        self.writing.send_modify(|writing| {
+            writing.commit_since = None;
+            if failure.is_none() {
+                writing.stored = writing.stored.max(number);
+                writing.unstored_since = more.then(Instant::now);
+            }
+            writing.failure = failure;
+        });
+    }
+
+    /// How many changes wait that nobody waits for.
+    #[cfg(test)]
+    pub(super) fn waiting_soon(&self) -> usize {
+        self.lock().jobs.iter().filter(|job| job.answer.is_none()).map(|job| job.changes.len()).sum()
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -120,22 +194,48 @@ impl Inbox {
     }
 }
 
-/// A newer queue makes older ones that nobody waits for superfluous: so a disk that fails for hours fills no memory with them.
+impl Waiting {
+    /// Leaves out the oldest rows of history and audit log where too many wait.
+    fn leave_out(&mut self) {
+        let adds = |change: &Change| change.key().is_none();
+        let waits = self.jobs.iter().filter(|job| job.answer.is_none());
+        let mut beyond =
+            waits.flat_map(|job| &job.changes).filter(|change| adds(change)).count().saturating_sub(MAX_ROWS);
+        if beyond == 0 {
+            return;
+        }
+        if !std::mem::replace(&mut self.left_out, true) {
+            tracing::warn!(
+                "the disk takes nothing for so long that rows of history and audit log are left out, the oldest first"
+            );
+        }
+        for job in self.jobs.iter_mut().filter(|job| job.answer.is_none()) {
+            job.changes.retain(|change| {
+                let goes = beyond > 0 && adds(change);
+                beyond -= usize::from(goes);
+                !goes
+            });
+        }
+    }
+}
+
+/// A newer row makes older ones that nobody waits for superfluous: so a disk that fails for hours fills no memory with them. A request does not:
+/// it may fail, and then the older one holds.
 fn supersede(jobs: &mut VecDeque<Job>, newer: &[Change]) {
-    if !newer.iter().any(|change| matches!(change, Change::PutQueue(_))) {
+    let keys: HashSet<Key<'_>> = newer.iter().filter_map(Change::key).collect();
+    if keys.is_empty() {
         return;
     }
     for job in jobs.iter_mut().filter(|job| job.answer.is_none()) {
-        job.changes.retain(|change| !matches!(change, Change::PutQueue(_)));
+        job.changes.retain(|change| change.key().is_none_or(|key| !keys.contains(&key)));
     }
     jobs.retain(|job| job.answer.is_some() || !job.changes.is_empty());
 }
 
 /// Starts the writer.
-pub(super) fn spawn(inbox: Arc<Inbox>, cell: Arc<Cell>, elapsed_path: PathBuf) -> Result<JoinHandle<()>, StoreError> {
+pub(super) fn spawn(inbox: Arc<Inbox>, cell: Arc<Cell>, note_path: PathBuf) -> Result<JoinHandle<()>, StoreError> {
     let path = cell.path().to_owned();
-    let writer =
-        Writer { inbox, cell, elapsed_path, elapsed: ElapsedFile::default(), failing: false, elapsed_failing: false };
+    let writer = Writer { inbox, cell, note_path, note: NoteFile::default(), failed: None, note_failing: false };
     std::thread::Builder::new()
         .name("store".to_owned())
         .spawn(move || writer.run())
@@ -145,11 +245,11 @@ pub(super) fn spawn(inbox: Arc<Inbox>, cell: Arc<Cell>, elapsed_path: PathBuf) -
 struct Writer {
     inbox: Arc<Inbox>,
     cell: Arc<Cell>,
-    elapsed_path: PathBuf,
-    elapsed: ElapsedFile,
-    /// The last commit failed.
-    failing: bool,
-    elapsed_failing: bool,
+    note_path: PathBuf,
+    note: NoteFile,
+    /// The last commit failed, at this time.
+    failed: Option<Instant>,
+    note_failing: bool,
 }
 
 impl Drop for Writer {
@@ -157,18 +257,18 @@ impl Drop for Writer {
     fn drop(&mut self) {
         self.inbox.stop();
         self.inbox.lock().jobs.clear();
+        self.inbox.ends(0, Vec::new(), Some(StoreError::Stopped));
     }
 }
 
 impl Writer {
     fn run(mut self) {
         loop {
-            let retry = self.failing.then(|| Instant::now() + RETRY);
-            let work = self.inbox.take(retry);
-            if let Some((turn, elapsed)) = work.elapsed {
-                self.write_elapsed(turn, elapsed);
+            let work = self.inbox.take(self.failed.map(|at| at + RETRY));
+            if let Some(note) = work.note {
+                self.write_note(&note);
             }
-            if !work.jobs.is_empty() {
+            if work.commit || !work.jobs.is_empty() {
                 self.write(work.jobs);
             }
             if work.stopping {
@@ -182,38 +282,42 @@ impl Writer {
     }
 
     fn write(&mut self, jobs: VecDeque<Job>) {
+        self.inbox.begins();
         let result = self.cell.write(jobs.iter().flat_map(|job| &job.changes));
         self.report(result.as_ref().err());
-        let mut kept = VecDeque::new();
+        let number = jobs.iter().map(|job| job.number).max().unwrap_or_default();
+        let (mut kept, mut answers) = (Vec::new(), Vec::new());
         for job in jobs {
-            match (job.answer, &result) {
-                // Whoever asked may be gone meanwhile; the change stands.
-                (Some(answer), result) => drop(answer.send(result.clone())),
-                (None, Ok(())) => {}
-                (None, Err(_)) => kept.push_back(Job { changes: job.changes, answer: None }),
+            match job.answer {
+                Some(answer) => answers.push(answer),
+                None if result.is_err() => kept.extend(job.changes),
+                None => {}
             }
         }
-        if !kept.is_empty() {
-            self.inbox.put_back(kept);
+        // First: whoever is answered and looks sees how it is.
+        self.inbox.ends(number, kept, result.as_ref().err().cloned());
+        for answer in answers {
+            // Whoever asked may be gone meanwhile; the change stands.
+            let _gone = answer.send(result.clone());
         }
     }
 
     /// One line when it begins to fail, one when it works again.
     fn report(&mut self, error: Option<&StoreError>) {
         match error {
-            Some(error) if !self.failing => tracing::error!(%error, "store can not write"),
-            None if self.failing => tracing::info!("store writes again"),
+            Some(error) if self.failed.is_none() => tracing::error!(%error, "store can not write"),
+            None if self.failed.is_some() => tracing::info!("store writes again"),
             _ => {}
         }
-        self.failing = error.is_some();
+        self.failed = error.map(|_| Instant::now());
     }
 
-    fn write_elapsed(&mut self, turn: TurnId, elapsed: Duration) {
-        let path: &Path = &self.elapsed_path;
-        match self.elapsed.write(path, turn, elapsed) {
-            Ok(()) => self.elapsed_failing = false,
-            Err(error) if !self.elapsed_failing => {
-                self.elapsed_failing = true;
+    fn write_note(&mut self, note: &Note) {
+        let path: &Path = &self.note_path;
+        match self.note.write(path, note) {
+            Ok(()) => self.note_failing = false,
+            Err(error) if !self.note_failing => {
+                self.note_failing = true;
                 tracing::warn!(%error, "the turn's elapsed time can not be noted");
             }
             Err(_) => {}

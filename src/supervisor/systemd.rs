@@ -4,9 +4,10 @@
 //! A sign of life is given only while the programme's time goes on and the other parts run: a process that is frozen, or whose programme
 //! stands, is ended and started again by systemd's watchdog. Without systemd nothing of this happens.
 
-use std::time::Duration;
+use std::{process::Stdio, time::Duration};
 
 use sd_notify::NotifyState;
+use tokio::{process::Command, time::timeout};
 
 use crate::{core::moment::Moment, update::Updates};
 
@@ -17,10 +18,12 @@ const STANDSTILL: Duration = Duration::from_secs(5);
 /// A new version works when it has been ready and has paced its programme for so long.
 const PROOF: Duration = Duration::from_secs(30);
 
+/// systemd has so long to say what it does; it takes milliseconds. Ending the box has 5 s in all.
+const ASKED: Duration = Duration::from_secs(1);
+
 /// What is seen of the box at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Look {
-    /// The moment.
     pub(super) now: Moment,
     /// Store, programme and page work.
     pub(super) serves: bool,
@@ -49,7 +52,7 @@ pub(super) enum Version {
 pub(super) struct Signs {
     /// It is ready: told once.
     pub(super) ready: bool,
-    /// It lives.
+    /// It lives: the watchdog is told, each time.
     pub(super) alive: bool,
     /// This version has proven itself: told once.
     pub(super) proven: bool,
@@ -123,6 +126,53 @@ fn send(states: &[NotifyState<'_>]) {
     }
 }
 
+/// Whether systemd ends this program only to start it again: a restart of its unit, or of the machine. Not known is no.
+pub(super) async fn starts_again() -> bool {
+    // systemd sets it for whatever it starts.
+    if std::env::var_os("INVOCATION_ID").is_none() {
+        return false;
+    }
+    let place = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let mut command = Command::new("systemctl");
+    if place.contains("/user@") {
+        command.arg("--user");
+    }
+    command.args(["list-jobs", "--plain", "--no-legend", "--no-pager"]).stdin(Stdio::null()).kill_on_drop(true);
+    match timeout(ASKED, command.output()).await {
+        Ok(Ok(answer)) if answer.status.success() => is_restart(&String::from_utf8_lossy(&answer.stdout), unit(&place)),
+        Ok(Ok(answer)) => {
+            tracing::warn!(status = %answer.status, "systemd does not say whether this is a restart");
+            false
+        }
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "systemd does not say whether this is a restart");
+            false
+        }
+        Err(_) => {
+            tracing::warn!("systemd does not say in time whether this is a restart");
+            false
+        }
+    }
+}
+
+/// The unit that this process belongs to, by its control groups.
+fn unit(cgroup: &str) -> Option<&str> {
+    let mut parts = cgroup.lines().flat_map(|line| line.rsplit('/'));
+    parts.find(|part| part.ends_with(".service"))
+}
+
+/// Whether systemd's jobs (`systemctl list-jobs`: number, unit, what is done with it, state) start `unit` or the machine again.
+fn is_restart(jobs: &str, unit: Option<&str>) -> bool {
+    jobs.lines().any(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        match (words.next(), words.next()) {
+            (Some("reboot.target" | "kexec.target" | "soft-reboot.target"), Some("start")) => true,
+            (name, Some(job)) => name == unit && job.ends_with("restart"),
+            _ => false,
+        }
+    })
+}
+
 /// Has the running version marked good, and says what became of it.
 pub(super) async fn mark_good(updates: Updates) {
     match updates.mark_good().await {
@@ -176,6 +226,28 @@ mod tests {
         let old = Look { version: Version::Established, ingest: false, ..new_version() };
         assert_eq!(proven(old), [32]);
         assert_eq!(proven(Look { serves: false, ..old }), empty);
+    }
+
+    #[test]
+    fn restart_of_the_unit_or_the_machine_is_told_from_a_stop() {
+        let cgroup = "0::/system.slice/motherstream.service\n";
+        assert_eq!(unit(cgroup), Some("motherstream.service"));
+        assert_eq!(unit("0::/user.slice/user-1000.slice/session-2.scope\n"), None);
+        let of_ours = |jobs| is_restart(jobs, unit(cgroup));
+        assert!(of_ours("1204 motherstream.service restart running\n"));
+        assert!(of_ours("1204 motherstream.service try-restart waiting\n"));
+        let reboot = "2110 motherstream.service stop running\n2001 reboot.target start waiting\n";
+        assert!(of_ours(reboot));
+        for stop in [
+            "",
+            "No jobs running.\n",
+            "1204 motherstream.service stop running\n",
+            "1204 other.service restart running\n",
+            "2110 motherstream.service stop running\n2001 poweroff.target start waiting\n",
+        ] {
+            assert!(!of_ours(stop), "{stop}");
+        }
+        assert!(!is_restart("1204 other.service restart running\n", None));
     }
 
     #[test]

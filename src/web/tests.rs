@@ -9,57 +9,59 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
     net::TcpListener,
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, watch},
     task::JoinHandle,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
-use super::{body::LARGEST_BODY, *};
+use super::{http::body::LARGEST_BODY, *};
 use crate::{
     accounts::Edit,
-    config::{LoadedConfig, Sources},
-    core::{
-        account::{AccountId, Role},
-        frame::ConnectionId,
+    control::{
+        addresses::Doors,
+        room::{Control, Parts},
+        testing::{
+            PASSWORD, REQUESTS, RTMP_PORT, SIMULATED_RAUC, STICK, TOKEN, Whole, a_box, a_box_on, config, control_room,
+            folder, publish,
+        },
     },
-    director::Parts,
-    ingest::{Ingest, IngestEvent, IngestOrder, IngestState, PublishRequest, Verdict, srs::whip::Whip},
-    media::MediaSettings,
+    core::account::{AccountId, Role},
+    ingest::{IngestEvent, IngestState},
+    obs::Stage,
+    store::testing::Flaky,
 };
 
 mod admin;
 mod audit;
 mod backup;
+mod card;
 mod coming_in;
 mod desk;
+mod faces;
 mod guards;
 mod house;
 mod invitations;
+mod lines;
 mod obs;
 mod pages;
 mod people;
+mod proxies;
 mod rights;
 mod running;
 mod secure;
 mod settings;
 mod signed_in;
 mod streams;
+mod together;
 mod updates;
 mod webrtc;
 
-/// `admin.token` of the tests.
-const TOKEN: &str = "a-token-for-the-tests";
-
-/// The port that encoders would connect to.
-const RTMP_PORT: u16 = 19_350;
-
-/// In the data folder: what stands for RAUC, a USB stick, and the folder that the machine looks into.
-const SIMULATED_RAUC: &str = "simulated-rauc";
-const STICK: &str = "stick";
-const REQUESTS: &str = "requests";
-
-/// The password of everybody in the tests.
-const PASSWORD: &str = "correct horse";
+/// Lets this process have as many sockets as the system allows, for tests that hold many.
+pub(crate) fn allow_sockets() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, rustix::process::Rlimit { current: limit.maximum, ..limit }).unwrap();
+}
 
 /// Who makes a call.
 #[derive(Clone, Debug)]
@@ -68,6 +70,8 @@ enum As {
     /// A session's cookie, `name=value`.
     Cookie(String),
     Token,
+    /// A program on this machine.
+    Machine,
 }
 
 /// An answer.
@@ -106,11 +110,13 @@ impl Answer {
 struct Site {
     address: SocketAddr,
     client: reqwest::Client,
-    state: WebState,
+    state: Parts,
     /// What encoders do.
     ingest: mpsc::Sender<IngestEvent>,
     /// How the ingest does.
     door: watch::Sender<IngestState>,
+    /// What OBS follows.
+    stage: watch::Receiver<Arc<Stage>>,
     /// Ends director and media.
     token: CancellationToken,
     stop: CancellationToken,
@@ -120,26 +126,23 @@ struct Site {
 impl Site {
     /// With `admin.token` and whatever else is configured, `KEY=value` as in the environment.
     async fn start(folder: &Path, settings: &[(&str, &str)]) -> Self {
-        let Whole { state, ingest, door, token } = a_box(folder, settings, None).await;
+        Self::start_on(folder, settings, None).await
+    }
+
+    /// The same, whose store is on another disk.
+    async fn start_on(folder: &Path, settings: &[(&str, &str)], disk: Option<&Flaky>) -> Self {
+        let Whole { state, ingest, door, stage, token } = a_box_on(folder, settings, None, disk).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let served = tokio::spawn(serve(listener, None, state.clone(), stop.clone()));
-        Self { address, client: reqwest::Client::new(), state, ingest, door, token, stop, served }
+        let control = control_room(Parts { doors: Doors { plain: address.port(), https: None }, ..state.clone() });
+        let served = tokio::spawn(serve(listener, None, control, stop.clone()));
+        Self { address, client: reqwest::Client::new(), state, ingest, door, stage, token, stop, served }
     }
 
     /// An encoder publishes with this account's key; whether it is accepted.
     async fn publish(&self, account: AccountId, connection: &str) -> bool {
-        let (verdict, answered) = oneshot::channel();
-        let request = PublishRequest {
-            connection: ConnectionId::new(connection),
-            app: "live".into(),
-            key: self.state.accounts.stream_key(account).unwrap(),
-            address: "127.0.0.1".parse().unwrap(),
-            verdict,
-        };
-        self.ingest.send(IngestEvent::Publish(request)).await.unwrap();
-        matches!(answered.await.unwrap(), Verdict::Accept { .. })
+        publish(&self.state, &self.ingest, account, connection).await
     }
 
     fn request(&self, method: Method, path: &str, who: &As) -> RequestBuilder {
@@ -148,6 +151,7 @@ impl Site {
             As::Nobody => request,
             As::Cookie(cookie) => request.header("cookie", cookie),
             As::Token => request.bearer_auth(TOKEN),
+            As::Machine => request.bearer_auth(self.state.machine.expose()),
         }
     }
 
@@ -208,10 +212,17 @@ impl Site {
     async fn end(self) {
         self.stop.cancel();
         self.served.await.unwrap().unwrap();
-        self.state.media.stop().await;
+        self.state.media.stop(crate::media::egress::Parting::Goodbye).await;
         self.token.cancel();
         self.state.store.close().await;
     }
+}
+
+/// The whole of the web, not on a port.
+fn whole(parts: Parts) -> (Arc<App>, Router) {
+    let app = App::new(Control::new(parts), CancellationToken::new());
+    let router = router(&app, &Arc::new(Channels::new()));
+    (app, router)
 }
 
 async fn answer(request: RequestBuilder) -> Answer {
@@ -219,106 +230,4 @@ async fn answer(request: RequestBuilder) -> Answer {
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let text = response.text().await.unwrap();
     Answer { status, headers, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) }
-}
-
-/// `KEY`, `value`; an empty value leaves a key out that is set here otherwise.
-fn config(folder: &Path, settings: &[(&str, &str)]) -> LoadedConfig {
-    let mut environment = BTreeMap::from([("DATA_DIR", folder.to_str().unwrap()), ("ADMIN__TOKEN", TOKEN)]);
-    environment.extend(settings.iter().copied());
-    environment.retain(|_, value| !value.is_empty());
-    let environment =
-        environment.iter().map(|(key, value)| (format!("MOTHERSTREAM_{key}"), (*value).to_owned())).collect();
-    Sources { file: None, fallback: folder.join("none.toml"), environment }.load().unwrap()
-}
-
-/// What stands behind the web, and the ends that the ingest would hold.
-struct Whole {
-    state: WebState,
-    ingest: mpsc::Sender<IngestEvent>,
-    door: watch::Sender<IngestState>,
-    token: CancellationToken,
-}
-
-/// A whole box but for its ingest: the tests say what encoders do.
-async fn a_box(folder: &Path, settings: &[(&str, &str)], whip: Option<Whip>) -> Whole {
-    let configured = config(folder, settings);
-    let config = Arc::new(configured.config.clone());
-    let (clock, token) = (Clock::start(), CancellationToken::new());
-    let (store, loaded) = Store::open(&config.data_dir).unwrap();
-    let accounts = Accounts::open(store.clone(), &loaded, &config).await.unwrap();
-    let media_settings = MediaSettings {
-        latency: config.program.latency(),
-        house: false,
-        venue: config.venue.name.clone(),
-        slate: None,
-        tone: false,
-        kept: config.data_dir.clone(),
-        idle_end: None,
-    };
-    let end = token.clone();
-    let started = move || Media::start(&media_settings, clock, &TaskTracker::new(), &end);
-    let (media, media_events) = tokio::task::spawn_blocking(started).await.unwrap().unwrap();
-    let (door, ingest_state) = watch::channel(IngestState::embedded(RTMP_PORT, "the test says so"));
-    let (ingest, mut orders) = Ingest::channel(ingest_state, whip);
-    let (events, ingest_events) = mpsc::channel(16);
-    let from_encoders = events.clone();
-    tokio::spawn(async move {
-        while let Some(order) = orders.recv().await {
-            match order {
-                IngestOrder::Disconnect(connection, _) => {
-                    let _ = from_encoders.send(IngestEvent::Unpublish(connection)).await;
-                }
-                IngestOrder::List(answer) => answer.send(Vec::new()).unwrap(),
-                IngestOrder::StopServer(answer) => answer.send(()).unwrap(),
-            }
-        }
-    });
-    let parts = Parts {
-        settings: crate::director::settings(&config.queue, &config.ingest),
-        app: config.ingest.app.clone(),
-        stored: (&loaded).into(),
-        clock,
-        media: media.clone(),
-        media_events,
-        ingest: ingest.clone(),
-        ingest_events,
-        store: store.clone(),
-        accounts: accounts.clone(),
-    };
-    let (director, running) = Director::start(parts, token.clone()).unwrap();
-    tokio::spawn(running);
-    let destinations = Destinations::new(store.clone(), &config, loaded.destinations, ingest.state());
-    for destination in destinations.all() {
-        media.put_destination(destination);
-    }
-    let readiness = Readiness::default();
-    let settings = Settings::new(configured);
-    let recent = RecentEvents::default();
-    let (_, shown) = watch::channel(Arc::default());
-    let obs = crate::obs::Parts { config: config.obs.clone(), stage: shown, clock, token: token.clone() };
-    let obs = Obs::start(obs, &TaskTracker::new());
-    // Where a test puts a program in RAUC's place.
-    let rauc = Some(config.data_dir.join(SIMULATED_RAUC)).filter(|_| config.machine.updates);
-    let requests = Some(config.data_dir.join(REQUESTS));
-    let updates = Updates::with(rauc, &config, config.data_dir.join(STICK), requests);
-    let state = WebState {
-        config,
-        settings,
-        clock,
-        accounts,
-        director,
-        media,
-        store,
-        destinations,
-        readiness,
-        ingest,
-        obs,
-        recent,
-        updates,
-    };
-    Whole { state, ingest: events, door, token }
-}
-
-fn folder() -> TempDir {
-    TempDir::new().unwrap()
 }

@@ -403,6 +403,7 @@ fn what_the_program_runs_is_in_the_image() {
     // What every start of another program names, by the words in its parentheses.
     let starts = BTreeMap::from([
         ("systemctl", "BR2_INIT_SYSTEMD"),
+        ("\"systemctl\"", "BR2_INIT_SYSTEMD"),
         ("\"setsid\"", "BR2_PACKAGE_UTIL_LINUX_BINARIES"),
         // busybox's, which is on by default.
         ("\"sh\"", ""),
@@ -477,4 +478,17 @@ fn the_buildroot_release_stands_in_one_place() {
     if let Some(hash) = release.lines().find_map(|line| line.strip_prefix("sha256 = ")) {
         assert!(hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()), "{hash}");
     }
+}
+
+#[test]
+fn program_may_put_its_programme_first_and_is_stopped_before_the_memory_is_full() {
+    let unit = read("image/overlay/usr/lib/systemd/system/motherstream.service");
+    let value = |key: &str| unit.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')).unwrap();
+    assert_eq!(value("LimitNICE"), motherstream::precedence::PROGRAM.to_string());
+    assert!(unit.lines().any(|line| line.starts_with("SystemCallFilter=") && line.contains(" setpriority ")));
+    let percent = |key| value(key).strip_suffix('%').unwrap().parse::<u32>().unwrap();
+    assert!(percent("MemoryHigh") < percent("MemoryMax") && percent("MemoryMax") < 90);
+    assert_eq!(value("OOMPolicy"), "continue", "a media server that is ended does not end the program");
+    let memory = read("buildroot/board/linux.fragment");
+    assert!(memory.lines().any(|line| line == "CONFIG_MEMCG=y"), "without it there are no such limits");
 }

@@ -17,7 +17,7 @@ use motherstream::{
         frame::{ConnectionId, Frame, FrameSink, FrameSinks, PullAddress, RemoteFigures, RemoteInput},
         moment::Moment,
     },
-    ingest::{Ingest, IngestEvent, Verdict, embedded, srs},
+    ingest::{Ingest, IngestEvent, PublishVerdict, embedded, srs},
 };
 use secrecy::SecretString;
 use tempfile::TempDir;
@@ -118,7 +118,7 @@ async fn direct(mut events: mpsc::Receiver<IngestEvent>, record: Arc<Mutex<Recor
                 let mut record = record.lock().unwrap();
                 record.note(Seen::Publish(request.connection.clone(), key.clone()));
                 record.apps.push(request.app.clone());
-                let refuse = |reason: &str| Verdict::Refuse { reason: reason.to_owned() };
+                let refuse = |reason: &str| PublishVerdict::Refuse { reason: reason.to_owned() };
                 let verdict = if request.app != "live" {
                     refuse("nobody publishes to that application")
                 } else if key.starts_with("refuse") || (key.starts_with("only") && current.contains_key(&key)) {
@@ -126,7 +126,7 @@ async fn direct(mut events: mpsc::Receiver<IngestEvent>, record: Arc<Mutex<Recor
                 } else if key.starts_with("drop") {
                     continue;
                 } else {
-                    Verdict::Accept { replaces: current.insert(key.clone(), request.connection) }
+                    PublishVerdict::Accept { replaces: current.insert(key.clone(), request.connection) }
                 };
                 if key.starts_with("slow") {
                     tokio::spawn(async move {
@@ -140,6 +140,9 @@ async fn direct(mut events: mpsc::Receiver<IngestEvent>, record: Arc<Mutex<Recor
             IngestEvent::Unpublish(id) => {
                 current.retain(|_, other| *other != id);
                 record.lock().unwrap().note(Seen::Unpublish(id));
+            }
+            IngestEvent::Unusable { connection, reason, .. } => {
+                record.lock().unwrap().note(Seen::Trouble(connection, reason.to_string()));
             }
             IngestEvent::Trouble { connection, reason } => {
                 record.lock().unwrap().note(Seen::Trouble(connection, reason));

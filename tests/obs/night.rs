@@ -17,11 +17,19 @@ use crate::{
 };
 
 /// Everything that "set it up for me" could change: scenes with their sources, inputs with their settings.
+///
+/// Without the sizes that OBS reads off a source's picture: the programme has none until its first frame is decoded.
 fn everything(observer: &Observer) -> BTreeMap<String, Value> {
     let mut all = BTreeMap::new();
     for scene in observer.scenes() {
-        let items = observer.request("GetSceneItemList", &json!({ "sceneName": scene }));
-        all.insert(format!("scene {scene}"), items["sceneItems"].clone());
+        let mut items = observer.request("GetSceneItemList", &json!({ "sceneName": scene }))["sceneItems"].clone();
+        for item in items.as_array_mut().into_iter().flatten() {
+            let transform = item["sceneItemTransform"].as_object_mut().expect("an item without its place");
+            for read_off in ["sourceWidth", "sourceHeight", "width", "height"] {
+                transform.remove(read_off);
+            }
+        }
+        all.insert(format!("scene {scene}"), items);
     }
     for (input, kind) in observer.inputs() {
         all.insert(format!("input {input}"), json!({ "kind": kind, "settings": observer.settings(&input) }));

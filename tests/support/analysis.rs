@@ -12,7 +12,7 @@ use super::{
     assets::{Asset, run},
     flv::{self, Content},
     recorder::{Record, Session},
-    rtmp::{AUDIO, VIDEO},
+    rtmp::{AUDIO, DATA, VIDEO},
 };
 
 /// Figures of one session.
@@ -52,6 +52,7 @@ pub(crate) fn figures(session: &Session) -> Figures {
 /// Looks through messages in the order of their arrival.
 pub(crate) fn figures_of(records: &[Record]) -> Figures {
     let mut figures = Figures::default();
+    // Metadata has no time of its own: it is stamped 0 wherever it comes.
     let mut last: Option<&Record> = None;
     let (mut last_picture, mut last_sound): (Option<&Record>, Option<&Record>) = (None, None);
     let mut presentation = Vec::new();
@@ -62,14 +63,16 @@ pub(crate) fn figures_of(records: &[Record]) -> Figures {
                 figures.arrival_gap = record.arrival - last.arrival;
                 figures.arrival_gap_at_ms = last.time;
             }
-            if record.time < last.time {
+            if record.time < last.time && record.kind != DATA {
                 let (from, to) = (last.time, record.time);
                 figures.faults.push(format!("time runs back from {from} to {to} ms ({:?})", record.content));
             }
         } else if record.time > 100 {
             figures.faults.push(format!("the session begins at {} ms", record.time));
         }
-        last = Some(record);
+        if record.kind != DATA || last.is_none() {
+            last = Some(record);
+        }
         match record.content {
             Content::VideoConfig => {
                 if record.payload != video_config {
@@ -161,7 +164,8 @@ pub(crate) fn picture_sums(file: &Path) -> Vec<String> {
     let mut command = Command::new("ffmpeg");
     command.args(["-nostdin", "-v", "error", "-i"]).arg(file);
     // Pictures keep their own size and their own times: what is compared must not be scaled, dropped or repeated.
-    command.args(["-map", "0:v", "-autoscale", "0", "-fps_mode", "passthrough", "-enc_time_base", "1/90000"]);
+    // Not `-autoscale 0`, which FFmpeg 7 and later take for an output file called 0.
+    command.args(["-map", "0:v", "-noautoscale", "-fps_mode", "passthrough", "-enc_time_base", "1/90000"]);
     command.args(["-f", "framemd5", "-"]);
     let text = String::from_utf8(run(&mut command)).unwrap();
     let lines = text.lines().filter(|line| !line.starts_with('#'));

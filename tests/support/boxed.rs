@@ -131,6 +131,8 @@ impl Builder {
             write!(text, "[[destinations]]\nname = \"{name}\"\nurl = \"{url}\"\nkey = \"key-of-{name}\"\n\n").unwrap();
         }
         fs::write(folder.path().join("motherstream.toml"), text).unwrap();
+        let slate = KeptSlate::of(&self.program);
+        slate.lay_into(folder.path());
         let (web, rtmp) = (free_port(), free_port());
         let mut this = TheBox {
             program: self.program,
@@ -145,7 +147,41 @@ impl Builder {
         };
         this.boot();
         this.wait_answers();
+        slate.keep_that_of(this.folder.path());
         this
+    }
+}
+
+/// The slate that a box drew and keeps, for the next box of the same program. A new folder would have it drawn anew, which without
+/// optimisation takes longer than all the rest of a start. The box draws its own all the same where its settings want another one.
+struct KeptSlate(PathBuf);
+
+impl KeptSlate {
+    fn of(program: &Path) -> Self {
+        Self(program.with_extension("slate-of-tests"))
+    }
+
+    fn inside(folder: &Path) -> PathBuf {
+        folder.join("data/slate.kept")
+    }
+
+    fn lay_into(&self, folder: &Path) {
+        if self.0.exists() {
+            fs::create_dir(folder.join("data")).unwrap();
+            fs::copy(&self.0, Self::inside(folder)).unwrap();
+        }
+    }
+
+    fn keep_that_of(&self, folder: &Path) {
+        // None where the test is about a folder that takes nothing.
+        let Ok(drawn) = fs::read(Self::inside(folder)) else { return };
+        if fs::read(&self.0).is_ok_and(|kept| kept == drawn) {
+            return;
+        }
+        // Tests run beside each other: whole or not at all.
+        let own = self.0.with_extension(std::process::id().to_string());
+        fs::write(&own, drawn).unwrap();
+        fs::rename(own, &self.0).unwrap();
     }
 }
 
@@ -218,7 +254,12 @@ impl TheBox {
 
     /// Waits until it serves.
     pub(crate) fn wait_ready(&mut self) {
-        self.wait_for("ready", Api::is_ready);
+        // Without a token of ours, by the key that every program of this account can read.
+        let token = self.settings.get("admin.token").cloned();
+        let runtime = self.environment.get("RUNTIME_DIRECTORY").map_or_else(|| self.data(), PathBuf::from);
+        let key = runtime.join("machine-key");
+        let token = move || token.clone().or_else(|| fs::read_to_string(&key).ok()).unwrap_or_default();
+        self.wait_for("ready", |api| api.is_ready(token().trim()));
     }
 
     /// Waits until it answers, which it does before encoders can connect.
@@ -249,8 +290,13 @@ impl TheBox {
 
     /// Asks it to stop, and waits for at most 10 s.
     pub(crate) fn stop(&mut self) -> ExitStatus {
+        self.end(Signal::SIGTERM)
+    }
+
+    /// Sends it a signal that ends it, and waits for at most 10 s.
+    pub(crate) fn end(&mut self, signal: Signal) -> ExitStatus {
         let mut child = self.child.take().unwrap();
-        kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).unwrap();
+        kill(Pid::from_raw(child.id() as i32), signal).unwrap();
         wait("the box to stop", seconds(10), || child.try_wait().unwrap())
     }
 
@@ -431,8 +477,9 @@ impl Api {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    fn is_ready(&self) -> bool {
-        self.try_call(&Method::GET, "/readyz", None).is_ok_and(|(status, _)| status == 200)
+    fn is_ready(&self, token: &str) -> bool {
+        let request = self.client.get(self.url("/readyz")).bearer_auth(token);
+        self.runtime.block_on(async { request.send().await }).is_ok_and(|answer| answer.status() == 200)
     }
 
     /// One call; the answer's body as JSON, or as text in a JSON string. An error when there was no answer.

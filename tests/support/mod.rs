@@ -4,6 +4,7 @@ pub(crate) mod analysis;
 pub(crate) mod assets;
 pub(crate) mod boxed;
 pub(crate) mod flv;
+pub(crate) mod load;
 pub(crate) mod nginx;
 pub(crate) mod obs;
 pub(crate) mod publisher;

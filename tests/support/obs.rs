@@ -1,4 +1,4 @@
-//! A real OBS without a screen: Debian 13's in a root file system of its own (`scripts/obs-root`), with an X server that draws into
+//! A real OBS without a screen: Debian's in a root file system of its own (`scripts/obs-root`), with an X server that draws into
 //! memory, a home of its own and a port of its own. What it does is read back over its websocket by [`Observer`].
 
 mod observer;
@@ -117,6 +117,8 @@ impl RealObs {
         for (path, text) in [
             ("plugin_config/obs-websocket/config.json", websocket.to_string()),
             ("global.ini", general.to_owned()),
+            // From OBS 31 on, what a user chose stands in a file of its own, the profile among it.
+            ("user.ini", general.to_owned()),
             ("basic/profiles/Test/basic.ini", profile.to_owned()),
         ] {
             let path = settings.join(path);

@@ -43,6 +43,8 @@ pub(crate) struct Session {
     pub(crate) began: Instant,
     pub(crate) ended: Option<Instant>,
     pub(crate) records: Vec<Record>,
+    /// Names of the commands that came after `publish`, in order.
+    pub(crate) commands: Vec<String>,
     /// The longest time by which the machine itself was late meanwhile.
     pub(crate) machine_was_late: Duration,
 }
@@ -56,6 +58,11 @@ impl Session {
             (record.kind, record.time, if wrapped { &record.payload[16..] } else { &record.payload[..] })
         });
         flv::write(path, tags)
+    }
+
+    /// Whether the publisher said that it ends, as a platform understands it: then the broadcast is over.
+    pub(crate) fn said_goodbye(&self) -> bool {
+        self.commands.iter().any(|command| ["FCUnpublish", "closeStream", "deleteStream"].contains(&command.as_str()))
     }
 
     /// The pictures, in the order of arrival.
@@ -320,6 +327,9 @@ fn answer(
     let values = Amf::decode_all(&message.payload);
     let name = values.first().map_or("", Amf::as_text);
     let transaction = Amf::Number(values.get(1).map_or(0.0, Amf::as_number));
+    if let Some(index) = *session {
+        shared.sessions()[index].commands.push(name.to_owned());
+    }
     match name {
         "connect" => {
             writer.write(2, &control(WINDOW_SIZE, &2_500_000_u32.to_be_bytes()), out);
@@ -350,6 +360,7 @@ fn answer(
                 began: arrival,
                 ended: None,
                 records: Vec::new(),
+                commands: Vec::new(),
                 machine_was_late: Duration::ZERO,
             });
             writer.write(5, &status("status", "NetStream.Publish.Start", "go ahead"), out);

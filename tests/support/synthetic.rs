@@ -6,7 +6,7 @@ use bytes::Bytes;
 use motherstream::core::{
     frame::{AacConfig, AvcConfig, CodecConfig, ConnectionId, Frame, MediaTime, Track},
     moment::Moment,
-    queue::TakeId,
+    queue::{TakeId, Urgency},
     switcher::{ProgramFrame, SlateLoop, SlatePicture, SwitchEvent, Switcher, SwitcherSettings},
 };
 
@@ -103,7 +103,7 @@ impl Stage {
     fn take(&mut self, input: usize) {
         if let Some(encoder) = self.encoders.get(input) {
             self.takes += 1;
-            self.switcher.take(TakeId(self.takes), &encoder.connection, false, moment(self.micros));
+            self.switcher.take(TakeId(self.takes), &encoder.connection, Urgency::Planned, moment(self.micros));
         }
     }
 

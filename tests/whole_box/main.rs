@@ -34,11 +34,15 @@ macro_rules! through_both {
     };
 }
 
+mod busy;
 mod crash;
 mod crowd;
+mod dark;
 mod destinations;
 mod egress;
 mod evening;
+mod full_card;
+mod goodbye;
 mod inputs;
 mod machine;
 mod no_store;
@@ -51,3 +55,4 @@ mod systemd;
 mod takes;
 mod tools;
 mod unbroken;
+mod unusable;

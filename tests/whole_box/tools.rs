@@ -38,6 +38,7 @@ fn as_session(asset: Asset) -> Session {
         key: String::new(),
         began: now,
         ended: None,
+        commands: Vec::new(),
         records: records.collect(),
         machine_was_late: Duration::ZERO,
     }

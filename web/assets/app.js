@@ -46,12 +46,17 @@
   setInterval(tick, 250);
 
   // ---- the connection ---------------------------------------------------------------------------------------------------
-  // An event source that never gives up: htmx's extension sees one source that is always about to open. The box beats every
-  // 10 s; 25 s without is a lost connection even where the network does not say so.
+  // An event source that never gives up: htmx's extension sees one source that is always about to open. What it hears comes by the
+  // shared worker, which holds one line for all pages of this browser (worker.js), or by a line of this page's own (line.js).
   const lost = document.getElementById("lost");
   const build = root.dataset.build;
+  const account = root.dataset.account || "";
+  const words = lost?.querySelector("span");
+  const AWAY = words?.textContent;
+  const ASKED = "Live updates do not come through. This page looks every few seconds instead.";
+  const REFUSED = "This page is not for whoever is signed in here now. Load it again.";
   let silent = 0;
-  const tell = (connected) => {
+  const tell = (connected, patience = 1500) => {
     if (connected) {
       clearTimeout(silent);
       silent = 0;
@@ -63,65 +68,134 @@
     silent = setTimeout(() => {
       if (lost) lost.hidden = false;
       root.toggleAttribute("data-lost", true);
-    }, 1500);
+    }, patience);
   };
+  const explain = (text) => {
+    if (words && words.textContent !== text) words.textContent = text;
+  };
+  // What stands around the parts of every page, and comes in every stream as words.
+  const frame = {
+    venue(name) {
+      const was = root.dataset.venue;
+      root.dataset.venue = name;
+      for (const brand of find(".brand span")) put(brand, name);
+      const title = document.querySelector("title").textContent;
+      if (title.endsWith(was)) document.title = title.slice(0, title.length - was.length) + name;
+    },
+    // <... data-registration="open"> is there while newcomers can register by themselves, ="closed" while they cannot.
+    registration(now) {
+      for (const element of find("[data-registration]")) element.hidden = element.dataset.registration !== now;
+    },
+  };
+  // How long the worker may take to say that it is there, and how long it may then say nothing: the box beats every 10 s.
+  const HELLO = 3000;
+  const SILENT = 40000;
+  // Whoever had to do without the worker tries it again after so long.
+  const RETRY = 60000;
   class Line extends EventTarget {
     constructor(url) {
       super();
-      this.url = url;
-      this.names = new Set(["beat"]);
-      this.tries = 0;
+      this.topic = new URL(url, location.href).pathname.slice("/live/".length);
       this.readyState = EventSource.CONNECTING;
-      this.pass = (event) => {
-        this.heard = performance.now();
-        if (event.type === "beat") this.beat(event.data);
-        this.dispatchEvent(new MessageEvent(event.type, { data: event.data, lastEventId: event.lastEventId }));
-      };
-      this.watch = setInterval(() => this.look(), 5000);
-      // A browser has six connections to one box for all its tabs: one that nobody has seen for a minute gives its own back.
+      this.watch = setInterval(() => this.look(), 20000);
+      // One that nobody has seen for a minute is left, so that the box need not make what nobody looks at.
       this.seen = () => {
         clearTimeout(this.rest);
-        if (document.hidden) this.rest = setTimeout(() => this.pause(), 60000);
-        else if (this.paused) this.open();
+        if (document.hidden) this.rest = setTimeout(() => this.leave(), 60000);
+        else if (this.left) this.open();
         else this.look();
       };
       document.addEventListener("visibilitychange", this.seen);
+      // Whoever goes says so; who comes back by the browser's memory is there again.
+      addEventListener("pagehide", () => this.leave());
+      addEventListener("pageshow", (event) => event.persisted && this.left && this.open());
       this.open();
     }
-    pause() {
-      this.paused = true;
-      clearTimeout(this.next);
-      this.source.close();
-      this.readyState = EventSource.CONNECTING;
-    }
     open() {
-      this.paused = false;
+      if (this.readyState === EventSource.CLOSED || this.refused) return;
+      this.left = false;
       this.heard = performance.now();
-      this.source = new EventSource(this.url);
-      for (const name of this.names) this.source.addEventListener(name, this.pass);
-      this.source.onopen = () => {
-        this.heard = performance.now();
-        this.tries = 0;
+      let worker;
+      try {
+        if (window.SharedWorker && root.dataset.line) worker = new SharedWorker(root.dataset.line, { name: "line" });
+      } catch {
+        // Not here: some browsers have none in private windows.
+      }
+      if (!worker) return this.alone();
+      const port = worker.port;
+      this.port = port;
+      const without = () => {
+        if (this.port !== port) return;
+        this.port = undefined;
+        this.alone();
+        this.retry = setTimeout(() => !this.left && this.open(), RETRY);
+      };
+      worker.onerror = without;
+      this.waiting = setTimeout(without, HELLO);
+      port.onmessage = ({ data }) => {
+        if (this.port !== port) return;
+        clearTimeout(this.waiting);
+        this.take(data);
+      };
+      port.postMessage({ kind: "join", topic: this.topic, account });
+    }
+    // A line of this page's own.
+    alone() {
+      if (this.feed) return;
+      this.feed = new Feed((message) => this.take(message));
+      this.feed.want([this.topic], account);
+    }
+    leave() {
+      this.left = true;
+      for (const timer of [this.waiting, this.retry]) clearTimeout(timer);
+      this.port?.postMessage({ kind: "bye" });
+      this.port?.close();
+      this.port = undefined;
+      this.feed?.stop();
+      this.feed = undefined;
+      if (this.readyState !== EventSource.CLOSED) this.readyState = EventSource.CONNECTING;
+    }
+    look() {
+      if (!this.port || this.left) return;
+      if (performance.now() - this.heard > SILENT) {
+        this.leave();
+        this.open();
+      } else this.port.postMessage({ kind: "here", topic: this.topic, account });
+    }
+    take(message) {
+      this.heard = performance.now();
+      const { kind, name, data } = message;
+      if (kind === "hello" && this.feed) {
+        this.feed.stop();
+        this.feed = undefined;
+      } else if (kind === "open") {
         this.readyState = EventSource.OPEN;
         fresh = true;
         tell(true);
         if (this.onopen) this.onopen(new Event("open"));
-      };
-      this.source.onerror = () => this.again();
-    }
-    again() {
-      if (this.readyState === EventSource.CLOSED || this.paused) return;
-      this.readyState = EventSource.CONNECTING;
-      this.source.close();
-      tell(false);
-      clearTimeout(this.next);
-      // 0.5, 1, 2, 4, 5, 5 ... seconds, and a little by chance: a whole venue must not come back in one instant.
-      const wait = Math.min(5000, 500 * 2 ** this.tries) * (0.8 + 0.4 * Math.random());
-      this.tries = Math.min(this.tries + 1, 5);
-      this.next = setTimeout(() => this.open(), wait);
-    }
-    look() {
-      if (this.readyState === EventSource.OPEN && performance.now() - this.heard > 25000) this.again();
+      } else if (kind === "part") {
+        if (name in frame) frame[name](data);
+        this.dispatchEvent(new MessageEvent(name, { data }));
+      } else if (kind === "beat") {
+        this.beat(data);
+      } else if (kind === "lost") {
+        this.readyState = EventSource.CONNECTING;
+        fresh = true;
+        explain(AWAY);
+        tell(false, message.begun ? 1500 : 0);
+      } else if (kind === "asked") {
+        explain(ASKED);
+        tell(false, 0);
+      } else if (kind === "away") {
+        explain(AWAY);
+      } else if (kind === "refused") {
+        // Signed out, or somebody else by now: the page made anew leads to where one signs in.
+        this.refused = true;
+        this.leave();
+        explain(REFUSED);
+        tell(false, 0);
+        renew();
+      }
     }
     beat(data) {
       const [now, served] = data.split(" ");
@@ -129,20 +203,12 @@
       tick();
       if (build && served && served !== build) renew();
     }
-    addEventListener(name, ...rest) {
-      super.addEventListener(name, ...rest);
-      if (!this.names.has(name)) {
-        this.names.add(name);
-        this.source.addEventListener(name, this.pass);
-      }
-    }
     close() {
+      this.leave();
       this.readyState = EventSource.CLOSED;
       clearInterval(this.watch);
-      clearTimeout(this.next);
       clearTimeout(this.rest);
       document.removeEventListener("visibilitychange", this.seen);
-      this.source.close();
     }
   }
   if (window.htmx) htmx.createEventSource = (url) => new Line(url);
@@ -195,8 +261,13 @@
     if (target.id === "toasts" && around && around.id === "toasts") around.replaceWith(...around.childNodes);
   });
   document.addEventListener("htmx:oobAfterSwap", settle);
-  for (const gone of ["htmx:sendError", "htmx:timeout"])
-    document.addEventListener(gone, () => say("The box can not be reached, so nothing was changed. Try again in a moment."));
+  // Both may come after the box was told: what was lost may be its answer.
+  document.addEventListener("htmx:timeout", () =>
+    say("The box has not answered in time. What you ordered may not have happened: look whether it has before you order it again."),
+  );
+  document.addEventListener("htmx:sendError", () =>
+    say("The box could not be reached. What you ordered has most likely not happened: look whether it has, and try again in a moment."),
+  );
 
   // ---- what is clicked --------------------------------------------------------------------------------------------------
   // navigator.clipboard is there on HTTPS only; the older way works on any page.
@@ -275,7 +346,8 @@
     event.preventDefault();
     root.dataset.theme = chosen.value;
     for (const button of find("button", form)) button.setAttribute("aria-pressed", String(button === chosen));
-    fetch(form.action, { method: "POST", redirect: "manual", body: new URLSearchParams({ theme: chosen.value }) }).catch(() => {});
+    const signal = AbortSignal.timeout ? AbortSignal.timeout(8000) : undefined;
+    fetch(form.action, { method: "POST", redirect: "manual", signal, body: new URLSearchParams({ theme: chosen.value }) }).catch(() => {});
   });
 
   // Buttons that need a script say so by themselves.

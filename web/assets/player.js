@@ -177,8 +177,8 @@
           enableWorker: false,
           // Asks once for the next segment, and is answered when it is there.
           lowLatencyMode: true,
-          liveSyncDurationCount: 1.5,
-          liveMaxLatencyDurationCount: 4,
+          liveSyncDurationCount: 1,
+          liveMaxLatencyDurationCount: 3,
           maxLiveSyncPlaybackRate: 1.05,
           maxBufferLength: 20,
           backBufferLength: 10,
@@ -195,6 +195,12 @@
           } else {
             this.again();
           }
+        });
+        // As far behind as one and a half of the segments there are; the target duration is what they may come to at most.
+        let behind = 0;
+        this.hls.on(Hls.Events.LEVEL_UPDATED, (_, { details }) => {
+          const wanted = Math.round(15 * Math.max(...details.fragments.map((fragment) => fragment.duration))) / 10;
+          if (this.run === run && wanted > 0 && wanted !== behind) this.hls.targetLatency = behind = wanted;
         });
         this.hls.loadSource(url);
         this.hls.attachMedia(this.video);

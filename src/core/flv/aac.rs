@@ -33,7 +33,28 @@ impl AacConfig {
     ///
     /// When it is cut short, is no kind of AAC that can be decoded everywhere, or names a reserved rate or layout.
     pub fn parse(record: Bytes) -> Result<Self, AacError> {
-        let mut bits = BitReader::new(&record);
+        let CoreStream { sample_rate, channels, frame_samples, .. } = CoreStream::read(&record)?;
+        Ok(Self { record, sample_rate, channels, frame_samples })
+    }
+
+    /// Whether a decoder of one decodes the other's frames: the core stream is the same, however it was written down.
+    pub(super) fn means_the_same(&self, other: &Self) -> bool {
+        CoreStream::read(&self.record) == CoreStream::read(&other.record)
+    }
+}
+
+/// What an `AudioSpecificConfig` says of the core stream.
+#[derive(PartialEq, Eq)]
+struct CoreStream {
+    object_type: u32,
+    sample_rate: u32,
+    channels: u8,
+    frame_samples: u32,
+}
+
+impl CoreStream {
+    fn read(record: &[u8]) -> Result<Self, AacError> {
+        let mut bits = BitReader::new(record);
         let mut object_type = object_type(&mut bits)?;
         let sample_rate = sample_rate(&mut bits)?;
         let layout = bits.small(4).ok_or(AacError::Truncated)?;
@@ -63,7 +84,7 @@ impl AacConfig {
         if !(1..=8).contains(&channels) {
             return Err(AacError::Channels);
         }
-        Ok(Self { sample_rate, channels, frame_samples: if short_frames { 960 } else { 1024 }, record })
+        Ok(Self { object_type, sample_rate, channels, frame_samples: if short_frames { 960 } else { 1024 } })
     }
 }
 

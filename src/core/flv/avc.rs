@@ -4,7 +4,11 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use super::nal;
-use crate::core::{bits::BitReader, frame::AvcConfig};
+use crate::core::{
+    bits::BitReader,
+    frame::AvcConfig,
+    remark::{Remark, Remarks},
+};
 
 /// Larger pictures are refused: H.264's level 6.2 ends at 139,264 macroblocks, and 16,384 pixels is the widest that gives.
 const MAX_SIDE: u32 = 16_384;
@@ -18,9 +22,6 @@ pub enum AvcError {
     /// Its first byte is not 1.
     #[error("its version is {0}, not 1")]
     Version(u8),
-    /// NAL unit lengths of three bytes do not exist.
-    #[error("its NAL unit lengths have 3 bytes")]
-    LengthSize,
     /// No sequence or no picture parameter set.
     #[error("it holds no parameter sets")]
     NoParameterSets,
@@ -44,21 +45,7 @@ impl AvcConfig {
     ///
     /// When the record is cut short, is of another version, holds no parameter sets, or its first SPS is unusable.
     pub fn parse(record: Bytes) -> Result<Self, AvcError> {
-        let &[version, _, _, _, lengths, sps_count, ..] = record.as_ref() else {
-            return Err(AvcError::Truncated);
-        };
-        if version != 1 {
-            return Err(AvcError::Version(version));
-        }
-        let length_size = (lengths & 3) + 1;
-        if length_size == 3 {
-            return Err(AvcError::LengthSize);
-        }
-        let mut at = 6;
-        let sps = parameter_sets(&record, &mut at, sps_count & 0x1f, nal::SPS)?;
-        let pps_count = *record.get(at).ok_or(AvcError::Truncated)?;
-        at += 1;
-        let pps = parameter_sets(&record, &mut at, pps_count, nal::PPS)?;
+        let Record { length_size, sps, pps } = Record::read(&record)?;
         let (Some(first), false) = (sps.first(), pps.is_empty()) else {
             return Err(AvcError::NoParameterSets);
         };
@@ -73,6 +60,47 @@ impl AvcConfig {
             pps,
             record,
         })
+    }
+
+    /// What about its pictures is refused by platforms, which take 4:2:0 with 8 bits and no profile beyond High.
+    pub fn remarks(&self) -> Remarks {
+        let mut remarks = Remarks::default();
+        let Some(Ok(sps)) = self.sps.first().map(|sps| Sps::parse(sps)) else { return remarks };
+        if sps.luma_bits != 8 || sps.chroma_bits != 8 {
+            remarks.add(Remark::BitDepth);
+        }
+        if sps.chroma != 1 {
+            remarks.add(Remark::Chroma);
+        }
+        if remarks == Remarks::default() && !matches!(sps.profile, 66 | 77 | 88 | 100) {
+            remarks.add(Remark::Profile);
+        }
+        remarks
+    }
+}
+
+/// What stands in an `AVCDecoderConfigurationRecord`: whether it is enough is not asked.
+pub(super) struct Record {
+    /// Bytes of a NAL unit's length prefix, 1 to 4. Three are not allowed and understood.
+    pub(super) length_size: u8,
+    pub(super) sps: Vec<Bytes>,
+    pub(super) pps: Vec<Bytes>,
+}
+
+impl Record {
+    pub(super) fn read(record: &Bytes) -> Result<Self, AvcError> {
+        let &[version, _, _, _, lengths, sps_count, ..] = record.as_ref() else {
+            return Err(AvcError::Truncated);
+        };
+        if version != 1 {
+            return Err(AvcError::Version(version));
+        }
+        let mut at = 6;
+        let sps = parameter_sets(record, &mut at, sps_count & 0x1f, nal::SPS)?;
+        let pps_count = *record.get(at).ok_or(AvcError::Truncated)?;
+        at += 1;
+        let pps = parameter_sets(record, &mut at, pps_count, nal::PPS)?;
+        Ok(Self { length_size: (lengths & 3) + 1, sps, pps })
     }
 }
 
@@ -89,7 +117,7 @@ fn parameter_sets(record: &Bytes, at: &mut usize, count: u8, kind: u8) -> Result
             return Err(AvcError::Truncated);
         }
         let set = record.slice(start..end);
-        if super::nal_type(&set) == Some(kind) {
+        if nal::kind(&set) == Some(kind) {
             sets.push(set);
         }
         *at = end;
@@ -97,17 +125,22 @@ fn parameter_sets(record: &Bytes, at: &mut usize, count: u8, kind: u8) -> Result
     Ok(sets)
 }
 
-struct Sps {
-    profile: u8,
-    level: u8,
+/// What a sequence parameter set says of its pictures.
+pub(super) struct Sps {
+    pub(super) profile: u8,
+    pub(super) level: u8,
+    /// `chroma_format_idc`: 0 none, 1 4:2:0, 2 4:2:2, 3 4:4:4.
+    pub(super) chroma: u8,
+    pub(super) luma_bits: u8,
+    pub(super) chroma_bits: u8,
     width: u32,
     height: u32,
 }
 
 impl Sps {
     /// Reads an SPS up to its cropping (H.264, 7.3.2.1.1).
-    fn parse(unit: &[u8]) -> Result<Self, AvcError> {
-        let payload = without_emulation_prevention(unit.get(1..).ok_or(AvcError::Sps)?);
+    pub(super) fn parse(unit: &[u8]) -> Result<Self, AvcError> {
+        let payload = nal::without_emulation_prevention(unit.get(1..).ok_or(AvcError::Sps)?);
         let sps = Self::read(&mut BitReader::new(&payload)).ok_or(AvcError::Sps)?;
         if sps.width == 0 || sps.height == 0 || sps.width > MAX_SIDE || sps.height > MAX_SIDE {
             return Err(AvcError::Size { width: sps.width, height: sps.height });
@@ -122,6 +155,7 @@ impl Sps {
         bits.exp_golomb()?; // seq_parameter_set_id
         // Chroma 4:2:0 and progressive unless said otherwise.
         let mut chroma = 1;
+        let (mut luma_bits, mut chroma_bits) = (8, 8);
         let mut separate_planes = false;
         if matches!(profile, 100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135) {
             chroma = bits.exp_golomb()?;
@@ -131,8 +165,8 @@ impl Sps {
             if chroma == 3 {
                 separate_planes = bits.bit()?;
             }
-            bits.exp_golomb()?; // bit_depth_luma_minus8
-            bits.exp_golomb()?; // bit_depth_chroma_minus8
+            luma_bits = bit_depth(bits)?;
+            chroma_bits = bit_depth(bits)?;
             bits.bit()?; // qpprime_y_zero_transform_bypass_flag
             if bits.bit()? {
                 let lists = if chroma == 3 { 12 } else { 8 };
@@ -188,8 +222,15 @@ impl Sps {
             width = width.checked_sub(left.checked_add(right)?.checked_mul(unit_x)?)?;
             height = height.checked_sub(top.checked_add(bottom)?.checked_mul(unit_y)?.checked_mul(fields)?)?;
         }
-        Some(Self { profile, level, width, height })
+        let chroma = u8::try_from(chroma).ok()?;
+        Some(Self { profile, level, chroma, luma_bits, chroma_bits, width, height })
     }
+}
+
+/// Bits of a sample: 8 to 14 (H.264, 7.4.2.1.1).
+fn bit_depth(bits: &mut BitReader<'_>) -> Option<u8> {
+    let beyond = u8::try_from(bits.exp_golomb()?).ok()?;
+    (beyond <= 6).then_some(8 + beyond)
 }
 
 /// Passes over one scaling list (H.264, 7.3.2.1.1.1).
@@ -204,19 +245,4 @@ fn skip_scaling_list(bits: &mut BitReader<'_>, size: u32) -> Option<()> {
         }
     }
     Some(())
-}
-
-/// Takes out the 3 of every 0 0 3 (H.264, 7.4.1).
-fn without_emulation_prevention(bytes: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut zeros = 0;
-    for &byte in bytes {
-        if zeros >= 2 && byte == 3 {
-            zeros = 0;
-            continue;
-        }
-        zeros = if byte == 0 { zeros + 1 } else { 0 };
-        out.push(byte);
-    }
-    out
 }

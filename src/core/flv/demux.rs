@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{FlvError, nal, nal_type, nal_units};
-use crate::core::frame::{AacConfig, AvcConfig, CodecConfig, Frame, MediaTime, Track};
+use super::{FlvError, pictures::PictureIntake, sounds::SoundIntake};
+use crate::core::{
+    frame::{CodecConfig, Frame},
+    remark::{Remark, Remarks},
+};
 
 /// Enhanced RTMP's packet types; video's and audio's agree as far as they are used here.
 mod packet {
@@ -20,11 +23,22 @@ mod packet {
 /// A frame type (upper four bits of a video tag, legacy and enhanced) that carries a seek command instead of a picture.
 const COMMAND_FRAME: u8 = 5;
 
+/// The track of everything that names none.
+const DEFAULT_TRACK: u8 = 0;
+
+/// Bytes of an MPEG-TS packet, and the first of them.
+const TRANSPORT_PACKET: usize = 188;
+const TRANSPORT_SYNC: u8 = 0x47;
+
 /// One connection's way from RTMP messages to frames. Keeps the configurations in force.
 #[derive(Debug, Default)]
 pub struct Demuxer {
-    video: Option<Arc<CodecConfig>>,
-    audio: Option<Arc<CodecConfig>>,
+    pictures: PictureIntake,
+    sounds: SoundIntake,
+    video_track: Choice,
+    audio_track: Choice,
+    remarks: Remarks,
+    told: Remarks,
 }
 
 impl Demuxer {
@@ -35,21 +49,31 @@ impl Demuxer {
 
     /// The picture's configuration in force.
     pub const fn video_config(&self) -> Option<&Arc<CodecConfig>> {
-        self.video.as_ref()
+        self.pictures.config()
     }
 
     /// The sound's configuration in force.
     pub const fn audio_config(&self) -> Option<&Arc<CodecConfig>> {
-        self.audio.as_ref()
+        self.sounds.config()
+    }
+
+    /// What is to be told about the stream though it is shown. Each remark once, when what was taken last gave rise to it.
+    pub fn next_remark(&mut self) -> Option<Remark> {
+        let next = self.remarks.iter().find(|remark| !self.told.has(*remark))?;
+        self.told.add(next);
+        Some(next)
     }
 
     /// Takes the body of a video message with the time stamp `dts_ms`. `None` for what is no picture: configurations, ends of
-    /// sequence, metadata, empty messages, and pictures before the first configuration.
+    /// sequence, metadata, empty messages, other tracks, and pictures before the first configuration. Of a stream that has shown that
+    /// it sends a picture's slices one by one, a picture comes with the message behind it.
     ///
     /// # Errors
     ///
     /// When the codec is not H.264, the configuration is unusable, or the message is malformed.
+    /// [`FlvError::ends_the_stream`] says whether that is for good.
     pub fn video(&mut self, body: &Bytes, dts_ms: u32) -> Result<Option<Frame>, FlvError> {
+        look_at_container(body)?;
         let mut reader = Reader::new(body);
         let Some(first) = reader.byte() else {
             return Ok(None);
@@ -63,11 +87,12 @@ impl Demuxer {
         if first & 0x0f != 7 {
             return Err(FlvError::VideoCodec(legacy_video_codec(first & 0x0f)));
         }
+        self.choose_video(DEFAULT_TRACK, true);
         let kind = reader.need("a video header")?;
         let composition = reader.signed_24("a video header")?;
         match kind {
-            0 => self.avc_config(&reader.rest()).map(|()| None),
-            1 => self.picture(reader.rest(), dts_ms, composition),
+            0 => self.pictures.configure(&reader.rest()),
+            1 => self.picture(&reader.rest(), dts_ms, composition),
             // 2 is the end of the sequence; more is not defined.
             _ => Ok(None),
         }
@@ -75,34 +100,58 @@ impl Demuxer {
 
     fn enhanced_video(&mut self, mut reader: Reader<'_>, first: u8, dts_ms: u32) -> Result<Option<Frame>, FlvError> {
         const FIELD: &str = "an enhanced video header";
-        let mut kind = reader.modifiers(first & 0x0f)?;
+        let kind = reader.modifiers(first & 0x0f)?;
         if (first >> 4) & 7 == COMMAND_FRAME {
             return Ok(None);
         }
-        let multitrack = kind == packet::MULTITRACK_VIDEO;
-        if multitrack {
-            let Some(inner) = reader.single_track(FIELD)? else {
-                return Ok(None);
-            };
-            kind = inner;
-        }
-        let codec = reader.four_cc(FIELD)?;
-        if codec != *b"avc1" {
-            return Err(FlvError::VideoCodec(video_four_cc(codec)));
-        }
-        if multitrack && reader.need(FIELD)? != 0 {
-            return Ok(None);
-        }
-        match kind {
-            packet::SEQUENCE_START => self.avc_config(&reader.rest()).map(|()| None),
-            packet::CODED_FRAMES => {
-                let composition = reader.signed_24(FIELD)?;
-                self.picture(reader.rest(), dts_ms, composition)
+        let mut tracks = Tracks::new(reader, kind, packet::MULTITRACK_VIDEO, FIELD)?;
+        let mut frame = None;
+        while let Some(part) = tracks.next()? {
+            let supported = part.codec == *b"avc1";
+            if !supported && part.track == DEFAULT_TRACK {
+                return Err(FlvError::VideoCodec(video_four_cc(part.codec)));
             }
-            packet::CODED_FRAMES_X => self.picture(reader.rest(), dts_ms, 0),
-            // End of sequence, metadata (HDR), MPEG-2 TS configuration (AV1 only).
-            _ => Ok(None),
+            if !self.choose_video(part.track, supported) {
+                continue;
+            }
+            let mut reader = Reader::new(&part.body);
+            let taken = match part.kind {
+                packet::SEQUENCE_START => self.pictures.configure(&reader.rest())?,
+                packet::CODED_FRAMES => {
+                    let composition = reader.signed_24(FIELD)?;
+                    self.picture(&reader.rest(), dts_ms, composition)?
+                }
+                packet::CODED_FRAMES_X => self.picture(&part.body, dts_ms, 0)?,
+                // End of sequence, metadata (HDR), MPEG-2 TS configuration (AV1 only).
+                _ => None,
+            };
+            frame = taken.or(frame);
         }
+        Ok(frame)
+    }
+
+    /// Whether pictures of this track are those that are shown. Notes what is left out.
+    fn choose_video(&mut self, track: u8, supported: bool) -> bool {
+        match self.video_track.of(track, supported) {
+            Chosen::Held => true,
+            Chosen::Instead => {
+                self.pictures = PictureIntake::default();
+                true
+            }
+            Chosen::Other => {
+                self.remarks.add(Remark::SecondPicture);
+                false
+            }
+        }
+    }
+
+    fn picture(&mut self, payload: &Bytes, dts_ms: u32, composition_ms: i32) -> Result<Option<Frame>, FlvError> {
+        look_at_container(payload)?;
+        let frame = self.pictures.take(payload, dts_ms, composition_ms)?;
+        if self.pictures.is_unconfigured() {
+            self.remarks.add(Remark::NoPictureConfiguration);
+        }
+        Ok(frame)
     }
 
     /// Takes the body of an audio message with the time stamp `dts_ms`. `None` as for [`Demuxer::video`].
@@ -110,7 +159,9 @@ impl Demuxer {
     /// # Errors
     ///
     /// When the codec is not AAC, the configuration is unusable, or the message is malformed.
+    /// [`FlvError::ends_the_stream`] says whether that is for good.
     pub fn audio(&mut self, body: &Bytes, dts_ms: u32) -> Result<Option<Frame>, FlvError> {
+        look_at_container(body)?;
         let mut reader = Reader::new(body);
         let Some(first) = reader.byte() else {
             return Ok(None);
@@ -120,85 +171,163 @@ impl Demuxer {
             9 => return self.enhanced_audio(reader, first, dts_ms),
             format => return Err(FlvError::AudioCodec(legacy_audio_codec(format))),
         }
+        self.choose_audio(DEFAULT_TRACK, true);
         match reader.byte() {
-            Some(0) => self.aac_config(&reader.rest()).map(|()| None),
-            Some(1) => Ok(self.sound(reader.rest(), dts_ms)),
+            Some(0) => self.sounds.configure(&reader.rest()).map(|()| None),
+            Some(1) => self.sound(reader.rest(), dts_ms),
             _ => Ok(None),
         }
     }
 
     fn enhanced_audio(&mut self, mut reader: Reader<'_>, first: u8, dts_ms: u32) -> Result<Option<Frame>, FlvError> {
         const FIELD: &str = "an enhanced audio header";
-        let mut kind = reader.modifiers(first & 0x0f)?;
-        let multitrack = kind == packet::MULTITRACK_AUDIO;
-        if multitrack {
-            let Some(inner) = reader.single_track(FIELD)? else {
-                return Ok(None);
-            };
-            kind = inner;
-        }
-        let codec = reader.four_cc(FIELD)?;
-        if codec != *b"mp4a" {
-            return Err(FlvError::AudioCodec(audio_four_cc(codec)));
-        }
-        if multitrack && reader.need(FIELD)? != 0 {
-            return Ok(None);
-        }
-        match kind {
-            packet::SEQUENCE_START => self.aac_config(&reader.rest()).map(|()| None),
-            packet::CODED_FRAMES => Ok(self.sound(reader.rest(), dts_ms)),
-            _ => Ok(None),
-        }
-    }
-
-    fn avc_config(&mut self, record: &Bytes) -> Result<(), FlvError> {
-        let known = matches!(self.video.as_deref(), Some(CodecConfig::Avc(old)) if old.record == *record);
-        if !known && !record.is_empty() {
-            self.video = Some(Arc::new(CodecConfig::Avc(AvcConfig::parse(detached(record))?)));
-        }
-        Ok(())
-    }
-
-    fn aac_config(&mut self, record: &Bytes) -> Result<(), FlvError> {
-        let known = matches!(self.audio.as_deref(), Some(CodecConfig::Aac(old)) if old.record == *record);
-        if !known && !record.is_empty() {
-            self.audio = Some(Arc::new(CodecConfig::Aac(AacConfig::parse(detached(record))?)));
-        }
-        Ok(())
-    }
-
-    fn picture(&self, payload: Bytes, dts_ms: u32, composition_ms: i32) -> Result<Option<Frame>, FlvError> {
-        let Some(config) = &self.video else {
-            return Ok(None);
-        };
-        let CodecConfig::Avc(avc) = config.as_ref() else {
-            return Ok(None);
-        };
-        let (mut keyframe, mut empty) = (false, true);
-        for unit in nal_units(&payload, avc.length_size) {
-            if let Some(kind) = nal_type(unit?) {
-                empty = false;
-                keyframe |= kind == nal::IDR;
+        let kind = reader.modifiers(first & 0x0f)?;
+        let mut tracks = Tracks::new(reader, kind, packet::MULTITRACK_AUDIO, FIELD)?;
+        let mut frame = None;
+        while let Some(part) = tracks.next()? {
+            let supported = part.codec == *b"mp4a";
+            if !supported && part.track == DEFAULT_TRACK {
+                return Err(FlvError::AudioCodec(audio_four_cc(part.codec)));
+            }
+            if !self.choose_audio(part.track, supported) {
+                continue;
+            }
+            match part.kind {
+                packet::SEQUENCE_START => self.sounds.configure(&part.body)?,
+                packet::CODED_FRAMES => frame = self.sound(part.body, dts_ms)?.or(frame),
+                _ => {}
             }
         }
-        if empty {
-            return Ok(None);
-        }
-        let dts = MediaTime::from_millis(i64::from(dts_ms));
-        let pts = dts + MediaTime::from_millis(i64::from(composition_ms));
-        Ok(Some(Frame { track: Track::Video, dts, pts, keyframe, payload, config: Arc::clone(config) }))
+        Ok(frame)
     }
 
-    fn sound(&self, payload: Bytes, dts_ms: u32) -> Option<Frame> {
-        let config = Arc::clone(self.audio.as_ref()?);
-        let dts = MediaTime::from_millis(i64::from(dts_ms));
-        (!payload.is_empty()).then_some(Frame { track: Track::Audio, dts, pts: dts, keyframe: true, payload, config })
+    fn choose_audio(&mut self, track: u8, supported: bool) -> bool {
+        match self.audio_track.of(track, supported) {
+            Chosen::Held => true,
+            Chosen::Instead => {
+                self.sounds = SoundIntake::default();
+                true
+            }
+            Chosen::Other => {
+                self.remarks.add(Remark::SecondSound);
+                false
+            }
+        }
+    }
+
+    fn sound(&mut self, payload: Bytes, dts_ms: u32) -> Result<Option<Frame>, FlvError> {
+        let frame = self.sounds.take(payload, dts_ms)?;
+        if self.sounds.is_unconfigured() {
+            self.remarks.add(Remark::NoSoundConfiguration);
+        }
+        Ok(frame)
     }
 }
 
-/// A configuration outlives its message by hours: a copy of its few bytes keeps no larger buffer alive.
-fn detached(record: &Bytes) -> Bytes {
-    Bytes::copy_from_slice(record)
+/// Refuses by name what is no body of an FLV tag: encoders that were told to send a file's bytes as they are.
+fn look_at_container(body: &[u8]) -> Result<(), FlvError> {
+    let packets = || body.chunks(TRANSPORT_PACKET);
+    if body.first() == Some(&TRANSPORT_SYNC)
+        && body.len().is_multiple_of(TRANSPORT_PACKET)
+        && packets().all(|packet| packet.first() == Some(&TRANSPORT_SYNC))
+    {
+        return Err(FlvError::TransportStream);
+    }
+    Ok(())
+}
+
+/// The track that is shown: the default one, or the first one seen that can be, until the default one comes.
+#[derive(Debug, Default)]
+struct Choice(Option<u8>);
+
+/// What a message's track is to those that came before.
+enum Chosen {
+    /// The one that is shown.
+    Held,
+    /// The default one, in place of another.
+    Instead,
+    /// Another one.
+    Other,
+}
+
+impl Choice {
+    fn of(&mut self, track: u8, supported: bool) -> Chosen {
+        match self.0 {
+            _ if !supported => Chosen::Other,
+            Some(held) if held == track => Chosen::Held,
+            Some(_) if track != DEFAULT_TRACK => Chosen::Other,
+            held => {
+                self.0 = Some(track);
+                if held.is_none() { Chosen::Held } else { Chosen::Instead }
+            }
+        }
+    }
+}
+
+/// One track's part of an enhanced message.
+struct Part {
+    track: u8,
+    codec: [u8; 4],
+    kind: u8,
+    body: Bytes,
+}
+
+/// The parts of an enhanced message: one, or one for each track (Enhanced RTMP v2, "Multitrack").
+struct Tracks<'a> {
+    reader: Reader<'a>,
+    field: &'static str,
+    kind: u8,
+    /// Of all parts; otherwise each says its own.
+    codec: Option<[u8; 4]>,
+    form: Form,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// What is left is the default track's.
+    Plain,
+    /// What is left is one track's, whose number comes first.
+    One,
+    /// Each part has its number and size.
+    Many,
+    Done,
+}
+
+impl<'a> Tracks<'a> {
+    fn new(mut reader: Reader<'a>, kind: u8, multitrack: u8, field: &'static str) -> Result<Self, FlvError> {
+        let (form, own_codecs, kind) = if kind == multitrack {
+            let header = reader.need(field)?;
+            // 0: one track. 1: many of one codec. 2: many with a codec each.
+            let form = if header >> 4 == 0 { Form::One } else { Form::Many };
+            (form, header >> 4 == 2, header & 0x0f)
+        } else {
+            (Form::Plain, false, kind)
+        };
+        let codec = if own_codecs { None } else { Some(reader.four_cc(field)?) };
+        Ok(Self { reader, field, kind, codec, form })
+    }
+
+    fn next(&mut self) -> Result<Option<Part>, FlvError> {
+        let kind = self.kind;
+        match self.form {
+            Form::Done => return Ok(None),
+            Form::Many if self.reader.is_empty() => return Ok(None),
+            _ => {}
+        }
+        let codec = match self.codec {
+            Some(codec) => codec,
+            None => self.reader.four_cc(self.field)?,
+        };
+        let track = if self.form == Form::Plain { DEFAULT_TRACK } else { self.reader.need(self.field)? };
+        let body = if self.form == Form::Many {
+            let size = self.reader.unsigned_24(self.field)?;
+            self.reader.part(size).ok_or(FlvError::Truncated { field: self.field })?
+        } else {
+            self.form = Form::Done;
+            self.reader.rest()
+        };
+        Ok(Some(Part { track, codec, kind, body }))
+    }
 }
 
 /// Walks through a message; what is left becomes a slice of the same buffer.
@@ -245,11 +374,21 @@ impl<'a> Reader<'a> {
         Ok(kind)
     }
 
-    /// The packet type inside a multitrack packet that holds one track; `None` when it holds several. The programme has one
-    /// track of each kind: encoders that send more send the first one outside multitrack packets too.
-    fn single_track(&mut self, field: &'static str) -> Result<Option<u8>, FlvError> {
-        let header = self.need(field)?;
-        Ok((header >> 4 == 0).then_some(header & 0x0f))
+    fn unsigned_24(&mut self, field: &'static str) -> Result<usize, FlvError> {
+        let [a, b, c] = [self.need(field)?, self.need(field)?, self.need(field)?];
+        Ok(usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c))
+    }
+
+    /// The next `size` bytes, if there are as many.
+    fn part(&mut self, size: usize) -> Option<Bytes> {
+        let end = self.at.checked_add(size).filter(|end| *end <= self.body.len())?;
+        let part = self.body.slice(self.at..end);
+        self.at = end;
+        Some(part)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.at >= self.body.len()
     }
 
     fn rest(&self) -> Bytes {

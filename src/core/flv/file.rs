@@ -26,10 +26,10 @@ pub enum FileTagKind {
     Script,
 }
 
-/// One tag.
+/// One tag of an FLV file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileTag {
-    /// What it holds.
+    /// Whether it holds sound, pictures or metadata.
     pub kind: FileTagKind,
     /// Its time stamp in milliseconds, all 32 bits.
     pub time_ms: u32,

@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{nal, nal_type, nal_units};
+use super::{nal, nal_units};
 use crate::core::{
     amf::Writer,
     frame::{AacConfig, AvcConfig, CodecConfig, Frame},
@@ -117,7 +117,7 @@ fn parameter_set_place(payload: &[u8], config: &AvcConfig) -> Option<usize> {
     let (mut sps, mut pps, mut place) = (false, false, 0);
     for (index, unit) in nal_units(payload, config.length_size).enumerate() {
         let unit = unit.ok()?;
-        match nal_type(unit) {
+        match nal::kind(unit) {
             Some(nal::DELIMITER) if index == 0 => place = usize::from(config.length_size) + unit.len(),
             Some(nal::SPS) => sps = true,
             Some(nal::PPS) => pps = true,

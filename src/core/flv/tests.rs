@@ -11,6 +11,8 @@ use crate::core::{
     frame::{AacConfig, AvcConfig, CodecConfig, Frame, MediaTime, Track},
 };
 
+mod forms;
+
 // Records made by x264 through ffmpeg.
 const P360: &str = "0142c01effe100196742c01eda0280bfe5c044000003000400000300c83c58ba8001000468ce0fc8";
 const INTERLACED_1080: &str =
@@ -72,7 +74,6 @@ fn unusable_video_configurations_are_told() {
         AvcConfig::parse(bytes.into())
     };
     assert_eq!(changed(0, 0), Err(AvcError::Version(0)));
-    assert_eq!(changed(4, 0xfe), Err(AvcError::LengthSize));
     assert_eq!(changed(8, 0x68), Err(AvcError::NoParameterSets));
 }
 
@@ -132,13 +133,65 @@ fn frames_are_slices_of_their_message_with_both_time_stamps() {
     assert_eq!(sound.payload.as_ref(), [0x21, 0x10]);
 }
 
+/// The start of a slice: its first macroblock is 0 (`1`), its type 7 (I, `0001000`) or 5 (P, `00110`), its parameter set 0 (`1`).
+const I_SLICE: &[u8] = &[0x41, 0b1000_1000, 0b1000_0000];
+const P_SLICE: &[u8] = &[0x41, 0b1001_1010, 0];
+
 #[test]
-fn only_a_nal_unit_of_type_5_makes_a_keyframe() {
+fn an_idr_is_a_keyframe_and_what_flv_says_of_a_picture_is_not_believed() {
     let mut demuxer = primed();
-    let intra = body(&[&[0x17, 1, 0, 0, 0], &picture(&[b"\x06sei", b"\x41recovery point"])]);
-    assert!(!demuxer.video(&intra, 0).unwrap().unwrap().keyframe);
+    let other = body(&[&[0x17, 1, 0, 0, 0], &picture(&[b"\x06sei", P_SLICE])]);
+    assert!(!demuxer.video(&other, 0).unwrap().unwrap().keyframe);
     let idr = body(&[&[0x27, 1, 0, 0, 0], &picture(&[b"\x06sei", b"\x65idr"])]);
-    assert!(demuxer.video(&idr, 0).unwrap().unwrap().keyframe);
+    assert!(demuxer.video(&idr, 40).unwrap().unwrap().keyframe);
+}
+
+#[test]
+fn i_picture_of_an_open_gop_is_a_keyframe_when_all_is_right_from_it_on() {
+    // A message of 300 bytes of user data, one of caption data with a 0 0 3 in it, then a recovery point: `recovery_frame_cnt` 0 is a 1.
+    let user = [&[5, 0xff, 45][..], &[7; 300]].concat();
+    let caption: &[u8] = &[4, 4, 0, 0, 3, 1, 9];
+    let sei = |parts: &[&[u8]]| [&[0x06][..], &parts.concat(), &[0x80]].concat();
+    let (at_once, later): (&[u8], &[u8]) = (&[6, 1, 0xc4], &[6, 1, 0x44]);
+    for (units, keyframe, what) in [
+        (vec![sei(&[at_once]), I_SLICE.to_vec()], true, "alone"),
+        (
+            vec![b"\x09\xf0".to_vec(), sei(&[&user, caption, at_once]), I_SLICE.to_vec(), I_SLICE.to_vec()],
+            true,
+            "the last of three",
+        ),
+        (vec![sei(&[&user]), sei(&[at_once]), I_SLICE.to_vec()], true, "in the second unit"),
+        (vec![sei(&[later]), I_SLICE.to_vec()], false, "right one picture later only"),
+        (vec![sei(&[at_once]), I_SLICE.to_vec(), P_SLICE.to_vec()], false, "a slice refers to others"),
+        (vec![sei(&[at_once]), P_SLICE.to_vec()], false, "intra refresh"),
+        (vec![sei(&[&user]), I_SLICE.to_vec()], false, "no recovery point"),
+        (vec![sei(&[&user, &[6, 200]]), I_SLICE.to_vec()], false, "cut off"),
+        (vec![I_SLICE.to_vec()], false, "nothing said"),
+    ] {
+        let units: Vec<&[u8]> = units.iter().map(Vec::as_slice).collect();
+        let message = body(&[&[0x17, 1, 0, 0, 0], &picture(&units)]);
+        assert_eq!(primed().video(&message, 0).unwrap().unwrap().keyframe, keyframe, "{what}");
+    }
+}
+
+#[test]
+fn odd_message_does_not_end_a_stream_and_a_codec_does() {
+    for odd in [
+        FlvError::Truncated { field: "a header" },
+        FlvError::NalLength,
+        FlvError::Avc(AvcError::Truncated),
+        FlvError::Aac(AacError::Truncated),
+        FlvError::Aac(AacError::ObjectType(0)),
+    ] {
+        assert!(!odd.ends_the_stream(), "{odd}");
+    }
+    for hopeless in [
+        FlvError::VideoCodec("HEVC".into()),
+        FlvError::AudioCodec("Opus".into()),
+        FlvError::Aac(AacError::ObjectType(39)),
+    ] {
+        assert!(hopeless.ends_the_stream(), "{hopeless}");
+    }
 }
 
 #[test]
@@ -150,7 +203,7 @@ fn what_is_no_picture_is_dropped() {
         &[0x17, 1, 0, 0, 0],
         &[0x17, 0, 0, 0, 0],
         &[0x57, 0],
-        // Enhanced: end of sequence, HDR metadata, a multitrack message of many tracks, and one of another track.
+        // Enhanced: end of sequence, HDR metadata, a multitrack message of no tracks, and one of another track.
         b"\x92avc1",
         b"\x94avc1metadata",
         b"\x96\x11avc1",
@@ -173,12 +226,12 @@ fn enhanced_rtmp_gives_the_same_frames() {
     assert!(demuxer.video(&body(&[b"\x90avc1", &record]), 0).unwrap().is_none());
     let coded = demuxer.video(&body(&[b"\x91avc1", &[0, 0, 40], &payload]), 0).unwrap().unwrap();
     assert_eq!((coded.pts, coded.keyframe), (MediaTime::from_millis(40), true));
-    let plain = demuxer.video(&body(&[b"\xa3avc1", &payload]), 0).unwrap().unwrap();
-    assert_eq!((plain.pts, plain.payload.as_ref()), (MediaTime::ZERO, &payload[..]));
+    let plain = demuxer.video(&body(&[b"\xa3avc1", &payload]), 33).unwrap().unwrap();
+    assert_eq!((plain.pts, plain.payload.as_ref()), (MediaTime::from_millis(33), &payload[..]));
     // A nanosecond offset of three bytes in a ModEx in front.
-    let exact = demuxer.video(&body(&[&[0x97, 2, 0, 0, 9, 3], b"avc1", &payload]), 0).unwrap().unwrap();
+    let exact = demuxer.video(&body(&[&[0x97, 2, 0, 0, 9, 3], b"avc1", &payload]), 67).unwrap().unwrap();
     assert_eq!(exact.payload.as_ref(), &payload[..]);
-    let first_track = demuxer.video(&body(&[b"\x96\x03avc1\0", &payload]), 0).unwrap().unwrap();
+    let first_track = demuxer.video(&body(&[b"\x96\x03avc1\0", &payload]), 100).unwrap().unwrap();
     assert_eq!(first_track.payload.as_ref(), &payload[..]);
 
     assert!(demuxer.audio(&Bytes::from_static(b"\x90mp4a\x11\x90"), 0).unwrap().is_none());
@@ -332,19 +385,24 @@ proptest! {
 
     #[test]
     fn pictures_round_trip(
-        nals in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..50), 1..6),
+        others in proptest::collection::vec((6_u8..=31, proptest::collection::vec(1_u8.., 0..50)), 0..6),
+        (kind, slice) in (prop_oneof![Just(1_u8), Just(5)], proptest::collection::vec(any::<u8>(), 1..50)),
         dts: u32,
         composition in -8_388_608_i64..8_388_607,
     ) {
+        let mut nals: Vec<Vec<u8>> = others.into_iter().map(|(kind, rest)| [&[kind][..], &rest].concat()).collect();
+        // Its first macroblock is 0.
+        nals.push([&[kind, slice[0] | 0x80], &slice[1..]].concat());
         let nals: Vec<&[u8]> = nals.iter().map(Vec::as_slice).collect();
         let message = body(&[&[0x17, 1], &composition.to_be_bytes()[5..], &picture(&nals)]);
         let mut demuxer = primed();
         let frame = demuxer.video(&message, dts).unwrap().unwrap();
+        prop_assert_eq!(frame.payload.as_ref(), picture(&nals));
         let mut out = BytesMut::new();
         video_body(&frame, &mut out);
         let again = demuxer.video(&out.freeze(), dts).unwrap().unwrap();
         prop_assert_eq!((again.dts, again.pts, again.keyframe), (frame.dts, frame.pts, frame.keyframe));
-        prop_assert!(again.payload.ends_with(&nals.last().unwrap()[..]));
+        prop_assert!(again.payload.ends_with(nals.last().unwrap()));
         if !frame.keyframe {
             prop_assert_eq!(again.payload, frame.payload);
         }

@@ -2,8 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{EntryId, EntryLook, HoldOffLook, Presence, Reason, TakeId, TurnEnd, TurnId};
-use crate::core::{account::AccountId, frame::ConnectionId, moment::Moment};
+use super::{
+    look::{EntryId, EntryLook, HoldOffCause, HoldOffLook, Presence, TakeId, TurnId, Urgency},
+    words::{Reason, TurnEnd},
+};
+use crate::core::{account::AccountId, flaw::Flaw, frame::ConnectionId, moment::Moment, origin::Origin};
 
 /// An entry's connection. Absent -> Present (publish) -> Ready (first IDR) -> Present (stall, takeover) -> Ready; anything ->
 /// Absent when the connection is over.
@@ -16,11 +19,24 @@ pub(super) enum Link {
         connection: ConnectionId,
         /// Since when it is not ready.
         since: Moment,
-        /// Whether it, or the one it took over from, was ready before.
-        stalled: bool,
+        /// Why not.
+        lack: Lack,
     },
     /// Connected, first IDR received, not stalled.
     Ready { connection: ConnectionId },
+}
+
+/// What a connected entry lacks to be taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Lack {
+    /// Nothing that can be shown has come yet.
+    Picture,
+    /// It was ready, and sends no longer.
+    Life,
+    /// It sends, and cannot be taken: why, in words for its streamer.
+    Fitness(Arc<str>),
+    /// It was to be taken, and that did not happen.
+    Take,
 }
 
 /// A streamer's place.
@@ -34,7 +50,18 @@ pub(super) struct Entry {
     pub(super) rest: Option<Duration>,
     /// One connection took over from another: until then the next takeover is refused while the connection delivers (rule 3).
     pub(super) guarded_until: Option<Moment>,
+    /// Where it came from and when, as long as it has never been ready: until then its place may go to another (rule 1).
+    pub(super) unseen: Option<Unseen>,
+    /// Since when it is ready without a break.
+    pub(super) works_since: Option<Moment>,
     pub(super) unknown: serde_json::Map<String, serde_json::Value>,
+}
+
+/// See [`Entry::unseen`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unseen {
+    pub(super) origin: Origin,
+    pub(super) since: Moment,
 }
 
 impl Entry {
@@ -57,11 +84,17 @@ impl Entry {
         matches!(self.link, Link::Absent { .. })
     }
 
-    /// It does not deliver (any more). It counts from the first time this is said.
-    pub(super) fn not_ready(&mut self, now: Moment) {
+    /// It cannot be taken (any more). It counts from the first time this is said.
+    pub(super) fn not_ready(&mut self, lack: Lack, now: Moment) {
         if let Link::Ready { connection } = &self.link {
-            self.link = Link::Present { connection: connection.clone(), since: now, stalled: true };
+            self.link = Link::Present { connection: connection.clone(), since: now, lack };
+            self.works_since = None;
         }
+    }
+
+    /// Why it cannot be taken although it is there and sends.
+    pub(super) const fn is_doubted(&self) -> bool {
+        matches!(self.link, Link::Present { lack: Lack::Fitness(_) | Lack::Take, .. })
     }
 
     pub(super) fn look(&self) -> EntryLook {
@@ -75,6 +108,10 @@ impl Entry {
                 Link::Ready { .. } => Presence::Ready,
             },
             connection: self.connection().cloned(),
+            lack: match &self.link {
+                Link::Present { lack: Lack::Fitness(reason), .. } => Some(Arc::clone(reason)),
+                _ => None,
+            },
         }
     }
 }
@@ -170,7 +207,7 @@ pub(super) struct Pending {
     pub(super) entry: EntryId,
     pub(super) connection: ConnectionId,
     pub(super) cause: Cause,
-    pub(super) now: bool,
+    pub(super) urgency: Urgency,
     pub(super) since: Moment,
 }
 
@@ -196,7 +233,22 @@ pub(super) struct HoldOff {
 pub(super) type LastStreamer = HoldOff;
 
 impl HoldOff {
-    pub(super) fn look(&self, now: Moment, kicked: bool) -> HoldOffLook {
-        HoldOffLook { account: self.account, name: Arc::clone(&self.name), remaining: self.until.since(now), kicked }
+    pub(super) fn look(&self, now: Moment, why: HoldOffCause) -> HoldOffLook {
+        HoldOffLook { account: self.account, name: Arc::clone(&self.name), remaining: self.until.since(now), why }
     }
+}
+
+/// A streamer whose stream could not be used.
+#[derive(Clone, Debug)]
+pub(super) struct Strike {
+    pub(super) account: AccountId,
+    pub(super) name: Arc<str>,
+    pub(super) flaw: Flaw,
+    pub(super) reason: Arc<str>,
+    /// How often in a row.
+    pub(super) count: u32,
+    /// Until then a publish is refused; none: the next one is let in.
+    pub(super) until: Option<Moment>,
+    /// It is remembered until then.
+    pub(super) forgotten: Moment,
 }

@@ -1,24 +1,28 @@
 //! What each event does to the entries. What follows from it is judged afterwards, in `settle`.
 
-use std::sync::Arc;
+use std::{cmp::Reverse, collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
     Action, Entry, EntryId, Pending, Queue, RETIRED_KEPT, Reason, Refusal, Shown, TAKEOVER_WINDOW, TakeId, Turn,
     TurnEnd, TurnId, Verdict,
-    entry::{Cause, Link, Stopwatch},
+    entry::{Cause, Lack, Link, Stopwatch, Unseen},
 };
-use crate::core::{account::AccountId, frame::ConnectionId, moment::Moment};
+use crate::core::{account::AccountId, frame::ConnectionId, moment::Moment, origin::Origin};
 
 /// Ids that facts may have used up between the last commit and a crash: a restart skips so many.
 const IDS_SKIPPED: u64 = 1000;
+
+/// An encoder is ready within a second or two of its publish, over a slow line within a few. In a full house one that is not for so long gives
+/// its place to whoever comes.
+const UNSEEN: Duration = Duration::from_secs(10);
 
 impl Queue {
     /// Rules 1, 2, 3 and 12.
     pub(super) fn publish(
         &mut self,
-        account: AccountId,
-        name: Arc<str>,
+        (account, name): (AccountId, Arc<str>),
         connection: ConnectionId,
+        origin: Origin,
         current_alive: bool,
         now: Moment,
     ) -> Verdict {
@@ -33,7 +37,7 @@ impl Queue {
         if self.retired.contains(&connection) {
             return Verdict::Refused(Refusal::Ended);
         }
-        match self.admit(account, name, &connection, current_alive, now) {
+        match self.admit((account, name), &connection, origin, current_alive, now) {
             Ok(replaces) => {
                 self.changed = true;
                 Verdict::Accepted { replaces }
@@ -47,14 +51,17 @@ impl Queue {
 
     fn admit(
         &mut self,
-        account: AccountId,
-        name: Arc<str>,
+        (account, name): (AccountId, Arc<str>),
         connection: &ConnectionId,
+        origin: Origin,
         current_alive: bool,
         now: Moment,
     ) -> Result<Option<ConnectionId>, Refusal> {
         if let Some(hold_off) = self.hold_offs.iter().find(|hold_off| hold_off.account == account) {
             return Err(Refusal::HeldOff { remaining: hold_off.until.since(now) });
+        }
+        if let Some((reason, remaining)) = self.struck_out(account, now) {
+            return Err(Refusal::Unusable { reason, remaining });
         }
         let on_air = self.on_air.as_ref().is_some_and(|turn| turn.entry.account == account);
         if let Some(entry) = self.entry_mut(|entry| entry.account == account) {
@@ -71,7 +78,8 @@ impl Queue {
                 _ => now,
             };
             entry.name = name;
-            entry.link = Link::Present { connection: connection.clone(), since, stalled: false };
+            entry.works_since = None;
+            entry.link = Link::Present { connection: connection.clone(), since, lack: Lack::Picture };
             if let Some(turn) = self.on_air.as_mut().filter(|_| on_air) {
                 turn.kept_until = None;
             }
@@ -81,7 +89,9 @@ impl Queue {
             return Ok(replaced);
         }
         let places = self.settings.max_publishers;
-        if self.entries().count() >= places {
+        let full = self.entries().count() >= places;
+        let makes_room = if full { self.least_seen(origin, now) } else { None };
+        if full && makes_room.is_none() {
             return Err(Refusal::FullHouse { places });
         }
         if let Some(last) = self.blocked(now)
@@ -89,17 +99,39 @@ impl Queue {
         {
             return Err(Refusal::LastStreamer { remaining: last.until.since(now) });
         }
+        if let Some(at) = makes_room {
+            let entry = self.waiting.remove(at);
+            self.disconnect(&entry, Reason::MadeRoom);
+        }
         let id = EntryId(self.fresh_id());
         self.waiting.push(Entry {
             id,
             account,
             name,
-            link: Link::Present { connection: connection.clone(), since: now, stalled: false },
+            link: Link::Present { connection: connection.clone(), since: now, lack: Lack::Picture },
             rest: None,
             guarded_until: None,
+            unseen: Some(Unseen { origin, since: now }),
+            works_since: None,
             unknown: serde_json::Map::new(),
         });
         Ok(None)
+    }
+
+    /// Rule 1: whose place a newcomer from `origin` is given in a full house. One that has never been ready, of the origin that has the most
+    /// of these; among them one that is gone, then the oldest.
+    fn least_seen(&self, origin: Origin, now: Moment) -> Option<usize> {
+        let mut held: HashMap<Origin, usize> = HashMap::new();
+        for unseen in self.waiting.iter().filter_map(|entry| entry.unseen) {
+            *held.entry(unseen.origin).or_default() += 1;
+        }
+        let of = |origin: Origin| held.get(&origin).copied().unwrap_or_default();
+        let own = of(origin);
+        let unseen = self.waiting.iter().enumerate().filter_map(|(at, entry)| Some((at, entry, entry.unseen?)));
+        unseen
+            .filter(|(_, _, unseen)| of(unseen.origin) > own + 1 || now.since(unseen.since) >= UNSEEN)
+            .min_by_key(|(_, entry, unseen)| (Reverse(of(unseen.origin)), !entry.is_absent(), unseen.since))
+            .map(|(at, ..)| at)
     }
 
     /// Rules 4 to 7.
@@ -124,16 +156,30 @@ impl Queue {
         Some(account)
     }
 
-    pub(super) fn ready(&mut self, connection: &ConnectionId) -> Verdict {
+    pub(super) fn ready(&mut self, connection: &ConnectionId, now: Moment) -> Verdict {
         if let Some(entry) = self.entry_mut(|entry| entry.has(connection)) {
             entry.link = Link::Ready { connection: connection.clone() };
+            entry.unseen = None;
+            entry.works_since.get_or_insert(now);
         }
         Verdict::Noted
     }
 
     pub(super) fn stalled(&mut self, connection: &ConnectionId, now: Moment) -> Verdict {
         if let Some(entry) = self.entry_mut(|entry| entry.has(connection)) {
-            entry.not_ready(now);
+            entry.not_ready(Lack::Life, now);
+        }
+        Verdict::Noted
+    }
+
+    /// It sends, and cannot be taken. Who is seen is judged by what is seen.
+    pub(super) fn unfit(&mut self, connection: &ConnectionId, reason: Arc<str>, now: Moment) -> Verdict {
+        let seen = self.shown == Shown::Input(connection.clone());
+        if let Some(entry) = self.entry_mut(|entry| entry.has(connection) && !seen) {
+            entry.not_ready(Lack::Life, now);
+            if let Link::Present { lack, .. } = &mut entry.link {
+                *lack = Lack::Fitness(reason);
+            }
         }
         Verdict::Noted
     }
@@ -150,6 +196,7 @@ impl Queue {
         };
         self.last_taken = take;
         self.shown = Shown::Input(pending.connection.clone());
+        self.not_taken = 0;
         if pending.cause == Cause::Resume {
             return Verdict::Noted;
         }
@@ -203,9 +250,12 @@ impl Queue {
     }
 
     pub(super) fn blame(&mut self, pending: &Pending, now: Moment) {
+        // A turn that is to go on stands still since the take was ordered, and not since it was given up.
+        let since = if pending.cause == Cause::Resume { pending.since } else { now };
         if let Some(entry) = self.entry_mut(|entry| entry.id == pending.entry && entry.has(&pending.connection)) {
-            entry.not_ready(now);
+            entry.not_ready(Lack::Take, since);
         }
+        self.not_taken = if self.is_seen() { 0 } else { self.not_taken + 1 };
     }
 
     /// Rule 17.
@@ -218,7 +268,7 @@ impl Queue {
         for entry in self.on_air.iter_mut().map(|turn| &mut turn.entry).chain(&mut self.waiting) {
             entry.link = match entry.connection() {
                 Some(connection) if connections.contains(connection) => {
-                    Link::Present { connection: connection.clone(), since: now, stalled: false }
+                    Link::Present { connection: connection.clone(), since: now, lack: Lack::Picture }
                 }
                 connection => {
                     ended.extend(connection.cloned());

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Action, COMMANDS_KEPT, CommandId, Denial, EntryId, LONGEST_TURN, Order, Queue, Reason, Settings, TurnEnd, TurnId,
-    Verdict,
+    Action, COMMANDS_KEPT, CommandId, Denial, EntryId, LONGEST_TURN, Order, Queue, QueueSettings, Reason, TurnEnd,
+    TurnId, Urgency, Verdict,
     entry::{Cause, HoldOff, Pending, Stopwatch},
 };
 use crate::core::{account::AccountId, moment::Moment};
@@ -83,9 +83,9 @@ impl Queue {
             return;
         }
         pending.cause = Cause::Ending;
-        if !pending.now {
+        if pending.urgency == Urgency::Planned {
             let Pending { entry, connection, since, .. } = pending.clone();
-            self.order_take(entry, connection, Cause::Ending, true, since);
+            self.order_take(entry, connection, Cause::Ending, Urgency::Now, since);
         }
     }
 
@@ -99,7 +99,7 @@ impl Queue {
             .filter(|_| entry.is_ready())
             .cloned()
             .ok_or(Denial::NotNow("that entry is not ready: it has no connection, or no picture yet"))?;
-        self.order_take(id, connection, Cause::PutOnAir, true, now);
+        self.order_take(id, connection, Cause::PutOnAir, Urgency::Now, now);
         Ok(())
     }
 
@@ -170,7 +170,7 @@ impl Queue {
         Ok(())
     }
 
-    fn configure(&mut self, settings: Settings) -> Result<(), Denial> {
+    fn configure(&mut self, settings: QueueSettings) -> Result<(), Denial> {
         if settings.turn.is_zero() || settings.turn > LONGEST_TURN {
             return Err(Denial::Invalid {
                 field: "queue.turn_seconds",
@@ -193,10 +193,12 @@ impl Queue {
     fn lift_hold_off(&mut self, account: AccountId, now: Moment) -> Result<(), Denial> {
         let blocked = self.blocked(now).is_some_and(|last| last.account == account);
         let kicked = self.hold_offs.iter().any(|hold_off| hold_off.account == account);
-        if !blocked && !kicked {
+        let struck_out = self.struck_out(account, now).is_some();
+        if !blocked && !kicked && !struck_out {
             return Err(Denial::NotFound("hold-off"));
         }
         self.hold_offs.retain(|hold_off| hold_off.account != account);
+        self.strikes.retain(|strike| strike.account != account);
         self.last.take_if(|last| last.account == account);
         Ok(())
     }

@@ -5,10 +5,10 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use proptest::{collection::vec, prelude::*, sample::Index};
 
 use super::{
-    Action, CommandId, EntryId, EntryLook, Event, LONGEST_TURN, Order, Outcome, Presence, Queue, Record, Settings,
+    Action, CommandId, EntryId, EntryLook, Event, LONGEST_TURN, Order, Outcome, Presence, Queue, QueueSettings, Record,
     TakeId, TurnId, Verdict,
 };
-use crate::core::{account::AccountId, frame::ConnectionId, moment::Moment};
+use crate::core::{account::AccountId, flaw::Flaw, frame::ConnectionId, moment::Moment, origin::Origin};
 
 const STREAMERS: u64 = 5;
 
@@ -27,6 +27,8 @@ enum Step {
     Ready(Index),
     Stalled(Index),
     Recovered(Index),
+    Unfit(Index),
+    Unusable(Index),
     /// The take that is pending.
     Taken,
     TakeFailed,
@@ -79,6 +81,8 @@ fn step() -> impl Strategy<Value = Step> {
         14 => index.clone().prop_map(Step::Ready),
         4 => index.clone().prop_map(Step::Stalled),
         4 => index.clone().prop_map(Step::Recovered),
+        4 => index.clone().prop_map(Step::Unfit),
+        3 => index.clone().prop_map(Step::Unusable),
         14 => Just(Step::Taken),
         2 => Just(Step::TakeFailed),
         2 => index.clone().prop_map(Step::AnyTaken),
@@ -101,15 +105,15 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn settings() -> impl Strategy<Value = Settings> {
+fn settings() -> impl Strategy<Value = QueueSettings> {
     (prop_oneof![Just(0_u64), Just(15)], any::<bool>(), any::<bool>(), 2..6_usize).prop_map(
-        |(rejoin, overtime, block, max_publishers)| Settings {
+        |(rejoin, overtime, block, max_publishers)| QueueSettings {
             turn: Duration::from_secs(90),
             rejoin: Duration::from_secs(rejoin),
             overtime,
             block,
             max_publishers,
-            ..Settings::default()
+            ..QueueSettings::default()
         },
     )
 }
@@ -117,7 +121,7 @@ fn settings() -> impl Strategy<Value = Settings> {
 /// A queue, and a media engine that is told what to show and does so when it likes.
 struct World {
     queue: Queue,
-    settings: Settings,
+    settings: QueueSettings,
     now: Moment,
     restarted: Moment,
     connections: Vec<ConnectionId>,
@@ -129,7 +133,7 @@ struct World {
 }
 
 impl World {
-    fn new(settings: Settings) -> Self {
+    fn new(settings: QueueSettings) -> Self {
         Self {
             queue: Queue::new(settings.clone()),
             settings,
@@ -192,6 +196,13 @@ impl World {
             Step::Ready(index) => self.apply(Event::Ready(self.pick_connection(index))),
             Step::Stalled(index) => self.apply(Event::Stalled(self.pick_connection(index))),
             Step::Recovered(index) => self.apply(Event::Recovered(self.pick_connection(index))),
+            Step::Unfit(index) => {
+                self.apply(Event::Unfit { connection: self.pick_connection(index), reason: "unfit".into() });
+            }
+            Step::Unusable(index) => {
+                let connection = self.pick_connection(index);
+                self.apply(Event::Unusable { connection, flaw: Flaw::Pictures, reason: "AV1".into() });
+            }
             Step::Taken => {
                 let pending = self.queue.pending().map(|(take, _)| take);
                 if let Some((take, connection)) = self.takes.iter().find(|(take, _)| Some(*take) == pending).cloned() {
@@ -255,7 +266,9 @@ impl World {
 
     fn publish(&mut self, streamer: u64, connection: ConnectionId, current_alive: bool) {
         let name = Arc::from(format!("streamer {streamer}"));
-        self.apply(Event::Publish { account: AccountId(streamer), name, connection, current_alive });
+        // Three addresses.
+        let origin = Origin::of([10, 0, 0, u8::try_from(streamer % 3).expect("less than three")].into());
+        self.apply(Event::Publish { account: AccountId(streamer), name, connection, origin, current_alive });
     }
 
     fn wait(&mut self, duration: Duration, late: bool) {
@@ -420,7 +433,8 @@ impl World {
         let usual = self.queue.turn_length();
         let this = self.queue.on_air(self.now).map_or(usual, |turn| turn.length);
         let turns = this + usual * u32::try_from(self.entries().len()).unwrap_or(u32::MAX);
-        self.wait(turns + self.settings.hold_off + Duration::from_mins(5), false);
+        // A stream that cannot be used is refused for ten minutes at most.
+        self.wait(turns + self.settings.hold_off + Duration::from_mins(15), false);
         assert_eq!(self.queue.hold_offs(self.now), []);
         assert!(self.entries().iter().all(|entry| entry.presence != Presence::Absent), "absent for ever");
         assert_eq!(self.queue.pending(), None, "pending for ever");
@@ -457,7 +471,7 @@ proptest! {
     /// Rule 13: any length but none and more than a day.
     #[test]
     fn any_length_up_to_a_day_can_be_set(millis in 1..=86_400_000_u64) {
-        let mut queue = Queue::new(Settings::default());
+        let mut queue = Queue::new(QueueSettings::default());
         let order = Order::SetTurn { length: Duration::from_millis(millis), reset: false };
         let outcome = queue.apply(Event::Order { command: CommandId(1), order }, Moment::ZERO);
         prop_assert_eq!(outcome.verdict, Verdict::Done { block: false });
@@ -468,7 +482,7 @@ proptest! {
 /// The restart's ids do not collide with those of the process before, which the maps of a page may still hold.
 #[test]
 fn ids_are_never_used_twice() {
-    let mut world = World::new(Settings::default());
+    let mut world = World::new(QueueSettings::default());
     let mut seen: HashMap<EntryId, AccountId> = HashMap::new();
     for round in 0..20 {
         world.play(Step::Publish { streamer: round % STREAMERS, alive: false });

@@ -8,10 +8,10 @@ use std::{sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CommandId, EntryId, Queue, Settings, TurnEnd, TurnId, Verdict,
-    entry::{Entry, HoldOff, Link, Stopwatch, Turn},
+    CommandId, EntryId, Queue, QueueSettings, TurnEnd, TurnId, Verdict,
+    entry::{Entry, HoldOff, Lack, Link, Stopwatch, Turn},
 };
-use crate::core::{account::AccountId, frame::ConnectionId, moment::Moment};
+use crate::core::{account::AccountId, frame::ConnectionId, moment::Moment, show::darkness::LifeSign};
 
 type Unknown = serde_json::Map<String, serde_json::Value>;
 
@@ -43,6 +43,9 @@ pub struct Record {
     pub retired: Vec<ConnectionId>,
     /// Orders that were carried out, the oldest first.
     pub commands: Vec<CommandId>,
+    /// When it was stored, by the machine's clocks; none while a start does not know yet how long the box was dark, and said nothing before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alive: Option<LifeSign>,
     /// Fields of a newer program.
     #[serde(flatten)]
     pub unknown: Unknown,
@@ -51,11 +54,11 @@ pub struct Record {
 /// An entry as it is stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EntryRecord {
-    /// Its id.
+    /// The same after a restart.
     pub id: EntryId,
-    /// Whose it is.
+    /// The streamer whose place it is.
     pub account: AccountId,
-    /// Their name.
+    /// The streamer's name at the last publish.
     pub name: Arc<str>,
     /// Its connection, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -77,9 +80,9 @@ pub struct EntryRecord {
 /// A turn as it is stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TurnRecord {
-    /// Its id.
+    /// The same after a restart.
     pub id: TurnId,
-    /// Whose it is.
+    /// The entry whose turn it is.
     pub entry: EntryRecord,
     /// What is used up of it, in milliseconds.
     pub elapsed_ms: u64,
@@ -104,15 +107,35 @@ pub struct TurnRecord {
 /// A hold-off as it is stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HoldOffRecord {
-    /// Who.
+    /// The streamer who is held off.
     pub account: AccountId,
-    /// Their name.
+    /// The streamer's name when it began.
     pub name: Arc<str>,
     /// For how long yet, in milliseconds.
     pub remaining_ms: u64,
 }
 
 impl Record {
+    /// What of it belongs to the box and not to one night: a backup carries this alone. Ids go on, since rows of the history have them.
+    #[must_use]
+    pub fn of_the_box(&self) -> Self {
+        Self { turn_length_ms: self.turn_length_ms, block: self.block, next_id: self.next_id, ..Self::default() }
+    }
+
+    /// Whose places it has.
+    pub fn accounts(&self) -> impl Iterator<Item = AccountId> {
+        self.entries().map(|entry| entry.account)
+    }
+
+    /// Whose places have a connection.
+    pub fn connected(&self) -> impl Iterator<Item = AccountId> {
+        self.entries().filter(|entry| entry.connection.is_some()).map(|entry| entry.account)
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &EntryRecord> {
+        self.on_air.iter().map(|turn| &turn.entry).chain(&self.waiting)
+    }
+
     /// The running turn is known to have been on air for `on_air`, which was noted after the record was stored.
     pub fn catch_up(&mut self, turn: TurnId, on_air: Duration) {
         if let Some(record) = self.on_air.as_mut().filter(|record| record.id == turn) {
@@ -153,12 +176,13 @@ impl Queue {
                 .filter(|(_, verdict)| matches!(verdict, Verdict::Done { .. }))
                 .map(|(command, _)| *command)
                 .collect(),
+            alive: None,
             unknown: self.unknown.clone(),
         }
     }
 
     /// The queue as it was stored. The first event must be `Restarted`, which says which connections are left.
-    pub fn restore(record: Record, settings: Settings, now: Moment) -> Self {
+    pub fn restore(record: Record, settings: QueueSettings, now: Moment) -> Self {
         let mut queue = Self::new(settings);
         queue.on_air = record.on_air.map(|turn| Turn {
             id: turn.id,
@@ -215,11 +239,14 @@ fn entry(record: EntryRecord, now: Moment) -> Entry {
         account: record.account,
         name: record.name,
         link: match record.connection {
-            Some(connection) => Link::Present { connection, since: now, stalled: false },
+            Some(connection) => Link::Present { connection, since: now, lack: Lack::Picture },
             None => Link::Absent { until: now + Duration::from_millis(record.absent_ms.unwrap_or(0)) },
         },
         rest: record.rest_ms.map(Duration::from_millis),
         guarded_until: record.guarded_ms.map(|left| now + Duration::from_millis(left)),
+        // Whoever was there before a restart keeps the place as anybody does.
+        unseen: None,
+        works_since: None,
         unknown: record.unknown,
     }
 }

@@ -1,16 +1,19 @@
 //! What the clock ends, and what the rules say about what is there: takes are ordered and given up, turns end.
 
+use std::{sync::Arc, time::Duration};
+
 use super::{
-    Action, BLOCK_RELEASE, EntryId, LEAST_REST, PENDING_LIMIT, Pending, Queue, Reason, Shown, TakeId, TurnEnd,
-    TurnOver,
-    entry::{Cause, HoldOff, LastStreamer, Link},
+    Action, BLOCK_RELEASE, DARK_LIMITS, EntryId, LEAST_REST, PENDING_LIMIT, PUT_ON_AIR_LIMIT, Pending, Queue, Reason,
+    Shown, TAKE_LIMIT, TakeId, TurnEnd, TurnOver, Urgency,
+    entry::{Cause, HoldOff, Lack, LastStreamer, Link, Turn},
 };
-use crate::core::{frame::ConnectionId, moment::Moment};
+use crate::core::{flaw::Flaw, frame::ConnectionId, moment::Moment};
 
 impl Queue {
     /// Ends what is over by the clock: hold-offs, waiting that never became ready, absences, takes that never happened.
     pub(super) fn expire(&mut self, now: Moment) {
         self.hold_offs.retain(|hold_off| hold_off.until > now);
+        self.forget_strikes(now);
         // Another streamer's turn has lasted long enough: whoever was the last one before is free (rule 12).
         let on_air = self
             .on_air
@@ -23,15 +26,25 @@ impl Queue {
         let until = now + self.settings.rejoin;
         let mut idle = Vec::new();
         for entry in &mut self.waiting {
-            if let Link::Present { since, stalled, .. } = entry.link
-                && since + limit <= now
+            if let Link::Present { since, lack, .. } = &entry.link
+                && *since + limit <= now
             {
-                let reason = if stalled { Reason::Stalled { limit } } else { Reason::NeverReady { limit } };
+                let reason = match lack {
+                    Lack::Picture => Reason::NeverReady { limit },
+                    Lack::Life => Reason::Stalled { limit },
+                    Lack::Fitness(reason) => Reason::Unusable(Arc::clone(reason)),
+                    Lack::Take => Reason::NotTaken,
+                };
                 idle.push((entry.clone(), reason));
                 entry.link = Link::Absent { until };
             }
         }
         for (entry, reason) in idle {
+            if let Reason::Unusable(reason) = &reason
+                && self.strike(&entry, Flaw::Stream, Arc::clone(reason), now)
+            {
+                self.give_no_place(entry.id, now);
+            }
             self.disconnect(&entry, reason);
             self.changed = true;
         }
@@ -40,8 +53,9 @@ impl Queue {
         self.waiting.retain(|entry| !matches!(entry.link, Link::Absent { until } if until <= now));
         self.changed |= self.waiting.len() != before;
 
-        if let Some(pending) = self.pending.take_if(|pending| pending.since + PENDING_LIMIT <= now) {
-            self.actions.push(Action::CancelTake(pending.take));
+        let limit = self.take_limit();
+        if let Some(pending) = self.pending.take_if(|pending| pending.since + limit <= now) {
+            self.actions.push(Action::GiveUpTake(pending.take));
             self.blame(&pending, now);
         }
 
@@ -49,6 +63,27 @@ impl Queue {
             let why = self.on_air.as_ref().and_then(|turn| turn.ending).unwrap_or(TurnEnd::Lost);
             self.end_turn(why, now);
         }
+    }
+
+    /// Rule 11: how long the pending take may wait. When nobody else could be taken there is nothing to be gained by giving it up.
+    fn take_limit(&self) -> Duration {
+        let Some(pending) = &self.pending else { return PENDING_LIMIT };
+        if !self.waiting.iter().any(|entry| entry.is_ready() && entry.id != pending.entry) {
+            return PENDING_LIMIT;
+        }
+        match (self.is_seen(), pending.cause, self.not_taken) {
+            (true, Cause::PutOnAir, _) => PUT_ON_AIR_LIMIT,
+            (true, ..) => TAKE_LIMIT,
+            (false, _, 0) => DARK_LIMITS[0],
+            (false, _, 1) => DARK_LIMITS[1],
+            (false, ..) => DARK_LIMITS[2],
+        }
+    }
+
+    /// Whether somebody is to be seen, as far as is known, rather than the slate alone.
+    pub(super) fn is_seen(&self) -> bool {
+        let shown = |turn: &Turn| matches!(&self.shown, Shown::Input(shown) if turn.entry.has(shown));
+        self.on_air.as_ref().is_some_and(|turn| turn.entry.is_ready() && shown(turn))
     }
 
     /// Judges the rules on what is there.
@@ -63,14 +98,14 @@ impl Queue {
             if let Some(why) = self.ends_without_successor(now) {
                 self.end_turn(why, now);
             }
-            if let Some((cause, in_haste)) = self.take_due(now) {
+            if let Some((cause, urgency)) = self.take_due(now) {
                 let target = if cause == Cause::Resume {
                     self.on_air.as_ref().and_then(|turn| Some((turn.entry.id, turn.entry.connection()?.clone())))
                 } else {
                     self.next_ready().and_then(|entry| Some((entry.id, entry.connection()?.clone())))
                 };
                 if let Some((entry, connection)) = target {
-                    self.order_take(entry, connection, cause, in_haste, now);
+                    self.order_take(entry, connection, cause, urgency, now);
                 }
             }
         }
@@ -106,6 +141,10 @@ impl Queue {
         if !(can && should) {
             self.actions.push(Action::CancelTake(take));
             self.pending = None;
+            if !can && !self.is_seen() {
+                // Time was lost, whoever found it out.
+                self.not_taken += 1;
+            }
         }
     }
 
@@ -114,8 +153,8 @@ impl Queue {
         if self.on_air.as_ref().is_some_and(|turn| turn.entry.is_ready()) {
             return;
         }
-        if let Some(pending) = self.pending.take_if(|pending| !pending.now) {
-            self.order_take(pending.entry, pending.connection, pending.cause, true, now);
+        if let Some(pending) = self.pending.take_if(|pending| pending.urgency == Urgency::Planned) {
+            self.order_take(pending.entry, pending.connection, pending.cause, Urgency::Now, now);
         }
     }
 
@@ -130,31 +169,32 @@ impl Queue {
         over.then_some(TurnEnd::Time)
     }
 
-    /// The take that is to be ordered by the rules, and whether in haste, if none is pending.
-    fn take_due(&self, now: Moment) -> Option<(Cause, bool)> {
+    /// The take that is to be ordered by the rules, and how soon it must happen, if none is pending.
+    fn take_due(&self, now: Moment) -> Option<(Cause, Urgency)> {
         let successor = self.next_ready().is_some();
         let Some(turn) = &self.on_air else {
-            return (successor && !self.hold).then_some((Cause::Start, true));
+            return (successor && !self.hold).then_some((Cause::Start, Urgency::Now));
         };
         if successor {
             if turn.ending.is_some() && !self.hold {
-                return Some((Cause::Ending, true));
+                return Some((Cause::Ending, Urgency::Now));
             }
             if turn.entry.is_absent() {
                 let free = !self.hold && turn.kept_until.is_none_or(|until| until <= now);
-                return free.then_some((Cause::Lost, true));
+                return free.then_some((Cause::Lost, Urgency::Now));
             }
             if !self.frozen() {
                 if self.time_up(now) {
-                    return Some((Cause::Time, !turn.entry.is_ready()));
+                    let urgency = if turn.entry.is_ready() { Urgency::Planned } else { Urgency::Now };
+                    return Some((Cause::Time, urgency));
                 }
                 if self.stall_over().is_some_and(|over| over <= now) {
-                    return Some((Cause::Stall, true));
+                    return Some((Cause::Stall, Urgency::Now));
                 }
             }
         }
         let shown = matches!(&self.shown, Shown::Input(shown) if turn.entry.has(shown));
-        (turn.entry.is_ready() && !shown && turn.ending.is_none()).then_some((Cause::Resume, true))
+        (turn.entry.is_ready() && !shown && turn.ending.is_none()).then_some((Cause::Resume, Urgency::Now))
     }
 
     pub(super) fn order_take(
@@ -162,12 +202,12 @@ impl Queue {
         entry: EntryId,
         connection: ConnectionId,
         cause: Cause,
-        in_haste: bool,
+        urgency: Urgency,
         now: Moment,
     ) {
         let take = TakeId(self.fresh_id());
-        self.actions.push(Action::Take { take, connection: connection.clone(), now: in_haste });
-        self.pending = Some(Pending { take, entry, connection, cause, now: in_haste, since: now });
+        self.actions.push(Action::Take { take, connection: connection.clone(), urgency });
+        self.pending = Some(Pending { take, entry, connection, cause, urgency, since: now });
     }
 
     /// Media is told that nobody is on air, if it may still show somebody and no take is on its way.
@@ -264,8 +304,12 @@ impl Queue {
             Link::Ready { .. } => None,
         });
         let hold_offs = self.hold_offs.iter().chain(&self.last).map(|hold_off: &HoldOff| hold_off.until);
-        let pending = self.pending.as_ref().map(|pending| pending.since + PENDING_LIMIT);
-        waiting.chain(hold_offs).chain(pending).chain(self.turn_deadlines().into_iter().flatten())
+        let pending = self.pending.as_ref().map(|pending| pending.since + self.take_limit());
+        waiting
+            .chain(hold_offs)
+            .chain(self.strike_deadlines())
+            .chain(pending)
+            .chain(self.turn_deadlines().into_iter().flatten())
     }
 
     fn turn_deadlines(&self) -> [Option<Moment>; 5] {

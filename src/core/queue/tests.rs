@@ -7,3 +7,4 @@ mod presence;
 mod restart;
 mod stage;
 mod turns;
+mod unfit;

@@ -2,7 +2,52 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::TurnEnd;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Why a turn ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TurnEnd {
+    /// Its time was up.
+    Time,
+    /// An admin skipped it.
+    Skip,
+    /// An admin kicked the streamer.
+    Kick,
+    /// The account was disabled, banned or deleted.
+    Revoked,
+    /// Its input was stalled for too long while another was ready.
+    Stall,
+    /// The streamer left by their own page.
+    Left,
+    /// The connection was lost.
+    Lost,
+    /// An admin put another entry on air.
+    Displaced,
+}
+
+impl TurnEnd {
+    /// Whether the streamer is the last streamer after it (rule 12). A stall ends a turn "as time does" (rule 8).
+    pub(super) const fn makes_last_streamer(self) -> bool {
+        matches!(self, Self::Time | Self::Skip | Self::Kick | Self::Revoked | Self::Stall)
+    }
+}
+
+impl fmt::Display for TurnEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Time => "time",
+            Self::Skip => "skip",
+            Self::Kick => "kick",
+            Self::Revoked => "revoked",
+            Self::Stall => "stall",
+            Self::Left => "left",
+            Self::Lost => "lost",
+            Self::Displaced => "displaced",
+        })
+    }
+}
 
 /// Why a publish is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +69,13 @@ pub enum Refusal {
         /// How many there are.
         places: usize,
     },
+    /// The streamer's stream could not be used more than once within minutes (rule 5).
+    Unusable {
+        /// Why it could not.
+        reason: Arc<str>,
+        /// For how long yet.
+        remaining: Duration,
+    },
     /// The connection was ended or refused before.
     Ended,
 }
@@ -43,6 +95,11 @@ impl fmt::Display for Refusal {
                 "two encoders use your stream key: another one took over less than a minute ago and is sending; stop one of them",
             ),
             Self::FullHouse { places } => write!(f, "all {places} places in the queue are taken; try again later"),
+            Self::Unusable { reason, remaining } => write!(
+                f,
+                "{reason} (your stream was ended because of this more than once; change it, and start again in {})",
+                Span(*remaining)
+            ),
             Self::Ended => f.write_str("this connection was ended; start your stream again"),
         }
     }
@@ -62,16 +119,22 @@ pub enum Reason {
     Left,
     /// It never sent what can be shown.
     NeverReady {
-        /// For so long.
+        /// How long it was given.
         limit: Duration,
     },
     /// It stopped sending.
     Stalled {
-        /// For so long.
+        /// How long nothing arrived.
         limit: Duration,
     },
+    /// What it sends cannot be put on air: why, and what to do.
+    Unusable(Arc<str>),
+    /// It was to be put on air, that did not happen, and it has not shown since that it can be.
+    NotTaken,
     /// The account has a new key, or was disabled, banned or deleted.
     Revoked(Arc<str>),
+    /// All places were taken, nothing had come from it yet, and another wanted one (rule 1).
+    MadeRoom,
     /// The ingest has it and the queue does not.
     Unknown,
 }
@@ -99,7 +162,14 @@ impl fmt::Display for Reason {
             Self::Stalled { limit } => {
                 write!(f, "nothing arrived for {}: check the connection and the encoder", Span(*limit))
             }
-            Self::Revoked(reason) => f.write_str(reason),
+            Self::Revoked(reason) | Self::Unusable(reason) => f.write_str(reason),
+            Self::NotTaken => f.write_str(
+                "it was your turn, and your stream could not be put on air: no picture that a broadcast can begin with came in time; \
+                 set the keyframe interval to 2 s and start your stream again",
+            ),
+            Self::MadeRoom => f.write_str(
+                "all places are taken and nothing that can be shown had arrived from you, so yours went to another; start your stream again",
+            ),
             Self::Unknown => f.write_str("this connection has no place in the queue; start your stream again"),
         }
     }
@@ -116,7 +186,7 @@ pub enum Denial {
     NotNow(&'static str),
     /// A value is out of bounds.
     Invalid {
-        /// Which.
+        /// The value's name, as the API has it.
         field: &'static str,
         /// What would be right.
         reason: &'static str,

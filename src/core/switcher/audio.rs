@@ -26,7 +26,11 @@ impl Switcher {
             && end + MediaTime::from_micros(SLATE_SOUND / 2) >= at
         {
             self.audio.changes.pop_front();
-            if self.audio.on != to {
+            let anew = match to {
+                On::Input(serial) => self.input_mut(serial).is_some_and(|input| input.heard_with.take().is_some()),
+                On::Slate => false,
+            };
+            if anew || self.audio.on != to {
                 self.hear(to);
             }
             return true;
@@ -53,13 +57,15 @@ impl Switcher {
             self.hear(On::Slate);
             return true;
         };
-        let offset = input.offset.unwrap_or_default();
-        while input.audio.front().is_some_and(|sound| {
-            sound.place.pts + offset + MediaTime::from_micros(sound.duration.as_micros() / 2) < end
-        }) {
+        let offset = input.heard_with.or(input.offset).unwrap_or_default();
+        while input
+            .audio
+            .front()
+            .is_some_and(|sound| sound.at + offset + MediaTime::from_micros(sound.duration.as_micros() / 2) < end)
+        {
             input.pop_sound();
         }
-        let due = input.audio.front().map(|sound| sound.place.pts + offset);
+        let due = input.audio.front().map(|sound| sound.at + offset);
         match due {
             Some(due) if due <= end + SOUND_HOLE => {
                 if due > horizon {
@@ -95,12 +101,9 @@ impl Switcher {
         }
         let offset = input.offset?;
         let end = self.audio.end;
-        let first = input
-            .audio
-            .iter()
-            .map(|sound| sound.place.pts + offset)
-            .find(|due| *due + MediaTime::from_millis(10) >= end)?;
-        let last = input.audio.back()?.place.pts + offset;
+        let first =
+            input.audio.iter().map(|sound| sound.at + offset).find(|due| *due + MediaTime::from_millis(10) >= end)?;
+        let last = input.audio.back()?.at + offset;
         (first <= end + SOUND_HOLE && last - first >= SOUND_RETURN).then_some(serial)
     }
 

@@ -3,9 +3,20 @@
 use std::collections::VecDeque;
 
 use crate::core::{
-    frame::{CodecConfig, ConnectionId, Frame, MediaTime, Track},
-    timeline::{COMPOSITION_DELAY, Place, PlaceError, Timeline},
+    flv,
+    frame::{ConnectionId, Frame, MediaTime, Track},
+    timeline::{LEAST_STEP, MOST_REORDERING, Place, PlaceError, SoundLength, Timeline},
 };
+
+/// The slate stands in at the latest when the next picture of a stream of slow pictures is so far away.
+pub const LONGEST_PICTURE_HOLE: MediaTime = MediaTime::from_millis(5000);
+/// A picture stands no longer than this while its sound goes on: somebody who shares a screen reads for so long, and a camera that
+/// died is no longer looked at.
+pub const LONGEST_STILL: MediaTime = MediaTime::from_millis(10_000);
+/// The slate stands in when the next picture is so far away: longer than any encoder's frame drops should be seen, ...
+const PICTURE_HOLE: MediaTime = MediaTime::from_millis(500);
+/// ... or for a stream of slow pictures when it is so many halves of its pictures' distance away.
+const PICTURE_HOLE_HALVES: i64 = 5;
 
 /// How fast the offset follows a drifting clock: 1 ms a second, which is ten times what a bad crystal does and no ear hears.
 const SLEW_DIVISOR: i64 = 1000;
@@ -13,8 +24,17 @@ const SLEW_DIVISOR: i64 = 1000;
 const SLEW_FROM: MediaTime = MediaTime::from_millis(5);
 /// What a frame costs in a ring besides its payload: so that a flood of tiny frames is bounded too.
 const FRAME_OVERHEAD: usize = 256;
-/// A source that is further ahead than this runs fast, and is entered anew before its ring overflows.
-const REENTER_AHEAD: MediaTime = MediaTime::from_millis(1000);
+/// An input that lies further behind live than it has to by this is entered anew at its next key frame; less is left to the slew.
+const REENTER_FROM: MediaTime = MediaTime::from_millis(250);
+
+/// How the programme leaves.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// How long a frame waits.
+    pub(super) latency: MediaTime,
+    /// How long before its presentation a key frame leaves.
+    pub(super) delay: MediaTime,
+}
 
 /// A picture in the ring.
 #[derive(Debug)]
@@ -30,7 +50,8 @@ pub(super) struct Picture {
 /// A frame of sound in the ring.
 #[derive(Debug)]
 pub(super) struct Sound {
-    pub(super) place: Place,
+    /// When it sounds, on the input's line.
+    pub(super) at: MediaTime,
     pub(super) frame: Frame,
     pub(super) duration: MediaTime,
 }
@@ -42,18 +63,26 @@ pub(super) struct Input {
     pub(super) serial: u64,
     pub(super) id: ConnectionId,
     timeline: Timeline,
+    spacing: Spacing,
     pub(super) video: VecDeque<Picture>,
     pub(super) audio: VecDeque<Sound>,
     bytes: usize,
     max_bytes: usize,
     /// From this input's line to the programme's. None until it is known how late the frames are.
     pub(super) offset: Option<MediaTime>,
-    /// How far before its natural place it was entered (a key frame from the ring's past).
-    pub(super) lag: MediaTime,
+    /// The offset before it was entered anew, for the sound that is heard before that.
+    pub(super) heard_with: Option<MediaTime>,
+    /// The decoding time stamp of the latest picture.
+    stamped: Option<MediaTime>,
     latest_pts: MediaTime,
+    /// When the newest key frame is shown, and whether pictures that came after one were shown before it.
+    keyframe_pts: MediaTime,
+    leads: bool,
     newest_sent: MediaTime,
-    /// Pictures shown before this one are leading pictures of the IDR it was entered at.
+    /// Pictures shown before this one are leading pictures of the key frame it was entered at.
     pub(super) entered_at: MediaTime,
+    /// Pictures were dropped: those that come are of no use before the next key frame.
+    cut_off: bool,
     /// It sends pictures, as far as is known.
     pub(super) video_seen: bool,
     pub(super) audio_seen: bool,
@@ -76,15 +105,20 @@ impl Input {
             serial,
             id,
             timeline: Timeline::new(),
+            spacing: Spacing::default(),
             video: VecDeque::with_capacity(256),
             audio: VecDeque::with_capacity(256),
             bytes: 0,
             max_bytes,
             offset: None,
-            lag: MediaTime::ZERO,
+            heard_with: None,
+            stamped: None,
             latest_pts: MediaTime::from_micros(i64::MIN / 2),
+            keyframe_pts: MediaTime::from_micros(i64::MIN / 2),
+            leads: false,
             newest_sent: MediaTime::from_micros(i64::MIN / 2),
             entered_at: MediaTime::from_micros(i64::MIN / 2),
+            cut_off: false,
             video_seen: false,
             audio_seen: false,
             ended: false,
@@ -103,32 +137,66 @@ impl Input {
 
     /// Takes a frame into the ring.
     pub(super) fn push(&mut self, frame: Frame, arrival: MediaTime) {
-        let place = match self.timeline.place(frame.track, frame.dts, frame.pts, frame.keyframe, arrival) {
-            Ok(place) => place,
-            Err(problem) => {
-                self.problem = Some(problem);
-                return;
-            }
-        };
-        self.bytes += frame.payload.len() + FRAME_OVERHEAD;
+        let size = frame.payload.len() + FRAME_OVERHEAD;
         match frame.track {
-            Track::Audio => {
-                self.audio_seen = true;
-                let duration = sound_duration(&frame);
-                self.audio.push_back(Sound { place, frame, duration });
-            }
+            Track::Audio => self.push_sound(frame, arrival),
             Track::Video => {
-                self.video_seen = true;
-                self.problem = None;
-                self.push_picture(place, frame);
+                let dts = self.decoding_stamp(&frame);
+                match self.timeline.place(dts, frame.pts, frame.keyframe, arrival) {
+                    Ok(_) if self.cut_off && !frame.keyframe => return,
+                    Ok(place) => {
+                        self.video_seen = true;
+                        self.problem = None;
+                        self.push_picture(place, frame);
+                    }
+                    Err(problem) => {
+                        self.problem = Some(problem);
+                        return;
+                    }
+                }
             }
         }
+        self.bytes += size;
         if self.bytes > self.max_bytes {
             self.shrink();
         }
     }
 
+    /// The decoding time stamp of a picture. Where pictures are stamped with when they are shown, a B-frame's runs back, and is decoded
+    /// right after the one before it; any other picture's that runs back is a fault of the clock.
+    fn decoding_stamp(&mut self, frame: &Frame) -> MediaTime {
+        let dts = match self.stamped {
+            Some(last) if frame.dts <= last && last - frame.dts < MOST_REORDERING && flv::is_bipredictive(frame) => {
+                last + LEAST_STEP
+            }
+            _ => frame.dts,
+        };
+        self.stamped = Some(dts);
+        dts
+    }
+
+    fn push_sound(&mut self, frame: Frame, arrival: MediaTime) {
+        self.audio_seen = true;
+        let length = SoundLength::of(&frame.config);
+        let place = self.timeline.place_sound(frame.dts, length, arrival);
+        if let Some((frames, by)) = place.moved {
+            // What has left already stays where it was heard.
+            for sound in self.audio.iter_mut().rev().take(frames) {
+                sound.at += by;
+            }
+        }
+        self.audio.push_back(Sound { at: place.at, frame, duration: length.duration() });
+    }
+
     fn push_picture(&mut self, place: Place, frame: Frame) {
+        if frame.keyframe && std::mem::take(&mut self.cut_off) {
+            self.entered_at = place.pts;
+        }
+        self.spacing.note(place.sent);
+        if frame.keyframe {
+            self.keyframe_pts = place.pts;
+        }
+        self.leads |= place.pts < self.keyframe_pts;
         for earlier in self.video.iter_mut().rev() {
             if earlier.shown_before < place.pts || earlier.frame.keyframe {
                 break;
@@ -145,10 +213,16 @@ impl Input {
     fn shrink(&mut self) {
         let newest = self.video.iter().rposition(|picture| picture.frame.keyframe).filter(|at| *at > 0);
         self.drop_pictures(newest.unwrap_or(self.video.len()));
+        // What was dropped may be what the next pictures are made of.
+        self.cut_off = newest.is_none();
+        if let Some(first) = self.video.front() {
+            self.entered_at = first.place.pts;
+        }
         let from = self.video.front().map(|picture| picture.place.pts);
         self.drop_sound_before(from.unwrap_or(MediaTime::from_micros(i64::MAX)));
         if self.bytes > self.max_bytes {
             self.drop_pictures(self.video.len());
+            self.cut_off = true;
         }
     }
 
@@ -159,7 +233,7 @@ impl Input {
     }
 
     fn drop_sound_before(&mut self, pts: MediaTime) {
-        while self.audio.front().is_some_and(|sound| sound.place.pts < pts) {
+        while self.audio.front().is_some_and(|sound| sound.at < pts) {
             self.pop_sound();
         }
     }
@@ -181,26 +255,51 @@ impl Input {
     ///
     /// A clean point is certain once a picture was *sent* at or after everything shown before it: nothing is shown before it is decoded.
     pub(super) fn group(&self) -> Option<usize> {
-        self.video.iter().enumerate().skip(1).find(|(_, picture)| self.is_clean(picture)).map(|(at, _)| at)
+        let clean = self.video.iter().enumerate().skip(1).find(|(_, picture)| self.is_clean(picture)).map(|(at, _)| at);
+        clean.or_else(|| self.ends_clean().then_some(self.video.len()))
+    }
+
+    /// Whether what comes after the ring's last picture is certain to be shown after all that is in it. A still picture's next one may
+    /// be seconds away.
+    fn ends_clean(&self) -> bool {
+        self.video.back().is_some_and(|last| {
+            let reordering = self.timeline.reordering();
+            let soonest = self.newest_sent + reordering.key_offset() - reordering.delay();
+            (last.frame.keyframe && !self.leads) || soonest >= self.latest_pts
+        })
     }
 
     fn is_clean(&self, picture: &Picture) -> bool {
         picture.clean && (picture.frame.keyframe || self.newest_sent >= picture.shown_before)
     }
 
-    /// Whether the picture at `at` is an IDR to enter at: one whose group is complete.
+    /// Whether the picture at `at` is a key frame to enter at: one whose group is complete.
     fn is_entry(&self, at: usize, picture: &Picture) -> bool {
-        picture.frame.keyframe && self.video.iter().skip(at + 1).any(|later| self.is_clean(later))
+        picture.frame.keyframe
+            && (self.ends_clean() || self.video.iter().skip(at + 1).any(|later| self.is_clean(later)))
     }
 
-    /// Where the offset should be: the latest track's least lateness, the programme's buffer and the composition delay.
-    fn wanted_offset(&self, now: MediaTime, latency: MediaTime) -> Option<MediaTime> {
-        Some(self.timeline.least_lateness(now)? + latency + COMPOSITION_DELAY)
+    /// How long before its presentation a key frame must be decoded.
+    pub(super) fn delay(&self) -> MediaTime {
+        self.timeline.reordering().delay()
+    }
+
+    /// The picture's decoding time as if every IDR were decoded when it is shown: that of the first picture of a group is its place among
+    /// the shown ones.
+    pub(super) fn decoding(&self, place: Place) -> MediaTime {
+        place.sent + self.timeline.reordering().key_offset()
+    }
+
+    /// Where the offset should be: the latest track's least lateness and the programme's buffer. `pace.delay` before it is shown a picture
+    /// leaves, for which it must not be due earlier than the buffer after its arrival.
+    fn wanted_offset(&self, now: MediaTime, pace: Pace) -> Option<MediaTime> {
+        let early = (pace.delay - self.timeline.reordering().key_offset()).max(MediaTime::ZERO);
+        Some(self.timeline.least_lateness(now)? + pace.latency + early)
     }
 
     /// Lets the offset follow: freely while nothing of this input is on air, else by at most 1 ms a second.
-    pub(super) fn follow(&mut self, now: MediaTime, passed: MediaTime, latency: MediaTime, bound: bool) {
-        let Some(wanted) = self.wanted_offset(now, latency) else {
+    pub(super) fn follow(&mut self, now: MediaTime, passed: MediaTime, pace: Pace, bound: bool) {
+        let Some(wanted) = self.wanted_offset(now, pace) else {
             return;
         };
         match self.offset {
@@ -211,22 +310,20 @@ impl Input {
                     self.offset = Some(offset + MediaTime::from_micros(difference.as_micros().clamp(-most, most)));
                 }
             }
-            _ => {
-                self.offset = Some(wanted);
-                self.lag = MediaTime::ZERO;
-            }
+            _ => self.offset = Some(wanted),
         }
     }
 
-    /// The offset to enter it anew with, if the source runs so fast that its ring grows.
-    pub(super) fn runs_ahead(&self, now: MediaTime, latency: MediaTime) -> Option<MediaTime> {
-        let wanted = self.wanted_offset(now, latency)?;
-        (wanted + self.lag + REENTER_AHEAD < self.offset? && self.timeline.settled(now)).then_some(wanted)
+    /// The offset to enter it anew with, if it lies further behind live than it has to: it was entered at a key frame from the ring's past or
+    /// while its frames came late, or the source runs fast and its ring grows.
+    pub(super) fn lags(&self, now: MediaTime, pace: Pace) -> Option<MediaTime> {
+        let wanted = self.wanted_offset(now, pace)?;
+        (wanted + REENTER_FROM < self.offset? && self.timeline.settled(now)).then_some(wanted)
     }
 
     /// Sets the offset to what the arrivals say, on air or not: its pictures come too late for the old one.
-    pub(super) fn follow_now(&mut self, now: MediaTime, latency: MediaTime) {
-        self.offset = self.wanted_offset(now, latency).or(self.offset);
+    pub(super) fn follow_now(&mut self, now: MediaTime, pace: Pace) {
+        self.offset = self.wanted_offset(now, pace).or(self.offset);
         self.late_keyframes = 0;
     }
 
@@ -234,11 +331,15 @@ impl Input {
         self.timeline.settled(now)
     }
 
+    /// Whether a picture ever came into the ring, which the first does at a key frame only.
+    pub(super) fn has_had_pictures(&self) -> bool {
+        self.newest_sent > MediaTime::from_micros(i64::MIN / 2)
+    }
+
     /// After a stall the old figures say nothing.
     pub(super) fn forget_lateness(&mut self) {
         self.timeline.forget_lateness();
         self.offset = None;
-        self.lag = MediaTime::ZERO;
     }
 
     pub(super) fn video_period(&self) -> MediaTime {
@@ -249,12 +350,33 @@ impl Input {
             .clamp(MediaTime::from_millis(8), MediaTime::from_millis(100))
     }
 
-    /// Drops what can not be used any more of tracks that are not on air: everything before the last key frame that is due by
-    /// `limit`, and the sound before that.
-    pub(super) fn trim(&mut self, limit: MediaTime, video_on_air: bool, audio_on_air: bool) {
+    /// The next picture is so far away that the slate stands in. It follows the distance of the stream's own pictures.
+    pub(super) fn picture_hole(&self) -> MediaTime {
+        let hole = MediaTime::from_micros(self.spacing.distance().as_micros() * PICTURE_HOLE_HALVES / 2);
+        hole.clamp(PICTURE_HOLE, LONGEST_PICTURE_HOLE)
+    }
+
+    /// How far apart two of its pictures may be, but for holes.
+    pub(super) fn longest_step(&self) -> MediaTime {
+        self.spacing.distance().max(self.video_period()).min(LONGEST_PICTURE_HOLE)
+    }
+
+    /// Whether the picture that has stood for `stood` may stand on at `at`, on the programme's line, although no other one follows: the
+    /// stream's pictures are slow, or the picture is still and the sound goes on.
+    pub(super) fn may_stand(&self, stood: MediaTime, at: MediaTime) -> bool {
+        let sounds = || {
+            let last = self.audio.back().zip(self.offset).map(|(sound, offset)| sound.at + offset);
+            last.is_some_and(|last| last > at)
+        };
+        !self.ended && (stood + PICTURE_HOLE <= self.picture_hole() || (stood <= LONGEST_STILL && sounds()))
+    }
+
+    /// Drops what cannot be used any more of tracks that are not on air: everything before the last key frame that is shown by
+    /// `shown`, and the sound before that, or heard before `heard`.
+    pub(super) fn trim(&mut self, shown: MediaTime, heard: MediaTime, video_on_air: bool, audio_on_air: bool) {
         let offset = self.offset;
         if !video_on_air {
-            let due = |picture: &Picture| offset.is_some_and(|offset| picture.place.dts + offset <= limit);
+            let due = |picture: &Picture| offset.is_some_and(|offset| picture.place.pts + offset <= shown);
             let keep = self
                 .video
                 .iter()
@@ -264,7 +386,7 @@ impl Input {
         }
         if !audio_on_air && let Some(offset) = offset {
             let margin = MediaTime::from_millis(100);
-            let due = limit - offset - margin;
+            let due = heard - offset - margin;
             let from = match self.video.front() {
                 Some(picture) if !video_on_air => (picture.place.pts - margin).min(due),
                 _ => due,
@@ -273,17 +395,17 @@ impl Input {
         }
     }
 
-    /// The first key frame that is due at or after `from` with the given offset.
+    /// The first key frame that is shown at or after `from` with the given offset.
     pub(super) fn keyframe_from(&self, from: MediaTime, offset: MediaTime) -> Option<(usize, MediaTime)> {
         self.video
             .iter()
             .enumerate()
-            .map(|(at, picture)| (at, picture.place.dts + offset, picture))
+            .map(|(at, picture)| (at, picture.place.pts + offset, picture))
             .find(|(at, due, picture)| *due >= from && self.is_entry(*at, picture))
             .map(|(at, due, _)| (at, due))
     }
 
-    /// The last key frame that is due before `before`, if no hole of more than `hole` follows it.
+    /// The last key frame that is shown before `before`, if no hole of more than `hole` follows it.
     pub(super) fn keyframe_before(
         &self,
         before: MediaTime,
@@ -292,24 +414,45 @@ impl Input {
     ) -> Option<(usize, MediaTime)> {
         let mut later = before - offset;
         for (at, picture) in self.video.iter().enumerate().rev() {
-            if later - picture.place.dts > hole {
+            let decoding = self.decoding(picture.place);
+            if later - decoding > hole {
                 return None;
             }
-            later = picture.place.dts;
-            if later + offset < before && self.is_entry(at, picture) {
-                return Some((at, later + offset));
+            later = decoding;
+            let due = picture.place.pts + offset;
+            if due < before && self.is_entry(at, picture) {
+                return Some((at, due));
             }
         }
         None
     }
 }
 
-/// How long a frame of AAC sounds.
-fn sound_duration(frame: &Frame) -> MediaTime {
-    match frame.config.as_ref() {
-        CodecConfig::Aac(aac) if aac.sample_rate > 0 => {
-            MediaTime::from_micros(i64::from(aac.frame_samples) * 1_000_000 / i64::from(aac.sample_rate))
+/// How far apart a stream's pictures are at the moment.
+#[derive(Debug, Default)]
+struct Spacing {
+    latest: Option<MediaTime>,
+    /// The last four distances, the latest one first.
+    distances: [MediaTime; 4],
+}
+
+impl Spacing {
+    fn note(&mut self, sent: MediaTime) {
+        if let Some(latest) = self.latest.replace(sent) {
+            self.distances.rotate_right(1);
+            if let Some(first) = self.distances.first_mut() {
+                *first = sent - latest;
+            }
         }
-        _ => MediaTime::from_millis(21),
+    }
+
+    /// The second longest of the last four distances, or the only one: one hole makes no slow stream, and two pictures close together no
+    /// quick one.
+    fn distance(&self) -> MediaTime {
+        let mut distances = self.distances;
+        distances.sort_unstable();
+        let mut longest_first = distances.into_iter().rev().filter(|distance| *distance > MediaTime::ZERO);
+        let longest = longest_first.next().unwrap_or_default();
+        longest_first.next().unwrap_or(longest)
     }
 }

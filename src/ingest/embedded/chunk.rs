@@ -1,6 +1,6 @@
 //! RTMP's chunk stream (Adobe's "Real Time Messaging Protocol" 1.0, section 5.3): bytes to messages and back, without I/O.
 //!
-//! What a stranger claims is not believed: a message is refused when its header says that it is too long, and its buffer
+//! What a stranger claims is not believed: of a message whose header says that it is too long only the beginning is kept, and a buffer
 //! grows with what has arrived.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -21,11 +21,15 @@ pub(super) mod kind {
     pub(in super::super) const AGGREGATE: u8 = 22;
 }
 
-/// The longest message that carries no media, and the longest of any kind before a publish was accepted.
+/// The longest message that carries no media, and the longest of any kind before a publish was accepted. Metadata is the longest that
+/// encoders send: some put a list of key frames there, which nobody reads.
 pub(super) const MAX_COMMAND: usize = 64 * 1024;
 
 /// The longest message that carries media. An IDR of 4 MiB would take a second at 34 Mbit/s.
 pub(super) const MAX_MEDIA: usize = 4 * 1024 * 1024;
+
+/// What is kept of a message that is too long: its media header, which says what is lost with it.
+const KEPT_OF_TOO_LONG: usize = 16;
 
 /// Chunk streams of one connection. Encoders use three to five.
 const MAX_CHUNK_STREAMS: usize = 64;
@@ -52,8 +56,6 @@ pub(super) enum ChunkError {
     TooManyStreams,
     #[error("a chunk stream begins without a full header")]
     NoHeader,
-    #[error("a message of {length} bytes is longer than the {limit} allowed")]
-    TooLong { length: usize, limit: usize },
     #[error("unfinished messages fill more than {MAX_UNFINISHED} bytes")]
     TooMuchUnfinished,
 }
@@ -67,6 +69,8 @@ pub(super) struct Message {
     /// Milliseconds, 32 bits.
     pub(super) timestamp: u32,
     pub(super) body: Bytes,
+    /// It was too long: `body` is its beginning.
+    pub(super) too_long: bool,
 }
 
 /// What the last header on one chunk stream said, and the message that is being put together.
@@ -82,6 +86,21 @@ struct ChunkStream {
     stream: u32,
     /// The unfinished message.
     body: Option<Vec<u8>>,
+    /// It is too long: so many of its bytes have come, and not all were kept.
+    passed: Option<usize>,
+}
+
+impl ChunkStream {
+    /// How much of the unfinished message has come.
+    fn have(&self) -> usize {
+        self.passed.unwrap_or_else(|| self.body.as_ref().map_or(0, Vec::len))
+    }
+
+    /// Gives the unfinished message up; says how much of it was kept.
+    fn give_up(&mut self) -> usize {
+        self.passed = None;
+        self.body.take().map_or(0, |body| body.len())
+    }
 }
 
 /// The payload of the chunk that is being read.
@@ -114,9 +133,9 @@ impl ChunkReader {
         }
     }
 
-    /// Media may be as long as media gets: the publish was accepted.
-    pub(super) fn allow_media(&mut self) {
-        self.max_media = MAX_MEDIA;
+    /// Media may be as long as media gets: a publish was accepted. Or not: it is over.
+    pub(super) const fn allow_media(&mut self, allowed: bool) {
+        self.max_media = if allowed { MAX_MEDIA } else { MAX_COMMAND };
     }
 
     /// The peer's chunks are as long as this from now on. More than the longest message is never needed (5.4.1).
@@ -131,7 +150,7 @@ impl ChunkReader {
     /// Forgets the unfinished message on chunk stream `id`.
     pub(super) fn abort(&mut self, id: u32) {
         if let Some(stream) = self.streams.iter_mut().find(|stream| stream.id == id) {
-            self.unfinished -= stream.body.take().map_or(0, |body| body.len());
+            self.unfinished -= stream.give_up();
         }
     }
 
@@ -142,11 +161,19 @@ impl ChunkReader {
             if let Some(chunk) = &mut self.current {
                 let take = chunk.left.min(input.len());
                 let Some(stream) = self.streams.get_mut(chunk.stream) else { return Err(ChunkError::NoHeader) };
+                let data = input.get(..take).unwrap_or_default();
                 let body = stream.body.get_or_insert_default();
-                append(body, input.get(..take).unwrap_or_default(), stream.length);
+                let before = body.len();
+                if let Some(passed) = &mut stream.passed {
+                    *passed += take;
+                    let room = KEPT_OF_TOO_LONG.saturating_sub(body.len()).min(take);
+                    body.extend_from_slice(data.get(..room).unwrap_or_default());
+                } else {
+                    append(body, data, stream.length);
+                }
+                self.unfinished += body.len() - before;
                 input.advance(take);
                 chunk.left -= take;
-                self.unfinished += take;
                 if self.unfinished > MAX_UNFINISHED {
                     return Err(ChunkError::TooMuchUnfinished);
                 }
@@ -154,7 +181,8 @@ impl ChunkReader {
                     return Ok(None);
                 }
                 self.current = None;
-                if body.len() >= stream.length {
+                if stream.have() >= stream.length {
+                    let too_long = stream.passed.take().is_some();
                     let body = stream.body.take().unwrap_or_default();
                     self.unfinished -= body.len();
                     return Ok(Some(Message {
@@ -162,6 +190,7 @@ impl ChunkReader {
                         stream: stream.stream,
                         timestamp: stream.timestamp,
                         body: body.into(),
+                        too_long,
                     }));
                 }
             } else if !self.header(input)? {
@@ -227,9 +256,6 @@ impl ChunkReader {
             kind::AUDIO | kind::VIDEO | kind::AGGREGATE => self.max_media,
             _ => MAX_COMMAND,
         };
-        if length > limit {
-            return Err(ChunkError::TooLong { length, limit });
-        }
 
         let taken = input.len() - rest.len();
         input.advance(taken);
@@ -242,16 +268,17 @@ impl ChunkReader {
         let Some(stream) = self.streams.get_mut(index) else { return Ok(false) };
         if !continues {
             // A header in the middle of a message gives that message up.
-            self.unfinished -= stream.body.take().map_or(0, |body| body.len());
+            self.unfinished -= stream.give_up();
             stream.timestamp = if format == 0 { step } else { stream.timestamp.wrapping_add(step) };
             stream.step = step;
             stream.extended = extended;
             stream.length = length;
             stream.kind = kind;
             stream.stream = fields.stream.unwrap_or(stream.stream);
+            stream.passed = (length > limit).then_some(0);
         }
-        let have = stream.body.as_ref().map_or(0, Vec::len);
-        self.current = Some(Chunk { stream: index, left: (stream.length - have).min(self.chunk_size) });
+        let left = stream.length.saturating_sub(stream.have()).min(self.chunk_size);
+        self.current = Some(Chunk { stream: index, left });
         Ok(true)
     }
 }

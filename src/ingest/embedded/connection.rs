@@ -1,4 +1,4 @@
-//! One encoder's connection: moves bytes between its socket and its session, asks the director, hands frames to media.
+//! One encoder's connection: moves bytes between its socket and its dialogue, asks the director, hands frames to media.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -7,23 +7,27 @@ use thiserror::Error;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::oneshot,
+    sync::{mpsc, oneshot},
     time::{Instant, sleep_until, timeout, timeout_at},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    House,
-    registry::{Publication, Stage, Visit},
-    session::{Event, Session, SessionError},
+    dialogue::{Dialogue, DialogueError, Event},
+    registry::{Headway, Publication, Registry, Visit},
 };
 use crate::{
+    clock::Clock,
     core::{
         account::StreamKey,
-        flv::{Demuxer, FlvError},
-        frame::{ConnectionId, FrameSink, Track},
+        flaw::Flaw,
+        flv::{FlvError, Sieve, Sifted},
+        frame::{ConnectionId, FrameSink, FrameSinks},
         moment::Moment,
+        oddity::Oddity,
     },
-    ingest::{IngestEvent, PublishRequest, Verdict},
+    ingest::{IngestEvent, PublishRequest, PublishVerdict},
+    telemetry::seldom::{seldom, start_of},
 };
 
 /// What is read at once before a publish: a handshake's two packets.
@@ -54,7 +58,7 @@ enum End {
     NotReading,
     #[error("no publish was accepted in time")]
     Late,
-    #[error("too many unfinished connections from one address")]
+    #[error("it made room for another connection")]
     PutOut,
     #[error("refused: {0}")]
     Refused(String),
@@ -64,8 +68,10 @@ enum End {
     Unpublished,
     #[error("nothing was received for {} s", .0.as_secs())]
     Silent(Duration),
-    #[error("the stream is malformed: {0}")]
-    Session(#[from] SessionError),
+    #[error(
+        "the stream is malformed and cannot be read on: {0}; start it again, and if that recurs, update the encoder"
+    )]
+    Dialogue(#[from] DialogueError),
     #[error(transparent)]
     Media(#[from] FlvError),
     #[error("the box stops")]
@@ -76,7 +82,15 @@ impl End {
     /// What the streamer should know when it ends an accepted connection by a rule of the ingest's own.
     fn trouble(&self) -> Option<String> {
         match self {
-            Self::NotReading | Self::Silent(_) | Self::Session(_) | Self::Media(_) => Some(self.to_string()),
+            Self::NotReading | Self::Silent(_) | Self::Dialogue(_) | Self::Media(_) => Some(self.to_string()),
+            _ => None,
+        }
+    }
+
+    /// What is wrong with its stream, if it would be the next time, too.
+    const fn flaw(&self) -> Option<Flaw> {
+        match self {
+            Self::Media(error) => Flaw::of(error),
             _ => None,
         }
     }
@@ -95,32 +109,47 @@ impl End {
     }
 }
 
-/// The connection.
+/// What every connection needs.
+pub(super) struct Common {
+    pub(super) clock: Clock,
+    pub(super) sinks: Arc<dyn FrameSinks>,
+    pub(super) events: mpsc::Sender<IngestEvent>,
+    pub(super) token: CancellationToken,
+    pub(super) registry: Arc<Registry>,
+    pub(super) handshake: Duration,
+    pub(super) silence: Duration,
+}
+
+/// One encoder's connection: the socket beneath a [`Session`], which does no I/O.
 pub(super) struct Connection {
     stream: TcpStream,
     address: IpAddr,
-    house: Arc<House>,
-    session: Session,
+    common: Arc<Common>,
+    dialogue: Dialogue,
     input: BytesMut,
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream, address: IpAddr, house: Arc<House>) -> Self {
-        Self { stream, address, house, session: Session::new(), input: BytesMut::new() }
+    pub(super) fn new(stream: TcpStream, address: IpAddr, common: Arc<Common>) -> Self {
+        Self { stream, address, common, dialogue: Dialogue::new(), input: BytesMut::new() }
     }
 
     /// Serves the connection to its end. By `deadline` a publish must have been accepted.
     pub(super) async fn run(mut self, visit: Visit, deadline: Instant) {
         // Our answers are small and each is waited for.
         let _ = self.stream.set_nodelay(true);
-        let token = self.house.token.clone();
+        let token = self.common.token.clone();
         let end = tokio::select! {
             biased;
             () = token.cancelled() => End::Stopping,
-            () = visit.put_out() => End::PutOut,
+            () = visit.put_out() => {
+                self.say(&End::PutOut);
+                End::PutOut
+            }
             end = self.serve(&visit, deadline) => end,
         };
         tracing::debug!(%end, "connection ends");
+        visit.leave();
         if end.peer_is_there() {
             tokio::select! {
                 () = token.cancelled() => {}
@@ -130,42 +159,81 @@ impl Connection {
         }
     }
 
-    async fn serve(&mut self, visit: &Visit, deadline: Instant) -> End {
-        let asked = timeout_at(deadline, self.greet(visit)).await;
-        let (app, key) = match asked {
-            Ok(Ok(asked)) => asked,
-            Ok(Err(end)) => return end,
-            Err(_) => return End::Late,
-        };
-        let mut publication = visit.ask();
-        if let Err(end) = self.ask(&publication, app, key, deadline).await {
-            return end;
-        }
-        visit.accepted(&publication);
+    async fn serve(&mut self, visit: &Visit, mut deadline: Instant) -> End {
+        // It ended a publish and may begin another.
+        let mut idle = false;
+        loop {
+            let asked = timeout_at(deadline, self.greet(visit)).await.unwrap_or(Err(End::Late));
+            let (app, key) = match asked {
+                Ok(asked) => asked,
+                Err(End::Late) if idle => return End::Unpublished,
+                Err(end) => {
+                    self.say(&end);
+                    return end;
+                }
+            };
+            let mut publication = visit.ask();
+            if let Err(end) = self.ask(&publication, app, key, deadline).await {
+                self.say(&end);
+                return end;
+            }
+            visit.accepted(&publication);
 
-        let end = self.publish(&mut publication).await;
-        if let Some(reason) = end.trouble() {
-            tracing::info!(connection = %publication.id, error = %end, "publisher is dropped");
-            self.tell(IngestEvent::Trouble { connection: publication.id.clone(), reason }).await;
+            let end = self.publish(&mut publication).await;
+            if let Some(reason) = end.trouble() {
+                seldom!(INFO, connection = %publication.id, error = %end, "publisher is dropped");
+                let connection = publication.id.clone();
+                self.tell(match end.flaw() {
+                    Some(flaw) => IngestEvent::Unusable { connection, flaw, reason: reason.into() },
+                    None => IngestEvent::Trouble { connection, reason },
+                })
+                .await;
+            }
+            self.tell(IngestEvent::Unpublish(publication.id.clone())).await;
+            if !matches!(end, End::Unpublished) {
+                return end;
+            }
+            idle = true;
+            visit.leave();
+            deadline = Instant::now() + self.common.handshake;
         }
-        self.tell(IngestEvent::Unpublish(publication.id.clone())).await;
-        end
+    }
+
+    /// Says in the log why a connection ends that was never accepted.
+    fn say(&self, end: &End) {
+        let address = self.address;
+        match end {
+            End::Refused(reason) => {
+                seldom!(WARN, %address, reason = start_of(reason), "publish refused");
+            }
+            End::Dialogue(error) => {
+                seldom!(WARN, %address, %error, "what connects to the ingest does not speak RTMP as it should");
+            }
+            End::Late | End::PutOut => {
+                seldom!(WARN, %address, error = %end, "a connection that does not publish is put out");
+            }
+            _ => {}
+        }
     }
 
     /// Up to the wish to publish.
     async fn greet(&mut self, visit: &Visit) -> Result<(String, StreamKey), End> {
-        let mut open = false;
+        let mut open = self.dialogue.is_open();
         loop {
-            let event = self.session.advance(&mut self.input)?;
+            let event = self.dialogue.advance(&mut self.input)?;
             self.flush().await?;
             match event {
                 Some(Event::Publish { app, key }) => return Ok((app, key)),
                 Some(Event::Refused(reason)) => return Err(End::Refused(reason.to_owned())),
-                Some(Event::Media { .. } | Event::Unpublish) => {}
+                Some(Event::Odd(oddity)) => {
+                    let address = self.address;
+                    seldom!(INFO, %address, what = oddity.words(), "what an encoder says is odd and passed over");
+                }
+                Some(Event::Media { .. } | Event::TooLong { .. } | Event::Unpublish) => {}
                 None => {
-                    if !open && self.session.is_open() {
+                    if !open && self.dialogue.is_open() {
                         open = true;
-                        visit.reach(Stage::Talking);
+                        visit.reach(Headway::Talking);
                     }
                     self.read(SMALL_READ).await?;
                 }
@@ -184,19 +252,19 @@ impl Connection {
         let (verdict, answer) = oneshot::channel();
         let connection = publication.id.clone();
         let request = PublishRequest { connection, app, key, address: self.address, verdict };
-        match timeout_at(deadline, self.house.events.send(IngestEvent::Publish(request))).await {
+        match timeout_at(deadline, self.common.events.send(IngestEvent::Publish(request))).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return Err(End::Stopping),
             Err(_) => return Err(End::Refused("the box is too busy, try again".to_owned())),
         }
         match timeout_at(deadline, answer).await {
-            Ok(Ok(Verdict::Accept { replaces })) => {
+            Ok(Ok(PublishVerdict::Accept { replaces })) => {
                 if let Some(old) = replaces {
                     self.take_over(&old).await;
                 }
                 Ok(())
             }
-            Ok(Ok(Verdict::Refuse { reason })) => Err(End::Refused(reason)),
+            Ok(Ok(PublishVerdict::Refuse { reason })) => Err(End::Refused(reason)),
             Ok(Err(_)) => Err(End::Refused("the box can not take streams at the moment, try again".to_owned())),
             Err(_) => {
                 // It may be accepted this very moment: then it ends here.
@@ -208,24 +276,32 @@ impl Connection {
 
     async fn take_over(&self, old: &ConnectionId) {
         let reason = "another encoder took over with the same stream key";
-        if let Some(gone) = self.house.registry.disconnect(old, reason.to_owned())
+        if let Some(gone) = self.common.registry.disconnect(old, reason.to_owned())
             && timeout(TAKEOVER_LIMIT, gone.cancelled()).await.is_err()
         {
-            tracing::warn!(connection = %old, "replaced connection does not go");
+            seldom!(WARN, connection = %old, "replaced connection does not go");
         }
     }
 
     /// From the accepted publish to its end, however it comes.
     async fn publish(&mut self, publication: &mut Publication) -> End {
-        let mut sink = self.house.sinks.open(publication.id.clone());
-        let mut demuxer = Demuxer::new();
-        let silence = self.house.silence;
+        let mut sink = self.common.sinks.open(publication.id.clone());
+        let mut sieve = Sieve::new();
+        let mut said = Vec::new();
+        let silence = self.common.silence;
         let mut last_media = Instant::now();
         let timer = sleep_until(last_media + silence);
         tokio::pin!(timer);
-        self.session.accept();
+        self.dialogue.accept();
         loop {
-            match self.deliver(&mut demuxer, sink.as_mut(), self.house.clock.now()) {
+            let mut odd = |oddity: Oddity| {
+                // Once for each kind: the figures count them all.
+                if !said.contains(&oddity) {
+                    said.push(oddity);
+                    seldom!(INFO, connection = %publication.id, what = oddity.words(), "odd message is left out");
+                }
+            };
+            match self.deliver(&mut sieve, sink.as_mut(), self.common.clock.now(), &mut odd) {
                 Ok(true) => last_media = Instant::now(),
                 Ok(false) => {}
                 Err(end) => return end,
@@ -255,25 +331,44 @@ impl Connection {
         }
     }
 
-    /// Hands what has arrived to media. True when there was media among it.
-    fn deliver(&mut self, demuxer: &mut Demuxer, sink: &mut dyn FrameSink, arrival: Moment) -> Result<bool, End> {
+    /// Hands what has arrived to media, and tells `odd` what is left out of it. True when there was media among it.
+    fn deliver(
+        &mut self,
+        sieve: &mut Sieve,
+        sink: &mut dyn FrameSink,
+        arrival: Moment,
+        odd: &mut dyn FnMut(Oddity),
+    ) -> Result<bool, End> {
         let mut any = false;
-        while let Some(event) = self.session.advance(&mut self.input)? {
-            match event {
+        while let Some(event) = self.dialogue.advance(&mut self.input)? {
+            let oddity = match event {
                 Event::Media { track, timestamp, body } => {
                     any = true;
-                    let frame = match track {
-                        Track::Video => demuxer.video(&body, timestamp)?,
-                        Track::Audio => demuxer.audio(&body, timestamp)?,
-                    };
-                    if let Some(frame) = frame {
-                        sink.push(frame, arrival);
+                    let sifted = sieve.take(track, &body, timestamp)?;
+                    while let Some(remark) = sieve.next_remark() {
+                        sink.remark(remark);
+                    }
+                    match sifted {
+                        Sifted::Frame(frame) => {
+                            sink.push(frame, arrival);
+                            continue;
+                        }
+                        Sifted::Nothing => continue,
+                        Sifted::Odd(oddity) => oddity,
                     }
                 }
+                Event::TooLong { track, start } => {
+                    any = true;
+                    sieve.lose(track, &start);
+                    Oddity::TooLong
+                }
+                Event::Odd(oddity) => oddity,
                 Event::Unpublish => return Err(End::Unpublished),
                 Event::Refused(reason) => return Err(End::Refused(reason.to_owned())),
-                Event::Publish { .. } => {}
-            }
+                Event::Publish { .. } => continue,
+            };
+            sink.odd(oddity);
+            odd(oddity);
         }
         Ok(any)
     }
@@ -288,9 +383,9 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends what the session has to say.
+    /// Sends what the dialogue has to say.
     async fn flush(&mut self) -> Result<(), End> {
-        let output = self.session.output();
+        let output = self.dialogue.output();
         if output.is_empty() {
             return Ok(());
         }
@@ -303,7 +398,7 @@ impl Connection {
     /// Tells the peer why, and waits until it has hung up.
     async fn part(&mut self, end: &End) -> Result<(), End> {
         if let Some(reason) = end.farewell() {
-            self.session.refuse(&reason);
+            self.dialogue.refuse(&reason);
         }
         self.flush().await?;
         // A peer that ended by itself hangs up by itself: GStreamer takes it for an error when we do it first.
@@ -318,6 +413,6 @@ impl Connection {
 
     async fn tell(&self, event: IngestEvent) {
         // Nobody listens only when the box stops.
-        let _ = self.house.events.send(event).await;
+        let _ = self.common.events.send(event).await;
     }
 }

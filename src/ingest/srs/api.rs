@@ -77,7 +77,7 @@ pub(crate) struct Stream {
     pub(crate) audio: Option<Audio>,
 }
 
-/// Averages.
+/// A stream's bitrate, averaged by SRS.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(crate) struct Kbps {

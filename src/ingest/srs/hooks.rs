@@ -30,10 +30,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
 use super::{
-    desk::Message,
-    sessions::{Client, Wish},
+    dispatcher::Message,
+    publishers::{Client, Wish},
 };
-use crate::core::account::StreamKey;
+use crate::{
+    core::account::StreamKey,
+    telemetry::seldom::{seldom, start_of},
+};
 
 /// Connections at once; SRS makes one for each hook. More wait in the listener's backlog.
 const MOST_CONNECTIONS: usize = 512;
@@ -53,17 +56,18 @@ const ANSWER_TIME: Duration = Duration::from_secs(15);
 /// The longest id that is taken for one: SRS's have 8 characters.
 const MOST_ID: usize = 64;
 
-/// Who may call.
+/// Who may call the hooks: whoever knows the secret and calls from an address that is allowed.
 pub(super) struct Guard {
     pub(super) secret: SecretString,
-    /// Besides loopback.
+    /// The addresses that may call besides loopback.
     pub(super) allow: Vec<IpAddr>,
 }
 
+/// What every hook's handler is given.
 #[derive(Clone)]
-struct House {
+struct HookState {
     guard: Arc<Guard>,
-    desk: mpsc::Sender<Message>,
+    dispatcher: mpsc::Sender<Message>,
 }
 
 /// What SRS sends, as far as it matters.
@@ -88,12 +92,12 @@ struct Hook {
 pub(super) async fn serve(
     listener: TcpListener,
     guard: Guard,
-    desk: mpsc::Sender<Message>,
+    dispatcher: mpsc::Sender<Message>,
     token: CancellationToken,
     tracker: TaskTracker,
 ) {
-    let house = House { guard: Arc::new(guard), desk };
-    let router = Router::new().route("/hooks/{secret}", post(hook)).with_state(house.clone());
+    let state = HookState { guard: Arc::new(guard), dispatcher };
+    let router = Router::new().route("/hooks/{secret}", post(hook)).with_state(state.clone());
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let mut failing = false;
     loop {
@@ -113,8 +117,8 @@ pub(super) async fn serve(
             }
         };
         failing = false;
-        if !house.guard.admits(peer) {
-            tracing::debug!(address = %peer, "hook from an address that may not call");
+        if !state.guard.admits(peer) {
+            seldom!(WARN, address = %peer, "hook from an address that may not call");
             continue;
         }
         let (router, token) = (router.clone(), token.clone());
@@ -161,9 +165,9 @@ impl Guard {
     }
 }
 
-async fn hook(State(house): State<House>, Path(secret): Path<String>, request: Request<Body>) -> Response {
-    if !house.guard.knows(&secret) {
-        tracing::warn!("hook with a wrong secret");
+async fn hook(State(state): State<HookState>, Path(secret): Path<String>, request: Request<Body>) -> Response {
+    if !state.guard.knows(&secret) {
+        seldom!(WARN, "hook with a wrong secret");
         return StatusCode::NOT_FOUND.into_response();
     }
     let Ok(Ok(body)) = timeout(BODY_TIME, to_bytes(request.into_body(), MOST_BODY)).await else {
@@ -174,11 +178,11 @@ async fn hook(State(house): State<House>, Path(secret): Path<String>, request: R
         return refusal();
     };
     match hook.action.as_str() {
-        "on_publish" => publish(&house, hook).await,
+        "on_publish" => publish(&state, hook).await,
         "on_unpublish" => {
             if let Some(client) = client(&hook) {
-                // The desk ends only when the box stops.
-                let _ = house.desk.send(Message::Unpublish(client)).await;
+                // The dispatcher ends only when the box stops.
+                let _ = state.dispatcher.send(Message::Unpublish(client)).await;
             }
             grant()
         }
@@ -191,7 +195,7 @@ async fn hook(State(house): State<House>, Path(secret): Path<String>, request: R
     }
 }
 
-async fn publish(house: &House, hook: Hook) -> Response {
+async fn publish(state: &HookState, hook: Hook) -> Response {
     let (Some(client), Some(address)) = (client(&hook), ip(&hook)) else { return refusal() };
     let scheme = hook.tc_url.split("://").next().unwrap_or_default();
     let wish = Wish {
@@ -203,13 +207,13 @@ async fn publish(house: &House, hook: Hook) -> Response {
         lingers: !scheme.starts_with("rtmp") && scheme != "srt",
     };
     let (sender, answer) = oneshot::channel();
-    if house.desk.send(Message::Publish(wish, sender)).await.is_err() {
+    if state.dispatcher.send(Message::Publish(wish, sender)).await.is_err() {
         return refusal();
     }
     match timeout(ANSWER_TIME, answer).await {
         Ok(Ok(Ok(()))) => grant(),
         Ok(Ok(Err(reason))) => {
-            tracing::debug!(%reason, "publish refused");
+            seldom!(WARN, %address, reason = start_of(&reason), "publish refused");
             refusal()
         }
         _ => refusal(),
@@ -256,9 +260,9 @@ mod tests {
     async fn listening() -> (SocketAddr, mpsc::Receiver<Message>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (desk, messages) = mpsc::channel(16);
+        let (dispatcher, messages) = mpsc::channel(16);
         let guard = Guard { secret: SECRET.to_owned().into(), allow: Vec::new() };
-        tokio::spawn(serve(listener, guard, desk, CancellationToken::new(), TaskTracker::new()));
+        tokio::spawn(serve(listener, guard, dispatcher, CancellationToken::new(), TaskTracker::new()));
         (address, messages)
     }
 

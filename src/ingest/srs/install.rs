@@ -9,9 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::server::launch;
 pub(crate) use super::server::ports::{self, Held};
-use crate::config::{IngestConfig, SrsConfig};
+use crate::config::SrsConfig;
 
 /// The oldest SRS whose API, hooks and settings are those that the box knows.
 const OLDEST: u64 = 6;
@@ -116,18 +115,6 @@ pub(crate) fn too_old(version: &str) -> String {
     format!("SRS {version} is too old; install SRS {OLDEST}.0 or newer")
 }
 
-/// Lets SRS check its configuration with the environment that it would have, without starting anything. `folder` is where it would run.
-///
-/// # Errors
-/// What it refuses, in its words.
-pub(crate) fn check(installed: &Installed, config: &IngestConfig, folder: &Path) -> Result<(), String> {
-    let environment = launch::rehearsal(config, folder)?;
-    let mut command = Command::new(&installed.program);
-    command.arg("-t").arg("-c").arg(&installed.config).env_clear().envs(environment);
-    let said = run(&mut command)?;
-    if said.good { Ok(()) } else { Err(why(&said.text).unwrap_or_else(|| "SRS does not say why".to_owned())) }
-}
-
 /// The last reason among the lines that SRS wrote, without time and level.
 pub(super) fn why(lines: &str) -> Option<String> {
     let reason = |line: &&str| line.contains("code=") || line.contains("][ERROR]");
@@ -145,13 +132,13 @@ fn version_in(word: &str) -> Option<String> {
         .then(|| version.to_owned())
 }
 
-struct Said {
-    good: bool,
-    text: String,
+pub(super) struct Said {
+    pub(super) good: bool,
+    pub(super) text: String,
 }
 
 /// Runs it to its end, bounded in time and in what it says.
-fn run(command: &mut Command) -> Result<Said, String> {
+pub(super) fn run(command: &mut Command) -> Result<Said, String> {
     let shown = command.get_program().display().to_string();
     let failed = |error: &dyn std::fmt::Display| format!("{shown} can not be run: {error}");
     let mut child = command

@@ -102,7 +102,7 @@ pub(super) struct Parts {
     pub(super) token: CancellationToken,
 }
 
-/// The keeper.
+/// The handle of the task that keeps SRS running.
 pub(super) struct Server {
     /// See [`ServerState`].
     pub(super) state: watch::Receiver<ServerState>,

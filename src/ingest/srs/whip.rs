@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{
     api::bounded,
-    desk::{Message, Room},
+    dispatcher::{Message, Room},
 };
 use crate::{clock::Clock, core::account::StreamKey};
 
@@ -48,7 +48,7 @@ pub struct Whip {
     base: Url,
     app: String,
     clock: Clock,
-    desk: mpsc::Sender<Message>,
+    dispatcher: mpsc::Sender<Message>,
 }
 
 /// A session that SRS opened.
@@ -79,9 +79,14 @@ pub enum WhipError {
 
 impl Whip {
     /// The way to the SRS whose API is at `base`.
-    pub(super) fn new(base: Url, app: &str, clock: Clock, desk: mpsc::Sender<Message>) -> Result<Self, reqwest::Error> {
+    pub(super) fn new(
+        base: Url,
+        app: &str,
+        clock: Clock,
+        dispatcher: mpsc::Sender<Message>,
+    ) -> Result<Self, reqwest::Error> {
         let http = HttpClient::builder().timeout(CALL_LIMIT).redirect(redirect::Policy::none()).no_proxy().build()?;
-        Ok(Self { http, base, app: app.to_owned(), clock, desk })
+        Ok(Self { http, base, app: app.to_owned(), clock, dispatcher })
     }
 
     /// Opens a session for `key` with the encoder's SDP offer. `host` is the address by which the encoder reached the page: SRS offers its
@@ -115,7 +120,7 @@ impl Whip {
         let (answer, room) = oneshot::channel();
         let message = Message::MakeRoom { app: self.app.clone(), key: key.clone(), since: asked, answer };
         let stopping = || WhipError::Unavailable("the box is stopping".to_owned());
-        self.desk.send(message).await.map_err(|_| stopping())?;
+        self.dispatcher.send(message).await.map_err(|_| stopping())?;
         match timeout(ROOM_LIMIT, room).await {
             Ok(Ok(Room::Free)) => {}
             Ok(Ok(Room::Refused(reason))) => return Err(WhipError::Refused(reason)),

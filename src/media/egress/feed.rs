@@ -15,8 +15,8 @@ use gstreamer as gst;
 
 use super::session::Outlet;
 use crate::{
-    core::{flv, frame::MediaTime, moment::Moment},
-    media::tag::{Preroll, Tag, session_time},
+    core::{frame::MediaTime, moment::Moment},
+    media::tag::{Entrance, Preroll, Tag},
 };
 
 /// Tags are handed over this often at most. Nearly all that a destination costs is waking its two threads (measured at 6 Mbit/s:
@@ -47,7 +47,7 @@ pub struct EgressFeed {
 #[derive(Debug)]
 struct Sending {
     outlet: Arc<Outlet>,
-    /// Programme time of the session's first key frame, which is its zero.
+    /// Programme time of the session's first tag, which is its zero.
     base: MediaTime,
     /// The last time stamp: the next is never less.
     last: MediaTime,
@@ -60,6 +60,8 @@ struct Sending {
     bytes: u64,
     /// Bytes that the first hand-over may keep waiting: a whole group of pictures goes at once.
     burst: u64,
+    /// Sound alone is sent until it opens.
+    entrance: Entrance,
     /// Left behind: nothing is sent until a key frame.
     dropping: bool,
     /// The session took nothing more; its end is about to be noticed by the control half.
@@ -91,10 +93,9 @@ impl EgressFeed {
 }
 
 impl Sending {
-    /// Begins a session with the ring's last key frame, if there is one.
+    /// Begins a session with the ring's last key frame, or with sound alone if it holds none.
     fn begin(outlet: &Arc<Outlet>, preroll: &Preroll, now: Moment) -> Option<Self> {
-        let first = preroll.tags.iter().rposition(|tag| tag.keyframe)?;
-        let base = preroll.tags.get(first)?.time;
+        let (base, tags) = preroll.beginning()?;
         let mut sending = Self {
             outlet: outlet.clone(),
             base,
@@ -105,12 +106,11 @@ impl Sending {
             marks: VecDeque::new(),
             bytes: 0,
             burst: 0,
+            entrance: Entrance::default(),
             dropping: false,
             over: false,
         };
-        // Headers that came before the key frame, but after the ring's first tag, are in force too.
-        let earlier = preroll.tags.iter().take(first).filter(|tag| tag.header);
-        for tag in preroll.headers.iter().chain(earlier).chain(preroll.tags.iter().skip(first)) {
+        for tag in tags {
             sending.add(tag);
         }
         sending.burst = sending.pending_bytes;
@@ -134,6 +134,7 @@ impl Sending {
         for tag in batch {
             if self.dropping && tag.keyframe && caught_up {
                 self.dropping = false;
+                self.entrance.close();
             }
             if self.dropping && !tag.header {
                 dropped.fetch_add(1, Ordering::Relaxed);
@@ -144,8 +145,11 @@ impl Sending {
     }
 
     fn add(&mut self, tag: &Tag) {
+        if !self.entrance.admits(tag) {
+            return;
+        }
         self.last = self.last.max(tag.time - self.base);
-        let bytes = flv::tag(tag.kind as u8, session_time(self.last), &tag.body);
+        let bytes = self.outlet.write(tag, self.last);
         self.pending_bytes += bytes.len() as u64;
         self.pending.push(gst::Buffer::from_slice(bytes));
     }
@@ -161,7 +165,7 @@ impl Sending {
         let tags: gst::BufferList = self.pending.drain(..).collect();
         self.bytes += self.pending_bytes;
         self.marks.push_back((self.bytes, self.last));
-        self.over = !self.outlet.push(tags);
+        self.over = !self.outlet.push(tags, self.entrance.is_open());
         self.pending_bytes = 0;
         self.handed_over = now;
     }

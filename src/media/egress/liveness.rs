@@ -1,7 +1,7 @@
 //! Whether a platform still takes what it is sent, and how much: pure, with the clock handed in.
 //!
-//! A frozen peer is no error of the socket for long: the kernel swallows over 4 MB first (measured). Then rtmp2sink 1.22 says
-//! so after its time-out; later ones may not. So this side watches what it can see: bytes that the kernel took, bytes that
+//! A frozen peer is no error of the socket for long: the kernel swallows over 4 MB first (measured). Then a protocol's
+//! element may say so by itself (rtmp2sink 1.22 does, later ones may not). So this side watches what it can see: bytes that the kernel took, bytes that
 //! the peer acknowledged.
 
 use std::{collections::VecDeque, time::Duration};

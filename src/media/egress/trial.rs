@@ -9,14 +9,11 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
-use super::{
-    CLOCK_FLOOR, CONNECTING_LOOK,
-    session::{CLOSED, Failure, Session},
-};
-use crate::core::destination::{Destination, port_of};
+use super::{CONNECTING_LOOK, protocols, session::Session, transport::SILENCE_LIMIT, waits_for_clock};
+use crate::core::destination::{ClosedAt, Destination, DestinationFailure};
 
-/// From the first step to the platform's answer: a second more than rtmp2sink waits for a byte.
-const ANSWER_LIMIT: Duration = Duration::from_secs(6);
+/// From the first step to the platform's answer: a second more than a protocol waits for a byte.
+const ANSWER_LIMIT: Duration = SILENCE_LIMIT.saturating_add(Duration::from_secs(1));
 
 /// A platform that refuses a key by closing does so at once.
 const SECOND_THOUGHTS: Duration = Duration::from_millis(1200);
@@ -24,7 +21,8 @@ const SECOND_THOUGHTS: Duration = Duration::from_millis(1200);
 /// What became of a trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
+#[schema(as = Verdict)]
+pub enum TrialVerdict {
     /// The platform takes the stream.
     Accepted,
     /// The platform answered, and said no.
@@ -37,7 +35,7 @@ pub enum Verdict {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Trial {
     /// What became of it.
-    pub verdict: Verdict,
+    pub verdict: TrialVerdict,
     /// The same in words: what the platform answered, or what stood in the way, and what to do. Never holds the key.
     pub message: String,
     /// How long it took, in milliseconds.
@@ -51,20 +49,52 @@ pub struct Trial {
 /// None when it was given up meanwhile: the destination is wanted for a show.
 pub async fn try_out(destination: Destination, give_up: &CancellationToken) -> Option<Trial> {
     let began = Instant::now();
-    let (verdict, message) = if destination.url.scheme() == "rtmps" && Timestamp::now().as_second() < CLOCK_FLOOR {
-        (Verdict::Failed, "the box's clock is not right yet, and no certificate holds before it is".to_owned())
+    let mut server = destination;
+    let failure = if waits_for_clock(&server, Timestamp::now()) {
+        Some(DestinationFailure::Clock)
     } else {
-        judge(&destination, give_up).await?
+        match judge(&server, give_up).await.ok()? {
+            // Followed once, as a session does it.
+            Some(DestinationFailure::Moved(moved)) => match moved.follow(&server) {
+                Some(there) => {
+                    server = there;
+                    judge(&server, give_up).await.ok()?
+                }
+                None => Some(DestinationFailure::Moved(moved)),
+            },
+            failure => failure,
+        }
+    };
+    let (verdict, message) = match failure {
+        None => (TrialVerdict::Accepted, "the platform accepts the key and would take the stream".to_owned()),
+        Some(failure) => {
+            let verdict = if failure.is_refusal() { TrialVerdict::Refused } else { TrialVerdict::Failed };
+            (verdict, failure.words(&server))
+        }
     };
     let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     Some(Trial { verdict, message, elapsed_ms })
 }
 
-async fn judge(destination: &Destination, give_up: &CancellationToken) -> Option<(Verdict, String)> {
-    let mut session = match Session::open(destination.clone()).await {
-        Ok(session) => session,
-        Err(failure) => return Some(in_words(failure, destination, false)),
+/// The destination is wanted for a show.
+struct GivenUp;
+
+/// What stands in the way; none if nothing does.
+async fn judge(destination: &Destination, give_up: &CancellationToken) -> Result<Option<DestinationFailure>, GivenUp> {
+    let failure = match protocols::connect(destination.clone()).await {
+        Ok(session) => answer(session, give_up).await?,
+        Err(failure) => Some(failure),
     };
+    let Some(failure) = failure else { return Ok(None) };
+    let closer = tokio::select! {
+        () = give_up.cancelled() => return Err(GivenUp),
+        closer = protocols::closer(destination, &failure) => closer,
+    };
+    Ok(Some(closer.unwrap_or(failure)))
+}
+
+/// What the platform answers, if that is a no.
+async fn answer(mut session: Session, give_up: &CancellationToken) -> Result<Option<DestinationFailure>, GivenUp> {
     let answered = async {
         loop {
             tokio::select! {
@@ -78,61 +108,26 @@ async fn judge(destination: &Destination, give_up: &CancellationToken) -> Option
         () = give_up.cancelled() => None,
         answered = timeout(ANSWER_LIMIT, answered) => Some(answered),
     };
-    let (failure, accepted) = match answered {
+    let failure = match answered {
         None => {
             session.close().await;
-            return None;
+            return Err(GivenUp);
         }
         Some(Ok(Ok(()))) => {
             let Ok(failure) = timeout(SECOND_THOUGHTS, session.failure()).await else {
                 session.take_leave().await;
-                let message = "the platform accepts the key and would take the stream";
-                return Some((Verdict::Accepted, message.to_owned()));
+                return Ok(None);
             };
-            (failure, true)
+            failure
         }
-        Some(Ok(Err(failure))) => (failure, false),
-        Some(Err(_)) => (Failure::Broken("the platform did not answer in time".to_owned()), false),
+        Some(Ok(Err(failure))) => failure,
+        Some(Err(_)) => DestinationFailure::Silent,
     };
     session.close().await;
-    Some(in_words(failure, destination, accepted))
-}
-
-/// What a failure means for whoever typed the destination in.
-fn in_words(failure: Failure, destination: &Destination, accepted: bool) -> (Verdict, String) {
-    let host = destination.url.host_str().unwrap_or_default();
-    let port = port_of(&destination.url);
-    let said = match failure {
-        Failure::Refused(said) => {
-            return (
-                Verdict::Refused,
-                format!("{said}. Check the key, and that the platform's page is ready to go live"),
-            );
-        }
-        Failure::Broken(said) => said,
-    };
-    let has = |parts: &[&str]| parts.iter().any(|part| said.contains(part));
-    let message = if said.starts_with(CLOSED) && accepted {
-        "the platform accepted the publish and closed at once: this is how some refuse a key".to_owned()
-    } else if said.starts_with(CLOSED) {
-        "the platform closed the connection without an answer: some refuse a wrong key or application this way"
-            .to_owned()
-    } else if has(&["Error resolving", "Name or service not known", "No address associated", "not found in DNS"]) {
-        format!("there is no host called {host}, or the box has no internet: check the address, then the network")
-    } else if has(&["Connection refused"]) {
-        format!("{host} takes no connections on port {port}: check the address and its port")
-    } else if has(&["unreachable", "No route to host"]) {
-        format!("the network has no way to {host}: look whether the box has internet")
-    } else if has(&["did not answer in time", "timed out", "Timeout"]) {
-        format!("{host} did not answer in time on port {port}: check the address, and whether the network lets it out")
-    } else if has(&["TLS support is not available", "TLS/SSL support not available"]) {
-        "this box can not speak rtmps:// yet: glib-networking is missing (`motherstream doctor`)".to_owned()
-    } else if has(&["TLS", "SSL", "certificate", "Certificate"]) {
-        format!("no encrypted connection to {host} on port {port}: {said}. Does it want rtmp:// rather than rtmps://?")
-    } else {
-        said
-    };
-    (Verdict::Failed, message)
+    Ok(Some(match failure {
+        DestinationFailure::Closed(ClosedAt::Live) => DestinationFailure::Closed(ClosedAt::Accepted),
+        failure => failure,
+    }))
 }
 
 #[cfg(test)]
@@ -163,9 +158,11 @@ mod tests {
     async fn port_where_nobody_listens_is_told_in_plain_words() {
         let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let trial = tried(&format!("rtmp://{address}/app")).await;
-        let expected =
-            format!("127.0.0.1 takes no connections on port {}: check the address and its port", address.port());
-        assert_eq!((trial.verdict, trial.message), (Verdict::Failed, expected));
+        let expected = format!(
+            "127.0.0.1 takes no connections on port {} (connection refused): check the address and its port",
+            address.port()
+        );
+        assert_eq!((trial.verdict, trial.message), (TrialVerdict::Failed, expected));
     }
 
     #[tokio::test]
@@ -180,26 +177,5 @@ mod tests {
         let trial = tried(&format!("rtmp://{}/app", silent.local_addr().unwrap())).await;
         assert!(trial.message.contains("did not answer in time"), "{trial:?}");
         assert!(trial.elapsed_ms < 10_000, "{trial:?}");
-    }
-
-    #[test]
-    fn what_is_in_the_way_is_told_with_what_to_do() {
-        let platform = destination("rtmps://live.example.com/app");
-        for (said, words) in [
-            ("Error resolving “live.example.com”: Name or service not known", "no host called live.example.com"),
-            ("Could not connect to live.example.com: Network is unreachable", "no way to live.example.com"),
-            ("TLS support is not available", "glib-networking is missing"),
-            ("Error performing TLS handshake: An unexpected TLS packet was received.", "rather than rtmps://"),
-            ("something new", "something new"),
-        ] {
-            let (verdict, message) = in_words(Failure::Broken(said.to_owned()), &platform, false);
-            assert_eq!(verdict, Verdict::Failed);
-            assert!(message.contains(words), "{message}");
-        }
-        let refused = Failure::Refused("the platform answered: no such channel (NetStream.Publish.BadName)".to_owned());
-        let (verdict, message) = in_words(refused, &platform, false);
-        assert!(verdict == Verdict::Refused && message.contains("no such channel"), "{message}");
-        let (_, message) = in_words(Failure::Broken(CLOSED.to_owned()), &platform, true);
-        assert!(message.contains("accepted the publish and closed at once"), "{message}");
     }
 }

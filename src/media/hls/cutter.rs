@@ -2,11 +2,11 @@
 //!
 //! A segment begins with a key frame, unless its group is too long to be kept waiting for, or it continues the very first one, which ends
 //! early so that there is something to show. Every cut of the programme begins a new period: an initialisation of its own,
-//! announced as a discontinuity.
+//! announced as a discontinuity. No segment is longer than what the playlist has promised once and for all.
 
 use std::{collections::VecDeque, mem, sync::Arc};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::mp4::{self, Run, Sample, VIDEO_RATE};
 use crate::{
@@ -17,9 +17,16 @@ use crate::{
 /// Groups shorter than this share a segment: an encoder that sends nothing but key frames must not make thirty a second. A little under a
 /// second, so that groups of one second stand alone.
 const SHORTEST: MediaTime = MediaTime::from_millis(900);
-/// A group that is longer is cut in its middle. Encoders' defaults reach 8.3 s.
-const LONGEST: MediaTime = MediaTime::from_millis(10_000);
-/// So is one that is larger: 10 s at 6 Mbit/s.
+/// What no segment's length exceeds when it is rounded to whole seconds: the playlist's target duration, which must never change
+/// (RFC 8216, 6.2.1). Platforms ask for a key frame every 2 to 4 s. Players that follow the rules stay three times as far behind live, so
+/// it is no longer for the sake of encoders' defaults, which reach 8.3 s: such groups become two segments.
+pub(super) const TARGET_SECONDS: i64 = 4;
+/// The longest that rounds to the target.
+const LIMIT: MediaTime = MediaTime::from_millis(TARGET_SECONDS * 1000 + 499);
+/// A group that is longer is cut in its middle. A little less than the limit, since pictures come one by one; 250 pictures at 60 a second, which
+/// are x264's own, stay whole.
+const LONGEST: MediaTime = MediaTime::from_millis(TARGET_SECONDS * 1000 + 400);
+/// So is one that is larger: the limit at 15 Mbit/s.
 const LARGEST: usize = 8 << 20;
 /// Samples on their way into a segment: an all-too-small GOP of tiny frames is no reason to keep a hundred thousand of them.
 const MOST_SAMPLES: usize = 4096;
@@ -32,6 +39,14 @@ pub(super) struct Initialisation {
     sound: Option<Arc<AacConfig>>,
 }
 
+#[cfg(test)]
+impl Initialisation {
+    /// Stands for one.
+    pub(super) const fn empty(number: u64) -> Self {
+        Self { number, bytes: Bytes::new(), sound: None }
+    }
+}
+
 /// A finished piece of the programme.
 #[derive(Debug)]
 pub(super) struct Segment {
@@ -39,8 +54,9 @@ pub(super) struct Segment {
     pub(super) initialisation: Arc<Initialisation>,
     /// Programme time at which its first picture left.
     pub(super) start: MediaTime,
+    /// At most the target duration, as that is rounded.
     pub(super) duration: MediaTime,
-    /// It begins with a key frame.
+    /// It can be decoded without the ones before it.
     pub(super) independent: bool,
     pub(super) bytes: Bytes,
 }
@@ -54,7 +70,7 @@ pub(super) struct Numbers {
 
 /// Makes segments of the programme's tags.
 ///
-/// A picture leaves a fixed time before it is shown, sound when it is heard. So a group's sound ends that time after its pictures, and
+/// In a period a picture leaves a fixed time before it is shown, sound when it is heard. So a group's sound ends that time after its pictures, and
 /// a segment is finished when the sound that is heard with it has come: players take the two tracks of a segment to begin together.
 pub(super) struct Cutter {
     next: Numbers,
@@ -65,6 +81,7 @@ pub(super) struct Cutter {
     cut: bool,
     /// Nothing has been ended yet.
     first: bool,
+    /// That of the period.
     delay: MediaTime,
     groups: VecDeque<Group>,
 }
@@ -73,13 +90,15 @@ pub(super) struct Cutter {
 struct Group {
     /// Begins a period.
     cut: bool,
+    /// Is the rest of a group that was too long.
+    continues: bool,
     config: Arc<AvcConfig>,
     pictures: Vec<Tag>,
     /// Sound by its configuration: around a cut the two tracks do not change in the same instant.
     sounds: Vec<(Arc<AacConfig>, Vec<Tag>)>,
     /// How long after it left a key frame is shown.
     delay: MediaTime,
-    /// When the first picture of the next one leaves.
+    /// When the next one's pictures begin to be shown.
     end: Option<MediaTime>,
     bytes: usize,
     samples: usize,
@@ -88,23 +107,57 @@ struct Group {
 impl Group {
     fn begin(picture: Tag, config: Arc<AvcConfig>, cut: bool, delay: MediaTime) -> Self {
         let (bytes, pictures) = (picture.body.len(), vec![picture]);
-        Self { cut, config, pictures, sounds: Vec::new(), delay, end: None, bytes, samples: 1 }
+        Self { cut, continues: false, config, pictures, sounds: Vec::new(), delay, end: None, bytes, samples: 1 }
     }
 
     fn start(&self) -> MediaTime {
         self.pictures.first().map_or(MediaTime::ZERO, |picture| picture.time)
     }
 
-    /// Whether it ends before this picture.
+    /// Whether it ends before this picture. What continues a long group ends with it, however short it is: the next segment is to begin with
+    /// a key frame again.
     fn ends_before(&self, picture: &Tag, first: bool) -> bool {
         let length = picture.time - self.start();
-        let enough = (picture.keyframe || first) && length >= SHORTEST;
-        enough || length >= LONGEST || self.bytes >= LARGEST || self.samples >= MOST_SAMPLES
+        let enough = length >= SHORTEST && (picture.keyframe || first);
+        let is_over = picture.keyframe && self.continues;
+        enough || is_over || length >= LONGEST || self.bytes >= LARGEST || self.samples >= MOST_SAMPLES
+    }
+
+    /// Gives the last picture to a group of its own, with what is heard with it.
+    fn split_last(&mut self) -> Option<Self> {
+        if self.pictures.len() < 2 {
+            return None;
+        }
+        let picture = self.pictures.pop()?;
+        let (start, continues) = (picture.time, !picture.keyframe);
+        self.end = Some(start + self.delay);
+        let mut next = Self { continues, ..Self::begin(picture, self.config.clone(), false, self.delay) };
+        for (sound, tags) in &mut self.sounds {
+            let later = tags.partition_point(|tag| tag.time < start + self.delay);
+            for tag in tags.drain(later..) {
+                next.add_sound(sound, tag);
+            }
+        }
+        self.sounds.retain(|(_, tags)| !tags.is_empty());
+        Some(next)
+    }
+
+    /// Leaves out the pictures that are shown before the first one although they follow it: they refer to pictures before a cut.
+    fn drop_leading(&mut self) {
+        if let Some(first) = self.pictures.first().map(shown) {
+            self.pictures.retain(|picture| shown(picture) >= first);
+        }
+    }
+
+    /// Whether nothing before it is needed: an open group's leading pictures refer to the group before.
+    fn is_independent(&self) -> bool {
+        let first = self.pictures.first();
+        first.is_some_and(|first| first.keyframe && self.pictures.iter().all(|picture| shown(picture) >= shown(first)))
     }
 
     /// Whether what is heard at `time` is heard with this group or before it.
     fn is_heard(&self, time: MediaTime) -> bool {
-        self.end.is_none_or(|end| time < end + self.delay)
+        self.end.is_none_or(|end| time < end)
     }
 
     fn add_sound(&mut self, sound: &Arc<AacConfig>, tag: Tag) {
@@ -142,7 +195,6 @@ impl Cutter {
         match (tag.kind, tag.header) {
             (TagKind::Script, _) => {}
             (TagKind::Video, true) => {
-                self.end_group(time);
                 self.video = AvcConfig::parse(tag.body.slice(tag.body.len().min(5)..)).ok().map(Arc::new);
                 self.cut = true;
             }
@@ -156,6 +208,16 @@ impl Cutter {
         if is_done { self.groups.pop_front().and_then(|group| self.finish(group)) } else { None }
     }
 
+    /// Ends the open group with its last picture but one where it would be too long, were it to end at `end`: pictures may come slowly.
+    fn keep_limit(&mut self, end: MediaTime) {
+        let is_long = |group: &&mut Group| group.end.is_none() && end - group.delay - group.start() > LIMIT;
+        let open = self.groups.back_mut().filter(is_long);
+        if let Some(next) = open.and_then(Group::split_last) {
+            self.groups.push_back(next);
+            self.first = false;
+        }
+    }
+
     fn end_group(&mut self, end: MediaTime) {
         if let Some(group) = self.groups.back_mut().filter(|group| group.end.is_none()) {
             group.end = Some(end);
@@ -164,8 +226,16 @@ impl Cutter {
     }
 
     fn add_picture(&mut self, tag: Tag) {
-        if self.groups.back().is_some_and(|group| group.end.is_none() && group.ends_before(&tag, self.first)) {
-            self.end_group(tag.time);
+        if tag.keyframe && self.cut {
+            self.delay = tag.composition();
+        }
+        let end = tag.time + self.delay;
+        self.keep_limit(end);
+        // What ends early to have something to show may go on into the next group.
+        let early = self.first;
+        let ends = |group: &Group| group.end.is_none() && (self.cut || group.ends_before(&tag, self.first));
+        if self.groups.back().is_some_and(ends) {
+            self.end_group(end);
         }
         let Some(config) = &self.video else { return };
         match self.groups.back_mut().filter(|group| group.end.is_none()) {
@@ -176,11 +246,10 @@ impl Cutter {
             }
             // A period begins with a key frame.
             None if tag.keyframe || !self.cut => {
-                if tag.keyframe {
-                    self.delay = composition(&tag);
-                }
                 let cut = mem::take(&mut self.cut);
-                self.groups.push_back(Group::begin(tag, config.clone(), cut, self.delay));
+                let continues = !tag.keyframe && !early;
+                let group = Group::begin(tag, config.clone(), cut, self.delay);
+                self.groups.push_back(Group { continues, ..group });
             }
             None => {}
         }
@@ -196,7 +265,11 @@ impl Cutter {
         }
     }
 
-    fn finish(&mut self, group: Group) -> Option<Segment> {
+    fn finish(&mut self, mut group: Group) -> Option<Segment> {
+        if group.cut {
+            group.drop_leading();
+        }
+        let independent = group.is_independent();
         let (first, end) = (group.pictures.first()?, group.end?);
         // A track has one configuration in a segment: what little is of another one is left out.
         let (sound, sounds) = group.sounds.into_iter().max_by_key(|(_, tags)| tags.len()).unzip();
@@ -215,41 +288,42 @@ impl Cutter {
         // Fragments count in 32 bits, and only order matters.
         let fragment = u32::try_from(number & u64::from(u32::MAX)).unwrap_or_default();
         let sound = initialisation.sound.as_deref().map(|config| sound_run(&sounds.unwrap_or_default(), config));
-        let pictures = picture_run(&group.pictures, end, group.delay, &group.config);
+        let end = end - group.delay;
+        let pictures = picture_run(&group.pictures, end, group.delay);
         let bytes = mp4::fragment(fragment, &pictures, &sound.unwrap_or_default());
         Some(Segment {
             number,
             initialisation,
             start: first.time,
-            duration: end - first.time,
-            independent: first.keyframe,
+            // One picture alone may stand for longer: a player goes by the media's own times.
+            duration: (end - first.time).min(LIMIT),
+            independent,
             bytes,
         })
     }
 }
 
-/// How long after it left a picture is shown: whole milliseconds, in three bytes with their sign.
-fn composition(tag: &Tag) -> MediaTime {
-    match tag.body.as_ref() {
-        &[_, _, a, b, c, ..] => MediaTime::from_millis(i64::from(i32::from_be_bytes([a, b, c, 0]) >> 8)),
-        _ => MediaTime::ZERO,
-    }
+/// When a picture is shown.
+fn shown(tag: &Tag) -> MediaTime {
+    tag.time + tag.composition()
 }
 
 /// Pictures that leave before `end`. Their times are FLV's, whole milliseconds, so that presentation time is exactly what a platform is
 /// told. `delay` is made part of the decoding time: players take the two to begin together.
-fn picture_run(tags: &[Tag], end: MediaTime, delay: MediaTime, config: &AvcConfig) -> Run {
+///
+/// The parameter sets stay in front of key frames, where the programme has them, though they stand in the initialisation too: many players
+/// read the first initialisation only, and see a cut to another size by what is in band.
+fn picture_run(tags: &[Tag], end: MediaTime, delay: MediaTime) -> Run {
     let ticks =
         |time: MediaTime| u64::try_from((time + delay).as_millis()).unwrap_or_default() * u64::from(VIDEO_RATE / 1000);
     let ends = tags.iter().skip(1).map(|tag| tag.time).chain([end]);
     let samples = tags.iter().zip(ends).map(|(tag, end)| {
-        let composition = (composition(tag) - delay).as_millis() * i64::from(VIDEO_RATE / 1000);
-        let payload = tag.body.slice(tag.body.len().min(5)..);
+        let composition = (tag.composition() - delay).as_millis() * i64::from(VIDEO_RATE / 1000);
         Sample {
             duration: duration(ticks(tag.time), ticks(end)),
             composition: i32::try_from(composition).unwrap_or_default(),
             sync: tag.keyframe,
-            payload: if tag.keyframe { without_parameter_sets(&payload, config) } else { payload },
+            payload: tag.body.slice(tag.body.len().min(5)..),
         }
     });
     Run { start: tags.first().map_or(0, |tag| ticks(tag.time)), samples: samples.collect() }
@@ -273,27 +347,6 @@ fn sound_run(tags: &[Tag], config: &AacConfig) -> Run {
 
 fn duration(start: u64, end: u64) -> u32 {
     u32::try_from(end.saturating_sub(start)).unwrap_or(u32::MAX)
-}
-
-/// The picture without the parameter sets that stand in its configuration: `avc1` keeps them out of the samples (ISO/IEC 14496-15,
-/// 5.3.2). The programme carries them in band for platforms that remux to MPEG-TS. Others, which an encoder may send, stay.
-fn without_parameter_sets(payload: &Bytes, config: &AvcConfig) -> Bytes {
-    let mut kept = BytesMut::with_capacity(payload.len());
-    let mut rest = payload.as_ref();
-    while !rest.is_empty() {
-        let unit = rest.split_at_checked(usize::from(config.length_size)).and_then(|(prefix, tail)| {
-            let length = prefix.iter().fold(0_usize, |length, byte| (length << 8) | usize::from(*byte));
-            tail.split_at_checked(length).map(|(unit, tail)| (prefix, unit, tail))
-        });
-        // Malformed: a decoder may make more of it.
-        let Some((prefix, unit, tail)) = unit else { return payload.clone() };
-        rest = tail;
-        if !config.sps.iter().chain(&config.pps).any(|set| set == unit) {
-            kept.put_slice(prefix);
-            kept.put_slice(unit);
-        }
-    }
-    kept.freeze()
 }
 
 #[cfg(test)]

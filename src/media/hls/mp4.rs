@@ -2,6 +2,9 @@
 //!
 //! Sources: ISO/IEC 14496-12 for the boxes, 14496-14 for `mp4a` and `esds`, 14496-15 for `avc1` and `avcC`. The streamer's own records
 //! (avcC, `AudioSpecificConfig`) go in as they were sent. Only what players of HLS ask for is written.
+//!
+//! The pictures' entry is `avc1`, though their key frames bring the same parameter sets again: Safari's players ask for `avc1` (Apple's authoring
+//! rules, 1.10), every player tried takes it, and no decoder minds sets that say what it knows.
 
 use bytes::{BufMut, Bytes, BytesMut};
 

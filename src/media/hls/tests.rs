@@ -1,4 +1,6 @@
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+mod takes;
 
 use super::*;
 use crate::{

@@ -4,10 +4,7 @@ use bytes::Bytes;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
-use super::{
-    RATE,
-    line::{BLOCK, Stereo},
-};
+use super::line::{BLOCK, RATE, Stereo};
 use crate::{
     core::frame::AacConfig,
     media::chain::{Chain, ChainError, element, filter},

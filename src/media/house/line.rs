@@ -2,7 +2,8 @@
 
 use std::f32::consts::PI;
 
-use super::count;
+/// The house's sample rate.
+pub(super) const RATE: u32 = 48_000;
 
 /// One sample of left and right, full scale at 1.
 pub(in crate::media) type Stereo = [f32; 2];
@@ -97,6 +98,11 @@ impl Line {
         self.end += skipped;
         skipped
     }
+}
+
+/// A number of samples as a difference of two indices.
+pub(super) fn count(samples: usize) -> i64 {
+    i64::try_from(samples).unwrap_or(i64::MAX)
 }
 
 /// A fade-in's factor, half a cosine, `step` samples after its silent end.

@@ -1,6 +1,6 @@
 //! Keeps a source's sound where its time stamps say, without steps: a sample more or less in a block. Pure.
 
-use super::{RATE, line::Stereo};
+use super::line::{RATE, Stereo};
 
 /// The mean error is taken over about a second: RTMP's time stamps are whole milliseconds, so each is wrong by up to half of one.
 const SMOOTHING_SECONDS: f64 = 1.0;

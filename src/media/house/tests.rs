@@ -110,7 +110,7 @@ fn clicks(rate: u32) -> impl Fn(f64) -> f64 {
 
 /// What a player hears.
 struct Heard {
-    /// Seconds.
+    /// When it begins, in seconds of programme time.
     start: f64,
     pcm: Vec<Stereo>,
 }

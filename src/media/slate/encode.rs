@@ -6,7 +6,10 @@ use bytes::Bytes;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
-use super::{COLUMNS, HEIGHT, PICTURES, RATE, ROWS, SlateError, WIDTH, picture::Drawing};
+use super::{
+    format::{COLUMNS, HEIGHT, PICTURES, RATE, ROWS, SlateError, WIDTH},
+    picture::{Drawing, level},
+};
 use crate::{
     core::{
         frame::{AacConfig, AvcConfig, CodecConfig},
@@ -75,12 +78,6 @@ fn convert([red, green, blue]: [f32; 3]) -> [u8; 3] {
         128.0 + (red - luma) / 1.5748 * 224.0 / 255.0,
     ]
     .map(level)
-}
-
-/// To the nearest level.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a byte's range")]
-pub(super) fn level(value: f32) -> u8 {
-    value.round().clamp(0.0, 255.0) as u8
 }
 
 /// The rows around the accent with the line in it, at `phase` of the loop (0 to 1).

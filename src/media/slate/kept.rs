@@ -8,7 +8,10 @@ use data_encoding::{BASE64, HEXLOWER};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{PICTURES, SlateError, SlateSettings, encode::SOUNDS, picture, picture_duration, render};
+use super::{
+    SlateError, SlateSettings, draw, drawn_still, encode, encode::SOUNDS, format::PICTURES, picture, picture_duration,
+    turn,
+};
 use crate::{
     core::{
         frame::{AacConfig, AvcConfig, CodecConfig},
@@ -32,6 +35,8 @@ struct Kept {
     pictures: Vec<(bool, String)>,
     audio: String,
     sounds: Vec<String>,
+    /// The still picture, for pages: so that looking at the slate decodes nothing.
+    still: String,
 }
 
 /// The slate of these settings: the one kept in `folder` if it is of the same settings and the same program, else rendered, and kept
@@ -42,16 +47,40 @@ struct Kept {
 pub fn kept(folder: &Path, settings: SlateSettings<'_>) -> Result<SlateLoop, SlateError> {
     let path = folder.join(FILE_NAME);
     let key = key(settings);
-    if let Some(slate) = key.as_ref().and_then(|key| read(&path, key)) {
+    if let Some((slate, _)) = key.as_ref().and_then(|key| read(&path, key)) {
         return Ok(slate);
     }
-    let slate = render(settings)?;
+    let _turn = turn();
+    let drawing = draw(settings)?;
+    let slate = encode(&drawing, settings.tone)?;
     if let Some(key) = key
-        && let Err(error) = write(&path, key, &slate)
+        && let Err(error) =
+            picture::jpeg(&drawing).map_err(io::Error::other).and_then(|still| write(&path, key, &slate, &still))
     {
         tracing::debug!(%error, "the encoded slate is not kept: the next start encodes it anew");
     }
     Ok(slate)
+}
+
+/// The slate of these settings as a still picture, a JPEG of 1280 x 720 pixels: the one kept in `folder`, else drawn, which takes a fraction
+/// of a second of work. Blocks while another is drawn.
+///
+/// # Errors
+/// As [`super::render`]; of a bad file of the venue's own the built-in picture is given, as it is on the programme.
+pub fn still(folder: &Path, settings: SlateSettings<'_>) -> Result<Bytes, SlateError> {
+    // Whoever draws it at this moment keeps it.
+    let _turn = turn();
+    let kept = key(settings).and_then(|key| read(&folder.join(FILE_NAME), &key));
+    kept.map_or_else(|| drawn_still(settings), |(_, still)| Ok(still))
+}
+
+/// The folder in which the tests that need any slate keep theirs: one beside the test program for all of them. Each runs in a process of
+/// its own, and without optimisation drawing the slate takes longer than most of what is tested.
+#[cfg(test)]
+pub(crate) fn folder_of_tests() -> std::path::PathBuf {
+    let folder = std::env::current_exe().expect("a test runs from a file").with_extension("slate");
+    fs::create_dir_all(&folder).expect("what the compiler could write beside, a test can");
+    folder
 }
 
 /// Names all that the slate is made from. None when something of it can not be read.
@@ -63,12 +92,12 @@ fn key(settings: SlateSettings<'_>) -> Option<String> {
     hash.update(format!("{} {} {}\n", env!("CARGO_PKG_VERSION"), program.len(), built.as_nanos()));
     hash.update(format!("{}\n{:?} {}\n", gstreamer::version_string(), settings.venue, settings.tone));
     if let Some(file) = settings.picture {
-        hash.update(picture::read(file).ok()?);
+        picture::each_piece(file, |piece| hash.update(piece)).ok()?;
     }
     Some(HEXLOWER.encode(&hash.finalize()))
 }
 
-fn read(path: &Path, key: &str) -> Option<SlateLoop> {
+fn read(path: &Path, key: &str) -> Option<(SlateLoop, Bytes)> {
     if fs::metadata(path).ok()?.len() > MAX_BYTES {
         return None;
     }
@@ -88,16 +117,20 @@ fn read(path: &Path, key: &str) -> Option<SlateLoop> {
         .map(|(keyframe, text)| Some(SlatePicture { payload: bytes(text)?, keyframe: *keyframe }))
         .collect();
     let (pictures, sounds) = (pictures?, kept.sounds.iter().map(bytes).collect::<Option<Vec<_>>>()?);
-    (pictures.len() == PICTURES && sounds.len() == SOUNDS).then_some(SlateLoop {
+    if pictures.len() != PICTURES || sounds.len() != SOUNDS {
+        return None;
+    }
+    let slate = SlateLoop {
         video: Arc::new(CodecConfig::Avc(AvcConfig::parse(bytes(&kept.video)?).ok()?)),
         pictures,
         picture_duration: picture_duration(),
         audio: Arc::new(CodecConfig::Aac(AacConfig::parse(bytes(&kept.audio)?).ok()?)),
         sounds,
-    })
+    };
+    Some((slate, bytes(&kept.still)?))
 }
 
-fn write(path: &Path, key: String, slate: &SlateLoop) -> io::Result<()> {
+fn write(path: &Path, key: String, slate: &SlateLoop, still: &[u8]) -> io::Result<()> {
     let record = |config: &CodecConfig| match config {
         CodecConfig::Avc(config) => BASE64.encode(&config.record),
         CodecConfig::Aac(config) => BASE64.encode(&config.record),
@@ -109,6 +142,7 @@ fn write(path: &Path, key: String, slate: &SlateLoop) -> io::Result<()> {
         pictures: pictures.collect(),
         audio: record(&slate.audio),
         sounds: slate.sounds.iter().map(|sound| BASE64.encode(sound)).collect(),
+        still: BASE64.encode(still),
     };
     let text = serde_json::to_string(&kept)?;
     files::replace(path, format!("{}\n{text}", digest_of(&text)).as_bytes(), Readers::Everybody)
@@ -141,8 +175,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let rendered = kept(folder.path(), settings("Blue Room")).unwrap();
         let path = folder.path().join(FILE_NAME);
-        let found = read(&path, &key(settings("Blue Room")).unwrap()).unwrap();
+        let (found, picture) = read(&path, &key(settings("Blue Room")).unwrap()).unwrap();
         assert!(same(&rendered, &found));
+        assert_eq!(still(folder.path(), settings("Blue Room")).unwrap(), picture);
+        let nowhere = folder.path().join("no such folder");
+        assert_eq!(still(&nowhere, settings("Blue Room")).unwrap(), picture, "it is the one that would be drawn");
         let written = fs::metadata(&path).unwrap().modified().unwrap();
         assert!(same(&rendered, &kept(folder.path(), settings("Blue Room")).unwrap()));
         assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), written, "it was rendered again");

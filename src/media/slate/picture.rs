@@ -1,10 +1,16 @@
 //! The slate's picture: drawn from a template with the venue's name, or the venue's own file.
 
-use std::{fs, io::Cursor, path::Path, sync::Arc};
+use std::{
+    fs,
+    io::{Cursor, Read as _},
+    path::Path,
+    sync::Arc,
+};
 
+use bytes::Bytes;
 use image::{
     DynamicImage, ExtendedColorType, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits,
-    codecs::jpeg::JpegEncoder, imageops::FilterType,
+    codecs::jpeg::JpegEncoder, imageops::FilterType, metadata::Orientation,
 };
 use resvg::{
     tiny_skia::{Pixmap, Transform},
@@ -14,7 +20,7 @@ use resvg::{
     },
 };
 
-use super::{COLUMNS, HEIGHT, PictureKind, ROWS, SlateError, WIDTH, encode::level};
+use super::format::{COLUMNS, HEIGHT, ROWS, SlateError, WIDTH};
 
 /// The picture, but for the name.
 const TEMPLATE: &str = include_str!("slate.svg");
@@ -39,8 +45,8 @@ const MAX_BYTES: u64 = 20 * 1024 * 1024;
 /// The largest width and height that are decoded: 24-megapixel cameras' pictures, 96 MB for a moment.
 const MAX_SIDE: u32 = 6000;
 
-/// See [`MAX_SIDE`].
-const MAX_MEMORY: u64 = 160 * 1024 * 1024;
+/// The most that a picture may be when it is decoded, whatever its file says of itself: it is judged by its header, before.
+const MAX_MEMORY: u64 = 120 * 1024 * 1024;
 
 /// Red, green, blue of every pixel, row by row.
 pub(super) type Pixels = Vec<[u8; 3]>;
@@ -50,6 +56,15 @@ pub(super) type Pixels = Vec<[u8; 3]>;
 pub(super) struct Drawing {
     pub(super) pixels: Pixels,
     pub(super) accent: Option<usize>,
+}
+
+/// What a picture file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PictureKind {
+    /// PNG.
+    Png,
+    /// JPEG.
+    Jpeg,
 }
 
 /// The built-in picture with the venue's name.
@@ -95,63 +110,125 @@ pub(super) fn built_in(venue: &str) -> Result<Drawing, SlateError> {
 pub(super) fn own(file: &Path) -> Result<Drawing, SlateError> {
     let bad = |reason: String| SlateError::Picture { file: file.to_owned(), reason };
     let picture = decode(&read(file).map_err(bad)?).map_err(|error| bad(error.to_string()))?;
+    Ok(on_black(&picture))
+}
+
+/// A picture no larger than the slate, in its middle.
+fn on_black(picture: &DynamicImage) -> Drawing {
     let (width, height) = (u32::from(COLUMNS), u32::from(ROWS));
-    let picture = if (picture.width(), picture.height()) == (width, height) {
-        picture
-    } else {
-        picture.resize(width, height, FilterType::CatmullRom)
-    };
     let mut canvas = image::RgbaImage::from_pixel(width, height, image::Rgba([0, 0, 0, 255]));
-    let (left, top) = ((width - picture.width()) / 2, (height - picture.height()) / 2);
+    let (left, top) = (width.saturating_sub(picture.width()) / 2, height.saturating_sub(picture.height()) / 2);
     image::imageops::overlay(&mut canvas, &picture.to_rgba8(), left.into(), top.into());
     let pixels = canvas.pixels().map(|&image::Rgba([red, green, blue, _])| [red, green, blue]).collect();
-    Ok(Drawing { pixels, accent: None })
+    Drawing { pixels, accent: None }
 }
 
 /// A picture's file, within the limit.
-pub(super) fn read(file: &Path) -> Result<Vec<u8>, String> {
-    let length = fs::metadata(file).map_err(|error| error.to_string())?.len();
-    if length > MAX_BYTES {
-        return Err(format!("it is larger than {} MB", MAX_BYTES / 1024 / 1024));
-    }
-    fs::read(file).map_err(|error| error.to_string())
+fn read(file: &Path) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    each_piece(file, |piece| bytes.extend_from_slice(piece))?;
+    Ok(bytes)
 }
 
-/// See [`super::check`].
-pub(super) fn check(file: &[u8]) -> Result<PictureKind, String> {
+/// Goes through a picture's file without holding it, within the limit.
+pub(super) fn each_piece(file: &Path, mut take: impl FnMut(&[u8])) -> Result<(), String> {
+    let mut file = fs::File::open(file).map_err(|error| error.to_string())?;
+    let (mut buffer, mut total) = (vec![0; 64 << 10], 0);
+    loop {
+        let count = file.read(&mut buffer).map_err(|error| error.to_string())?;
+        total += count as u64;
+        if total > MAX_BYTES {
+            return Err(format!("it is larger than {} MB", MAX_BYTES / 1024 / 1024));
+        }
+        match buffer.get(..count) {
+            Some(piece) if !piece.is_empty() => take(piece),
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// A picture that can be the slate's.
+#[derive(Debug)]
+pub struct Fitted {
+    /// What it is to be kept as.
+    pub kind: PictureKind,
+    /// The same in as many pixels as the slate has; none for one that has no more.
+    pub smaller: Option<Vec<u8>>,
+}
+
+/// See [`super::fit`].
+pub(super) fn fit(file: &[u8]) -> Result<Fitted, String> {
     let kind = match image::guess_format(file) {
         Ok(ImageFormat::Png) => PictureKind::Png,
         Ok(ImageFormat::Jpeg) => PictureKind::Jpeg,
         _ => return Err("it is neither a PNG nor a JPEG".to_owned()),
     };
-    decode(file).map(|_| kind).map_err(|error| match error {
+    let failed = |error: ImageError| match error {
         ImageError::Limits(_) => format!("it is too large; {MAX_SIDE} pixels a side are enough for anything"),
         error => format!("it is damaged ({error})"),
-    })
+    };
+    let (width, height) = open(file).map_err(failed)?.dimensions();
+    let picture = decode(file).map_err(failed)?;
+    if width <= u32::from(COLUMNS) && height <= u32::from(ROWS) {
+        return Ok(Fitted { kind, smaller: None });
+    }
+    let mut smaller = Cursor::new(Vec::new());
+    picture.write_to(&mut smaller, ImageFormat::Png).map_err(failed)?;
+    Ok(Fitted { kind: PictureKind::Png, smaller: Some(smaller.into_inner()) })
 }
 
 /// As a picture file.
-pub(super) fn jpeg(drawing: &Drawing) -> Result<Vec<u8>, SlateError> {
+pub(super) fn jpeg(drawing: &Drawing) -> Result<Bytes, SlateError> {
     let mut file = Vec::new();
     JpegEncoder::new_with_quality(&mut file, 88)
         .encode(drawing.pixels.as_flattened(), COLUMNS.into(), ROWS.into(), ExtendedColorType::Rgb8)
         .map_err(|error| SlateError::Encode(error.to_string()))?;
-    Ok(file)
+    Ok(file.into())
 }
 
-fn decode(bytes: &[u8]) -> image::ImageResult<DynamicImage> {
+/// Reads a picture's header, and refuses what would be too large when it is decoded.
+fn open(bytes: &[u8]) -> image::ImageResult<impl ImageDecoder> {
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_SIDE);
     limits.max_image_height = Some(MAX_SIDE);
     limits.max_alloc = Some(MAX_MEMORY);
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
-    reader.limits(limits);
-    let mut decoder = reader.into_decoder()?;
+    reader.limits(limits.clone());
+    let decoder = reader.into_decoder()?;
+    limits.reserve(decoder.total_bytes())?;
+    Ok(decoder)
+}
+
+/// A picture, made as small as the slate if it is larger, and turned as it was taken.
+fn decode(bytes: &[u8]) -> image::ImageResult<DynamicImage> {
+    let mut decoder = open(bytes)?;
     // Telephones write down how they were held instead of turning the picture.
     let orientation = decoder.orientation()?;
-    let mut picture = DynamicImage::from_decoder(decoder)?;
+    let lies = matches!(
+        orientation,
+        Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH
+    );
+    let picture = DynamicImage::from_decoder(decoder)?;
+    let (columns, rows) = if lies { (ROWS, COLUMNS) } else { (COLUMNS, ROWS) };
+    let mut picture = scale(picture, columns.into(), rows.into());
     picture.apply_orientation(orientation);
     Ok(picture)
+}
+
+/// Scales a picture to fit into so many pixels. One that is much larger is made smaller in whole pixels first: what is good for the last
+/// step takes 16 bytes for each pixel on its way.
+fn scale(picture: DynamicImage, columns: u32, rows: u32) -> DynamicImage {
+    let fits = picture.width() == columns && picture.height() <= rows
+        || picture.height() == rows && picture.width() <= columns;
+    if fits {
+        return picture;
+    }
+    let picture = if picture.width() > columns * 3 || picture.height() > rows * 3 {
+        picture.thumbnail(columns * 2, rows * 2)
+    } else {
+        picture
+    };
+    picture.resize(columns, rows, FilterType::CatmullRom)
 }
 
 /// Keeps what can be shown on a line, in at most [`LONGEST_NAME`] characters.
@@ -293,6 +370,12 @@ fn light() -> impl Iterator<Item = [f32; 3]> {
         }
         levels
     })
+}
+
+/// To the nearest level.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a byte's range")]
+pub(super) fn level(value: f32) -> u8 {
+    value.round().clamp(0.0, 255.0) as u8
 }
 
 /// A drawn pixel (its colours multiplied by its opacity) over the light, with a grain of less than one level, the same on

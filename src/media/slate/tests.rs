@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use bytes::Bytes;
 use gstreamer as gst;
@@ -252,17 +252,50 @@ fn picture_is_checked_by_decoding_it() {
     }
 }
 
+/// A PNG whose header promises another size, of red, green, blue and opacity, with the right sum.
+fn promising(width: u32, height: u32) -> Vec<u8> {
+    let mut file = png(64, 36);
+    file[16..20].copy_from_slice(&width.to_be_bytes());
+    file[20..24].copy_from_slice(&height.to_be_bytes());
+    file[25] = 6;
+    let mut sum = flate2::Crc::new();
+    sum.update(&file[12..29]);
+    file[29..33].copy_from_slice(&sum.sum().to_be_bytes());
+    file
+}
+
+#[test]
+fn picture_that_would_be_too_large_when_decoded_is_refused_by_its_header() {
+    // 137 MB.
+    let error = fit(&promising(6000, 6000)).unwrap_err();
+    assert!(error.contains("too large"), "{error}");
+    // 92 MB: it is decoded, and there is not enough of it.
+    let error = fit(&promising(6000, 4000)).unwrap_err();
+    assert!(error.contains("damaged"), "{error}");
+}
+
+#[test]
+fn picture_with_more_pixels_than_the_slate_is_kept_small_and_another_as_it_is() {
+    assert!(fit(&png(1280, 720)).unwrap().smaller.is_none());
+    for (width, height, size) in [(3000, 2000, (1080, 720)), (1281, 10, (1280, 10)), (900, 4000, (162, 720))] {
+        let Fitted { kind, smaller } = fit(&png(width, height)).unwrap();
+        let smaller = image::load_from_memory(&smaller.unwrap()).unwrap().to_rgb8();
+        assert_eq!((kind, smaller.dimensions()), (PictureKind::Png, size), "{width} x {height}");
+        assert!(smaller.pixels().all(|pixel| pixel.0[0] > 190 && pixel.0[1] < 40), "{width} x {height}");
+    }
+}
+
 #[test]
 fn still_picture_is_what_the_slate_shows() {
-    let decoded = |file: Vec<u8>| image::load_from_memory(&file).unwrap().to_rgb8();
-    let built_in = decoded(still(settings("Blue Room")).unwrap());
+    let decoded = |file: Bytes| image::load_from_memory(&file).unwrap().to_rgb8();
+    let built_in = decoded(drawn_still(settings("Blue Room")).unwrap());
     assert_eq!(built_in.dimensions(), (1280, 720));
     let folder = tempfile::TempDir::new().unwrap();
     let file = folder.path().join("own.png");
     fs::write(&file, png(64, 36)).unwrap();
-    let own = decoded(still(SlateSettings { picture: Some(&file), ..settings("Blue Room") }).unwrap());
+    let own = decoded(drawn_still(SlateSettings { picture: Some(&file), ..settings("Blue Room") }).unwrap());
     assert!(own.get_pixel(640, 360).0[0] > 180, "{:?}", own.get_pixel(640, 360));
     let gone =
-        still(SlateSettings { picture: Some(&folder.path().join("gone.png")), ..settings("Blue Room") }).unwrap();
+        drawn_still(SlateSettings { picture: Some(&folder.path().join("gone.png")), ..settings("Blue Room") }).unwrap();
     assert_eq!(decoded(gone), built_in);
 }

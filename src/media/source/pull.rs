@@ -15,18 +15,19 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::session::{Failure, Intake, Session};
+use self::fetch::{Failure, Fetch, Intake};
 use super::{
-    Gauge, Pulled,
+    Pulled,
     reception::{Purpose, Reception},
+    tap::Gauge,
 };
 use crate::{
     clock::Clock,
-    core::{frame::PullAddress, moment::Moment},
+    core::{flaw::Flaw, frame::PullAddress, moment::Moment},
 };
 
+mod fetch;
 mod http;
-mod session;
 
 /// Probes at the same time: fifty encoders that come at once do not open fifty pulls at once.
 pub(super) const PROBES: usize = 8;
@@ -44,7 +45,7 @@ const SILENCE: Duration = Duration::from_secs(5);
 const OPEN: Duration = Duration::from_secs(6);
 /// The first wait before another try; each later one is twice as long.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
-/// The longest.
+/// The longest wait before another try.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// A pull that lasted so long ends a row of failures.
 const STABLE: Duration = Duration::from_secs(2);
@@ -206,7 +207,7 @@ impl Pull {
             self.pulled.watch_from(None);
         }
         let number = self.receive().begin(purpose);
-        let end = self.session(purpose, number).await;
+        let end = self.fetch(purpose, number).await;
         self.receive().end();
         let now = self.parts.clock.now();
         let heard = self.receive().has_heard();
@@ -245,14 +246,17 @@ impl Pull {
             self.said = Some(failure.clone());
         }
         if let Failure::Unusable(error) = failure {
-            self.pulled.advise(Some(error.to_string()));
+            match Flaw::of(&error) {
+                Some(flaw) => self.pulled.set_unusable(flaw, error.to_string()),
+                None => self.pulled.advise(Some(error.to_string())),
+            }
         }
     }
 
-    async fn session(&mut self, purpose: Purpose, number: u64) -> End {
+    async fn fetch(&mut self, purpose: Purpose, number: u64) -> End {
         let intake = Intake::new(self.reception.clone(), number, self.parts.clock);
         let address = self.address.clone();
-        let opening = timeout(OPEN, Session::open(&address, intake));
+        let opening = timeout(OPEN, Fetch::open(&address, intake));
         tokio::pin!(opening);
         let opened = loop {
             tokio::select! {
@@ -261,8 +265,8 @@ impl Pull {
                 opened = &mut opening => break opened,
             }
         };
-        let mut session = match opened {
-            Ok(Ok(session)) => session,
+        let mut fetch = match opened {
+            Ok(Ok(fetch)) => fetch,
             Ok(Err(failure)) => return End::Failed(failure),
             Err(_) => return End::Failed(Failure::Silent(OPEN)),
         };
@@ -270,10 +274,10 @@ impl Pull {
         if !matches!(purpose, Purpose::Cue(_)) {
             self.pulled.watch_from(Some(open));
         }
-        let end = self.watch(purpose, &mut session, open).await;
+        let end = self.watch(purpose, &mut fetch, open).await;
         // Before the pipeline's end, so that the next pull's frames are never mixed with this one's.
         self.receive().end();
-        session.close().await;
+        fetch.close().await;
         end
     }
 
@@ -286,7 +290,7 @@ impl Pull {
         }
     }
 
-    async fn watch(&mut self, purpose: Purpose, session: &mut Session, open: Moment) -> End {
+    async fn watch(&mut self, purpose: Purpose, fetch: &mut Fetch, open: Moment) -> End {
         let longest = match purpose {
             Purpose::Cue(_) => Duration::MAX,
             Purpose::Probe => PROBE.max(self.parts.latency + Duration::from_millis(1500)),
@@ -312,7 +316,7 @@ impl Pull {
             tokio::select! {
                 () = self.token.cancelled() => return End::Done,
                 () = self.pulled.woken() => {}
-                failure = session.failure() => return End::Failed(failure),
+                failure = fetch.failure() => return End::Failed(failure),
                 () = sleep(longest.saturating_sub(passed).min(Duration::from_secs(1))) => {}
             }
         }

@@ -6,10 +6,12 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use super::{Gauge, Tap};
+use super::tap::{Gauge, Tap};
 use crate::core::{
     frame::{Frame, MediaTime, Track},
     moment::Moment,
+    oddity::Oddity,
+    remark::Remark,
 };
 
 /// Key frames that are remembered; a pull begins with the latest one or with none of them.
@@ -208,6 +210,11 @@ impl Reception {
         })
     }
 
+    /// A message was odd and left out. What a burst brings once more counts once more: it is a hint, no account.
+    pub(super) fn odd(&self, oddity: Oddity) {
+        self.tap.gauge.note_odd(oddity);
+    }
+
     /// Wakes whoever waits for the probe's end. Once for each piece that was read, not for each frame.
     pub(super) fn look(&self) {
         if self.reached()
@@ -215,6 +222,11 @@ impl Reception {
         {
             pulled.wake();
         }
+    }
+
+    /// Takes what is to be told about the stream.
+    pub(super) fn remark(&self, remark: Remark) {
+        self.gauge().remark(remark);
     }
 
     /// Takes a frame of the pull.

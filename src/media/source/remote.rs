@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering::Relaxed},
     },
     time::Duration,
@@ -12,6 +12,7 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::Notify;
 
 use crate::core::{
+    flaw::Flaw,
     frame::{MediaTime, RemoteFigures},
     moment::Moment,
 };
@@ -43,6 +44,8 @@ pub(in crate::media) struct Pulled {
     mute: AtomicBool,
     /// What its streamer should know.
     advice: ArcSwapOption<String>,
+    /// What of it cannot be used.
+    unusable: ArcSwapOption<(Flaw, Arc<str>)>,
     /// Locked by whoever reports and by the monitor.
     figures: Mutex<Figures>,
 }
@@ -82,6 +85,7 @@ impl Pulled {
             suspected: AtomicBool::new(false),
             mute: AtomicBool::new(false),
             advice: ArcSwapOption::empty(),
+            unusable: ArcSwapOption::empty(),
             figures: Mutex::default(),
         }
     }
@@ -103,7 +107,7 @@ impl Pulled {
         self.cues.load(Relaxed)
     }
 
-    /// Somebody looks.
+    /// Somebody looks at this input, and wants to see it for `LOOKED_AT` from `now` on.
     pub(in crate::media) fn look_at(&self, now: Moment) {
         let before = self.looked_until.swap((now + LOOKED_AT).as_micros(), Relaxed);
         if before < now.as_micros() {
@@ -160,12 +164,21 @@ impl Pulled {
 
     pub(super) fn advise(&self, advice: Option<String>) {
         if advice.is_some() || self.advice.load().is_some() {
-            self.advice.store(advice.map(std::sync::Arc::new));
+            self.advice.store(advice.map(Arc::new));
         }
     }
 
     pub(in crate::media) fn advice(&self) -> Option<String> {
         self.advice.load().as_deref().cloned()
+    }
+
+    /// What it sends cannot be used, now or when it is sent again.
+    pub(super) fn set_unusable(&self, flaw: Flaw, reason: String) {
+        self.unusable.store(Some(Arc::new((flaw, reason.into()))));
+    }
+
+    pub(in crate::media) fn unusable(&self) -> Option<(Flaw, Arc<str>)> {
+        self.unusable.load().as_deref().cloned()
     }
 
     /// What the server said at `at`, when the pulls had counted `counted` bytes. `fed`: its silence is judged by frames.

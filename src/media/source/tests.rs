@@ -19,8 +19,12 @@ use super::{Arrival, Gauge, Gauges, Parts, Pictures, Taps};
 use crate::{
     clock::Clock,
     core::{
-        frame::{ConnectionId, Frame, FrameSinks, PullAddress, RemoteFigures, RemoteInput, Track},
+        frame::{
+            AvcConfig, CodecConfig, ConnectionId, Frame, FrameSinks, MediaTime, PullAddress, RemoteFigures,
+            RemoteInput, Track,
+        },
         moment::Moment,
+        remark::Remark,
     },
 };
 
@@ -306,6 +310,31 @@ async fn burst_spoils_neither_jitter_nor_time() {
     assert!(jitter < 30_000, "{jitter} us");
     let rate = gauge.frame_rate().unwrap();
     assert!((rate - 25.0).abs() < 1.5, "{rate}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn remarks_and_a_settled_frame_rate_are_known_of_a_stream() {
+    let house = House::new();
+    let id = ConnectionId::new("a");
+    let mut sink = house.taps.open(id.clone());
+    let gauge = house.gauges.get(&id).unwrap();
+    sink.remark(Remark::NoPictureConfiguration);
+    sink.remark(Remark::SecondSound);
+    let told = || gauge.remarks().iter().collect::<Vec<_>>();
+    assert_eq!(told(), [Remark::NoPictureConfiguration, Remark::SecondSound]);
+
+    // High 10, by x264.
+    let record = b"016e000cffe1001a676e000ca6cd941419f9f0110000030001000003000a0f14299601000668ebe3cb22c0fdfafa00";
+    let record = data_encoding::HEXLOWER.decode(record).unwrap();
+    let config = Arc::new(CodecConfig::Avc(AvcConfig::parse(record.into()).unwrap()));
+    for n in 0..100 {
+        assert_eq!(gauge.frame_rate(), (n > 50).then_some(25.0), "after {n} pictures");
+        let (dts, payload) = (MediaTime::from_millis(n * 40), b"\0\0\0\x01\x41"[..].into());
+        let frame = Frame { track: Track::Video, dts, pts: dts, keyframe: false, payload, config: config.clone() };
+        // All at once: arrivals say nothing.
+        sink.push(frame, house.clock.now());
+    }
+    assert_eq!(told(), [Remark::BitDepth, Remark::SecondSound], "a configuration came after all");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -94,6 +94,14 @@ pub(super) struct World {
     /// The next requests of a kind are treated so.
     pub(super) odd: Vec<(String, Does)>,
     pub(super) connections: u32,
+    /// Every request is refused because it is not ready.
+    pub(super) not_ready: bool,
+    /// Requests that came, refused ones too.
+    pub(super) asked: usize,
+    /// Its stream starts and stops as it is told; else nothing comes of a start.
+    pub(super) stream_works: bool,
+    /// How long it has been running, in seconds; none: it does not say.
+    pub(super) uptime: Option<u64>,
 }
 
 impl World {
@@ -155,6 +163,10 @@ fn world() -> World {
         password: Some("right".to_owned()),
         odd: Vec::new(),
         connections: 0,
+        not_ready: false,
+        asked: 0,
+        stream_works: false,
+        uptime: None,
     }
 }
 
@@ -166,6 +178,20 @@ impl SimulatedObs {
     /// One that comes back where one was.
     pub(super) async fn start_at(port: u16) -> Self {
         Self::at(port, world()).await
+    }
+
+    /// Its websocket server is switched off and on again, or the whole of it if its world is changed so.
+    pub(super) async fn again(mut self, change: impl FnOnce(&mut World)) -> Self {
+        let mut after = world();
+        std::mem::swap(&mut after, &mut *self.world.lock().unwrap());
+        change(&mut after);
+        let port = self.port;
+        self.accepting.abort();
+        // Its connections end with it.
+        assert!((&mut self.accepting).await.is_err());
+        drop(self);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Self::at(port, after).await
     }
 
     async fn at(port: u16, world: World) -> Self {
@@ -299,6 +325,10 @@ impl Served {
         let kind = request["requestType"].as_str()?.to_owned();
         let odd = {
             let mut world = self.world.lock().unwrap();
+            world.asked += 1;
+            if world.not_ready {
+                world.odd.insert(0, (kind.clone(), Does::Refuses(207)));
+            }
             let position = world.odd.iter().position(|(name, _)| *name == kind || name == "*");
             position.map(|position| world.odd.remove(position).1)
         };
@@ -490,8 +520,28 @@ fn act(world: &mut World, kind: &str, data: &Value) -> (u16, Value, Vec<Value>) 
                 "StreamStateChanged",
                 json!({"outputActive": false, "outputState": "OBS_WEBSOCKET_OUTPUT_STARTING"}),
             ));
+            if world.stream_works {
+                world.streams = true;
+                events.push(event(
+                    "StreamStateChanged",
+                    json!({"outputActive": true, "outputState": "OBS_WEBSOCKET_OUTPUT_STARTED"}),
+                ));
+            }
             Value::Null
         }
+        "StopStream" => {
+            world.streams = false;
+            for state in ["STOPPING", "STOPPED"] {
+                let state = format!("OBS_WEBSOCKET_OUTPUT_{state}");
+                events.push(event("StreamStateChanged", json!({"outputActive": false, "outputState": state})));
+            }
+            Value::Null
+        }
+        "GetStats" if world.uptime.is_some() => json!({
+            "cpuUsage": 1.0, "memoryUsage": 1.0, "availableDiskSpace": 1.0, "activeFps": 30.0, "averageFrameRenderTime": 1.0,
+            "renderSkippedFrames": 0, "renderTotalFrames": world.uptime.unwrap_or_default() * 30, "outputSkippedFrames": 0,
+            "outputTotalFrames": 0, "webSocketSessionIncomingMessages": 0, "webSocketSessionOutgoingMessages": 0,
+        }),
         "TriggerMediaInputAction" => Value::Null,
         _ => return (204, Value::Null, events),
     };

@@ -13,7 +13,7 @@ use data_encoding::HEXLOWER;
 use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest, Sha256};
 
-use crate::web::{
+use crate::web::http::{
     problem::{Kind, Problem},
     rights::{Right, Routes},
 };
@@ -24,6 +24,9 @@ struct Asset {
     kind: &'static str,
     content: &'static [u8],
 }
+
+/// What the shared worker may do: it has a policy of its own, which comes with its script, and talks to the box alone.
+const WORKER_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; connect-src 'self'");
 
 /// A text file or several, joined.
 macro_rules! text {
@@ -43,13 +46,18 @@ macro_rules! binary {
     };
 }
 
+/// The shared worker's script.
+const WORKER: &str = "line.js";
+
 /// Everything that is served. What belongs together is one file: each costs a round trip on a slow network.
 const ASSETS: &[Asset] = &[
     text!("app.css", "text/css; charset=utf-8", "assets/app.css", "assets/player.css"),
     text!("overlay.css", "text/css; charset=utf-8", "assets/overlay.css"),
     text!("admin.css", "text/css; charset=utf-8", "assets/admin.css"),
     text!("admin.js", "text/javascript; charset=utf-8", "assets/admin.js"),
-    text!("app.js", "text/javascript; charset=utf-8", "assets/app.js", "assets/player.js"),
+    text!("app.js", "text/javascript; charset=utf-8", "assets/line.js", "assets/app.js", "assets/player.js"),
+    // The shared worker.
+    text!("line.js", "text/javascript; charset=utf-8", "assets/line.js", "assets/worker.js"),
     text!(
         "lib.js",
         "text/javascript; charset=utf-8",
@@ -119,10 +127,14 @@ async fn asset(Path((hash, name)): Path<(String, String)>, headers: HeaderMap) -
         (header::VARY, HeaderValue::from_static("accept-encoding")),
     ];
     let small = COMPRESSED.get(index).and_then(Option::as_ref).filter(|_| takes_gzip(&headers));
-    Ok(match small {
+    let mut response = match small {
         Some(small) => (head, [(header::CONTENT_ENCODING, GZIP)], small.clone()).into_response(),
         None => (head, Bytes::from_static(asset.content)).into_response(),
-    })
+    };
+    if asset.name == WORKER {
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, WORKER_POLICY);
+    }
+    Ok(response)
 }
 
 pub(super) const GZIP: HeaderValue = HeaderValue::from_static("gzip");

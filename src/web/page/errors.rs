@@ -18,7 +18,7 @@ use super::{
     layout::Page,
     ui,
 };
-use crate::web::{App, problem::Problem};
+use crate::web::{app::App, http::problem::Problem};
 
 #[derive(Template)]
 #[template(path = "error.html")]

@@ -7,16 +7,16 @@ use axum::{
     http::{HeaderValue, header},
     response::Response,
 };
-use data_encoding::BASE64URL_NOPAD;
-use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
-use sha2::Sha256;
+
+use crate::{
+    control::storing::NOT_YET,
+    store::Kept,
+    web::http::{cookie::cookie_of, seals::Seals, watched::Told},
+};
 
 /// The cookie.
 const COOKIE: &str = "motherstream_flash";
-
-/// Bytes of the seal.
-const SEAL: usize = 16;
 
 /// The longest text, in bytes: a cookie holds 4 KiB.
 const LONGEST: usize = 1000;
@@ -73,49 +73,38 @@ impl Flash {
         self.undo(action, &[("on", if on { "false" } else { "true" })])
     }
 
+    /// With that it is not stored yet, if it is not.
+    pub(crate) fn kept(mut self, kept: Kept) -> Self {
+        if kept == Kept::NotYet {
+            self.text = format!("{} {NOT_YET}", self.text);
+        }
+        self
+    }
+
+    /// What the audit log may say where nobody has better words.
+    pub(crate) fn told(&self) -> Told {
+        Told { text: self.text.clone(), failed: self.is_failure() }
+    }
+
     /// Whether it went wrong, for templates.
     pub(crate) fn is_failure(&self) -> bool {
         self.tone == Tone::Failed
     }
 }
 
-/// The key under which messages travel. Of this process: a message from before a restart is not shown.
-pub(crate) struct Seals {
-    key: [u8; 32],
+/// The `Set-Cookie` that brings a message to the next page.
+pub(crate) fn set(seals: &Seals, flash: &Flash) -> Option<HeaderValue> {
+    let mut flash = flash.clone();
+    if flash.text.len() > LONGEST {
+        flash.text.truncate(flash.text.floor_char_boundary(LONGEST));
+    }
+    let value = seals.close(&serde_json::to_vec(&flash).ok()?)?;
+    HeaderValue::from_str(&format!("{COOKIE}={value}; Path=/; Max-Age=60; HttpOnly; SameSite=Lax")).ok()
 }
 
-impl Seals {
-    pub(crate) fn new() -> Self {
-        Self { key: rand::random() }
-    }
-
-    fn seal(&self, content: &[u8]) -> Option<Vec<u8>> {
-        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&self.key).ok()?;
-        mac.update(content);
-        Some(mac.finalize().into_bytes().get(..SEAL)?.to_vec())
-    }
-
-    /// The `Set-Cookie` that brings a message to the next page.
-    pub(crate) fn set(&self, flash: &Flash) -> Option<HeaderValue> {
-        let mut flash = flash.clone();
-        if flash.text.len() > LONGEST {
-            flash.text.truncate(flash.text.floor_char_boundary(LONGEST));
-        }
-        let content = serde_json::to_vec(&flash).ok()?;
-        let mut sealed = self.seal(&content)?;
-        sealed.extend_from_slice(&content);
-        let value = BASE64URL_NOPAD.encode(&sealed);
-        HeaderValue::from_str(&format!("{COOKIE}={value}; Path=/; Max-Age=60; HttpOnly; SameSite=Lax")).ok()
-    }
-
-    /// The message that a request brings, if it is one of ours.
-    pub(crate) fn open(&self, value: &str) -> Option<Flash> {
-        let sealed = BASE64URL_NOPAD.decode(value.as_bytes()).ok()?;
-        let (seal, content) = sealed.split_at_checked(SEAL)?;
-        let expected = self.seal(content)?;
-        bool::from(subtle::ConstantTimeEq::ct_eq(expected.as_slice(), seal)).then_some(())?;
-        serde_json::from_slice(content).ok()
-    }
+/// The message that a request brings, if it is one of ours.
+pub(crate) fn open(seals: &Seals, value: &str) -> Option<Flash> {
+    serde_json::from_slice(&seals.open(value)?).ok()
 }
 
 /// An answer over HTTPS, whose message does not travel in the clear afterwards. (The session's cookie sees to itself; dark or light may
@@ -134,7 +123,7 @@ pub(crate) fn secured(mut response: Response) -> Response {
 
 /// The value of the message's cookie.
 pub(crate) fn cookie(headers: &axum::http::HeaderMap) -> Option<&str> {
-    super::layout::cookie(headers, COOKIE)
+    cookie_of(headers, COOKIE)
 }
 
 /// The `Set-Cookie` after a message was shown.
@@ -145,10 +134,12 @@ pub(crate) fn clear() -> HeaderValue {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use data_encoding::BASE64URL_NOPAD;
+
     use super::*;
 
     fn travelled(seals: &Seals, flash: &Flash) -> String {
-        let header = seals.set(flash).unwrap();
+        let header = set(seals, flash).unwrap();
         let value = header.to_str().unwrap().split(';').next().unwrap();
         value.strip_prefix("motherstream_flash=").unwrap().to_owned()
     }
@@ -157,19 +148,19 @@ mod tests {
     fn message_arrives_as_it_was_sent() {
         let seals = Seals::new();
         let flash = Flash::done("Zoë moved to the front").undo("/admin/queue/7/move", &[("before", "9")]);
-        assert_eq!(seals.open(&travelled(&seals, &flash)), Some(flash));
+        assert_eq!(open(&seals, &travelled(&seals, &flash)), Some(flash));
     }
 
     #[test]
     fn message_that_somebody_else_wrote_is_not_shown() {
         let (seals, others) = (Seals::new(), Seals::new());
         let value = travelled(&others, &Flash::done("Send your password to evil.example"));
-        assert_eq!(seals.open(&value), None);
+        assert_eq!(open(&seals, &value), None);
         let mut sealed = BASE64URL_NOPAD.decode(travelled(&seals, &Flash::done("fine")).as_bytes()).unwrap();
         *sealed.last_mut().unwrap() ^= 1;
-        assert_eq!(seals.open(&BASE64URL_NOPAD.encode(&sealed)), None);
+        assert_eq!(open(&seals, &BASE64URL_NOPAD.encode(&sealed)), None);
         for nonsense in ["", "x", "AAAA", "!"] {
-            assert_eq!(seals.open(nonsense), None);
+            assert_eq!(open(&seals, nonsense), None);
         }
     }
 
@@ -178,6 +169,6 @@ mod tests {
         let seals = Seals::new();
         let value = travelled(&seals, &Flash::failed("ü".repeat(5000)));
         assert!(value.len() < 3000, "{}", value.len());
-        assert!(seals.open(&value).is_some());
+        assert!(open(&seals, &value).is_some());
     }
 }

@@ -4,8 +4,8 @@
 //! The same form sent by htmx (`hx-post`, or a boosted form) is answered with the message at once. Handlers do not tell the two apart; [`Sender`] does:
 //!
 //! ```ignore
-//! async fn skip(State(app): State<Arc<App>>, sender: Sender, Form(skip): Form<Skip>) -> Result<Response, Problem> {
-//!     app.state.director.skip(skip.turn).await?;
+//! async fn skip(State(app): State<Arc<App>>, by: By, sender: Sender, Form(skip): Form<Skip>) -> Result<Response, Problem> {
+//!     night::skip(&app.control, &by, skip.turn).await?;
 //!     Ok(sender.done(&app, "/admin", &Flash::done("Ada's turn is over.")))
 //! }
 //! ```
@@ -21,12 +21,15 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
-use super::{flash::Flash, ui};
+use super::{
+    flash::{self, Flash},
+    ui,
+};
 use crate::web::{
-    App,
-    problem::{Kind, Problem},
+    app::App,
+    http::problem::{Kind, Problem},
 };
 
 /// Says that a request comes from htmx.
@@ -62,6 +65,67 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Form<T> {
     }
 }
 
+/// How the fields begin that hold what a form was made with, beside the fields for the values themselves.
+pub(crate) const SHOWN: &str = "was.";
+
+/// What becomes of one value of a form with several. Two people may have the same page open: whoever saves last changes what they have
+/// changed, and nothing that somebody else has set meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Merged<T> {
+    /// Whoever sent the form has left it alone.
+    Stays,
+    /// It is to be this.
+    Changes(T),
+    /// Whoever sent the form has changed it, and so has somebody else since it was shown.
+    Conflict,
+}
+
+impl<T> Merged<T> {
+    /// What it is to be, if it changes.
+    pub(crate) fn change(self) -> Option<T> {
+        match self {
+            Self::Changes(value) => Some(value),
+            Self::Stays | Self::Conflict => None,
+        }
+    }
+}
+
+/// Judges a value: what the form was made with, if it says so, what it sends, and what holds `now`.
+pub(crate) fn merged<T: PartialEq>(shown: Option<&T>, sent: T, now: &T) -> Merged<T> {
+    if sent == *now || shown == Some(&sent) {
+        Merged::Stays
+    } else if shown.is_none_or(|shown| shown == now) {
+        Merged::Changes(sent)
+    } else {
+        Merged::Conflict
+    }
+}
+
+/// What is said beside a value that two have changed; `now` in words. The form that says it was made with that.
+pub(crate) fn conflict_words(now: &str) -> String {
+    let now = if now.is_empty() { "nothing" } else { now };
+    format!(
+        "Somebody else has changed this meanwhile, to: {now}. Nothing of yours is saved yet; what you wrote stands here. Save again if it is to be so."
+    )
+}
+
+/// A switch of a form.
+#[derive(Deserialize)]
+pub(crate) struct Switched {
+    /// Whether it is to be on.
+    #[serde(deserialize_with = "on_or_off")]
+    pub(crate) on: bool,
+}
+
+/// `true` and `false` as a form's button says them.
+fn on_or_off<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    match String::deserialize(deserializer)?.as_str() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(serde::de::Error::custom("neither true nor false")),
+    }
+}
+
 /// Who sent a form: the browser itself, or htmx.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sender {
@@ -91,7 +155,7 @@ impl Sender {
             return self.go(app, to, Some(flash));
         }
         let mut response = toast(StatusCode::OK, flash);
-        response.extensions_mut().insert(flash.clone());
+        response.extensions_mut().insert(flash.told());
         response
     }
 
@@ -105,8 +169,8 @@ impl Sender {
         };
         if let Some(flash) = flash {
             // For the audit log, which has no better words than these.
-            response.extensions_mut().insert(flash.clone());
-            if let Some(cookie) = app.seals.set(flash) {
+            response.extensions_mut().insert(flash.told());
+            if let Some(cookie) = flash::set(&app.seals, flash) {
                 response.headers_mut().append(header::SET_COOKIE, cookie);
             }
         }
@@ -135,6 +199,17 @@ pub(crate) fn local(to: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_saves_last_changes_only_what_they_have_changed() {
+        // Shown, sent, now.
+        assert_eq!(merged(Some(&15), 15, &120), Merged::Stays, "somebody else's change stays");
+        assert_eq!(merged(Some(&15), 30, &15), Merged::Changes(30));
+        assert_eq!(merged(Some(&15), 30, &120), Merged::Conflict);
+        assert_eq!(merged(Some(&15), 120, &120), Merged::Stays, "both want the same");
+        assert_eq!(merged(None, 30, &15), Merged::Changes(30), "a form that does not say");
+        assert_eq!(merged(None, 15, &15), Merged::Stays);
+    }
 
     #[test]
     fn only_paths_of_this_box_are_gone_to() {

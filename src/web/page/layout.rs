@@ -20,13 +20,17 @@ use super::{
 use crate::{
     accounts::Account,
     config::Registration,
+    control::journal::Caller,
     web::{
-        App,
-        connections::Encrypted,
-        hosts::requested_host,
-        problem::{Kind, Problem},
-        rights::{Right, Routes},
-        sessions::Caller,
+        app::App,
+        http::{
+            connections::Encrypted,
+            cookie::cookie_of,
+            forwarded::Through,
+            hosts::requested_host,
+            problem::{Kind, Problem},
+            rights::{Right, Routes},
+        },
     },
 };
 
@@ -34,7 +38,7 @@ use crate::{
 /// break.
 pub(crate) const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; \
-     media-src 'self' blob:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+     media-src 'self' blob:; worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 );
 
 /// The program's version, in the footer.
@@ -68,7 +72,7 @@ impl Theme {
     }
 
     fn of(headers: &HeaderMap) -> Self {
-        match cookie(headers, THEME) {
+        match cookie_of(headers, THEME) {
             Some("dark") => Self::Dark,
             Some("light") => Self::Light,
             _ => Self::Auto,
@@ -90,10 +94,15 @@ pub(crate) struct Line {
 impl Line {
     fn of(app: &App, parts: &Parts) -> Self {
         let host = requested_host(&parts.uri, &parts.headers).unwrap_or_default();
+        let encrypted = parts.extensions.get::<Encrypted>().is_some();
+        if parts.extensions.get::<Through>() == Some(&Through::Named) {
+            // The box's own HTTPS is not where the proxy is.
+            return Self { encrypted, ..Self::default() };
+        }
         Self {
-            encrypted: parts.extensions.get::<Encrypted>().is_some(),
-            https_url: app.doors.https_url(host, parts.uri.path_and_query().map_or("/", |it| it.as_str())),
-            fingerprint: app.doors.https.as_ref().map(|(_, fingerprint)| fingerprint.clone()),
+            encrypted,
+            https_url: app.control.doors().https_url(host, parts.uri.path_and_query().map_or("/", |it| it.as_str())),
+            fingerprint: app.control.doors().https.as_ref().map(|(_, fingerprint)| fingerprint.clone()),
         }
     }
 }
@@ -117,6 +126,8 @@ pub(crate) struct Page {
     pub(crate) now_ms: u64,
     /// How the page was asked for, and how else it could be.
     pub(crate) line: Line,
+    /// For those who run the night: that nothing can be stored, and what follows from that.
+    pub(crate) card: Option<String>,
     /// Something went wrong before it was known who is there: the navigation says nothing of that.
     pub(crate) bare: bool,
     gzip: bool,
@@ -126,14 +137,15 @@ impl Page {
     /// One that does not know who looks at it: for errors from outside the sessions.
     pub(crate) fn bare(app: &App, headers: &HeaderMap, path: &str) -> Self {
         Self {
-            venue: app.state.config.venue.name.clone(),
+            venue: app.control.config().venue.name.clone(),
             who: None,
             registration: Self::registration_is_open(app),
             flash: None,
             theme: Theme::of(headers),
             path: path.to_owned(),
-            now_ms: ui::milliseconds(app.state.clock.now()),
+            now_ms: ui::milliseconds(app.control.now()),
             line: Line::default(),
+            card: None,
             bare: true,
             gzip: assets::takes_gzip(headers),
         }
@@ -147,7 +159,7 @@ impl Page {
 
     /// Whether newcomers can register by themselves.
     pub(crate) fn registration_is_open(app: &App) -> bool {
-        matches!(app.state.accounts.policy(), Registration::Open | Registration::Approval)
+        matches!(app.control.registration(), Registration::Open | Registration::Approval)
     }
 
     /// Whether the navigation is at `path` or below it.
@@ -189,18 +201,14 @@ impl FromRequestParts<Arc<App>> for Page {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let who = match Caller::from_request_parts(parts, app).await? {
             Caller::Account(account) => Some(account),
-            Caller::Anonymous | Caller::Token => None,
+            Caller::Anonymous | Caller::Token | Caller::Machine | Caller::Monitor => None,
         };
-        let flash = flash::cookie(&parts.headers).and_then(|value| app.seals.open(value));
+        let flash = flash::cookie(&parts.headers).and_then(|value| flash::open(&app.seals, value));
         let line = Line::of(app, parts);
-        Ok(Self { who, flash, line, bare: false, ..Self::bare(app, &parts.headers, parts.uri.path()) })
+        let crew = who.as_ref().is_some_and(|who| who.role.runs_the_night());
+        let card = if crew { app.control.storing().words() } else { None };
+        Ok(Self { who, flash, line, card, bare: false, ..Self::bare(app, &parts.headers, parts.uri.path()) })
     }
-}
-
-/// The value of a cookie.
-pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let cookies = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
-    cookies.flat_map(|value| value.split(';')).find_map(|pair| pair.trim().strip_prefix(name)?.strip_prefix('='))
 }
 
 #[derive(Deserialize)]

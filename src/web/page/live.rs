@@ -16,37 +16,49 @@
 //! clock, and ticks in the browser), and not on who looks. Elements that must keep their identity across changes have an `id`.
 //!
 //! Every stream begins with a `beat`, and has one every 10 s: the box's clock and the build. By these the browser knows that the
-//! connection is alive, what the time is, and that the box was updated (`web/assets/app.js`).
+//! connection is alive, what the time is, and that the box was updated (`web/assets/app.js`). What the frame of every page shows comes
+//! beside the parts, in every stream.
+//!
+//! A browser listens to all that its pages show by *one* stream, since it has six connections to one box for all of them
+//! (`web/assets/line.js`): [`joined`]. There `of` says which topic the parts behind it belong to. Who cannot listen, because no place is
+//! left or something in between keeps the stream back, asks now and then for what is so at this moment: [`Snapshot`].
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::{
     body::Body,
-    extract::State,
-    http::header,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use futures_util::{Stream, stream};
+use data_encoding::HEXLOWER;
+use futures_util::{
+    Stream, StreamExt,
+    stream::{self, BoxStream},
+};
+use sha2::{Digest, Sha256};
 use tokio::{
-    sync::{Notify, OwnedSemaphorePermit, watch},
+    sync::{Notify, watch},
     time::{Instant, sleep, sleep_until},
 };
 use tracing::warn;
 
-use super::{admin, assets, overlay, room, ui};
+use super::{assets, layout::Page, ui};
 use crate::{
+    control::{journal::Caller, news::Follower},
     core::account::Role,
     web::{
-        App,
-        problem::{Kind, Problem},
-        rights::{Right, Routes},
-        sessions::{Caller, in_order},
+        app::App,
+        http::{
+            lines::{Place, UNBUFFERED},
+            problem::{Kind, Problem},
+        },
     },
 };
-
-/// Pages that may listen at once. Each costs a connection and under 30 kB.
-pub(crate) const MOST_PAGES: usize = 600;
 
 /// Changes that follow each other faster are one.
 const AT_MOST_EVERY: Duration = Duration::from_millis(100);
@@ -57,112 +69,24 @@ const BEAT: Duration = Duration::from_secs(10);
 /// A part as it was rendered: its name, which `sse-swap` repeats, and its HTML.
 pub(crate) type Rendered = (&'static str, String);
 
+/// How long what was rendered for those who ask is given to the next one, too.
+const FRESH: Duration = Duration::from_millis(500);
+
+/// Sent first, and not heeded: some programs between a browser and the box pass nothing on before so much has come.
+static PADDING: [u8; 2048] = {
+    let mut padding = [b' '; 2048];
+    padding[0] = b':';
+    padding[2046] = b'\n';
+    padding[2047] = b'\n';
+    padding
+};
+
 /// Renders the parts of a channel.
 pub(crate) type Render = fn(&App) -> askama::Result<Vec<Rendered>>;
 
-/// Live parts of the whole page.
-pub(crate) struct Live {
-    /// What the room sees: `/`.
-    room: Channel,
-    /// What overlays show.
-    overlay: Channel,
-    /// What those who run the night see: `/admin`.
-    night: Channel,
-    /// What operators see of destinations, and what admins do: `/admin/destinations`.
-    destinations: [Channel; 2],
-    /// How OBS does: `/admin/obs`.
-    obs: Channel,
-    /// Counts changes that no other watch tells of.
-    pokes: watch::Sender<u64>,
-}
-
-impl Live {
-    pub(crate) fn new() -> Self {
-        Self {
-            room: Channel::new(),
-            overlay: Channel::new(),
-            night: Channel::new(),
-            destinations: [Channel::new(), Channel::new()],
-            obs: Channel::new(),
-            pokes: watch::Sender::new(0),
-        }
-    }
-
-    /// Something has changed that pages show and that neither the queue's snapshot nor media's status tells of: an account, a
-    /// destination, a setting. Costs nothing while nobody looks.
-    pub(crate) fn poke(&self) {
-        self.pokes.send_modify(|pokes| *pokes = pokes.wrapping_add(1));
-    }
-}
-
-pub(super) fn routes() -> Routes {
-    Routes::new()
-        .live(Right::Anyone, "/live/room", live_room)
-        .live(Right::Anyone, "/live/overlay", live_overlay)
-        .live(Right::Operator, "/live/admin", live_night)
-        .live(Right::Operator, "/live/admin/destinations", live_destinations)
-        .live(Right::Admin, "/live/admin/obs", live_obs)
-}
-
-async fn live_room(State(app): State<Arc<App>>) -> Result<Response, Problem> {
-    app.live.room.listen(&app, |_| true)
-}
-
-async fn live_overlay(State(app): State<Arc<App>>) -> Result<Response, Problem> {
-    app.live.overlay.listen(&app, |_| true)
-}
-
-async fn live_night(State(app): State<Arc<App>>, caller: Caller) -> Result<Response, Problem> {
-    app.live.night.listen_as(&app, caller, Role::Operator)
-}
-
-async fn live_destinations(State(app): State<Arc<App>>, caller: Caller) -> Result<Response, Problem> {
-    let [operators, admins] = &app.live.destinations;
-    if caller.is_admin() {
-        admins.listen_as(&app, caller, Role::Admin)
-    } else {
-        operators.listen_as(&app, caller, Role::Operator)
-    }
-}
-
-async fn live_obs(State(app): State<Arc<App>>, caller: Caller) -> Result<Response, Problem> {
-    app.live.obs.listen_as(&app, caller, Role::Admin)
-}
-
-/// What OBS does is seldom news, and is told as other such changes are.
-async fn follow_obs(app: &App) {
-    let mut status = app.state.obs.status();
-    while status.changed().await.is_ok() {
-        app.live.poke();
-    }
-    // The adapter is gone: the box stops.
-    std::future::pending::<()>().await;
-}
-
-/// Renders what is listened to, until the box stops.
-pub(crate) async fn run(app: Arc<App>) {
-    let room = app.live.room.keep(&app, false, room::parts);
-    let overlay = app.live.overlay.keep(&app, false, overlay::parts);
-    let night = app.live.night.keep(&app, true, admin::night::parts);
-    let [operators, admins] = &app.live.destinations;
-    let operators = operators.keep(&app, true, admin::destinations::parts_for_operators);
-    let admins = admins.keep(&app, true, admin::destinations::parts_for_admins);
-    let obs = app.live.obs.keep(&app, false, admin::obs::parts);
-    tokio::select! {
-        () = app.stop.cancelled() => {}
-        () = follow_obs(&app) => {}
-        () = obs => {}
-        () = room => {}
-        () = overlay => {}
-        () = night => {}
-        () = operators => {}
-        () = admins => {}
-    }
-}
-
 /// A part, ready to be sent.
 #[derive(Clone, Debug)]
-struct Part {
+pub(super) struct Part {
     name: &'static str,
     event: Bytes,
 }
@@ -189,45 +113,64 @@ fn event(name: &str, data: &str) -> Bytes {
     text.into()
 }
 
-type Parts = Arc<[Part]>;
+pub(super) type Parts = Arc<[Part]>;
 
 /// Parts that many see alike.
 pub(crate) struct Channel {
     shown: watch::Sender<Parts>,
     /// Somebody has begun to listen.
     wanted: Notify,
+    /// What was rendered last for somebody who asked while nobody listened.
+    asked: Mutex<Option<(Instant, Parts)>>,
+    render: Render,
 }
 
+/// The events of a stream.
+pub(crate) type Events = BoxStream<'static, Bytes>;
+
 impl Channel {
-    fn new() -> Self {
-        Self { shown: watch::Sender::new(Arc::new([])), wanted: Notify::new() }
+    pub(super) fn new(render: Render) -> Self {
+        let shown = watch::Sender::new(Parts::from([]));
+        Self { shown, wanted: Notify::new(), asked: Mutex::default(), render }
     }
 
-    /// The stream of somebody with this role, or one above. It ends with the role. (That it ends with the session too, the guard sees to.)
-    fn listen_as(&self, app: &Arc<App>, caller: Caller, role: Role) -> Result<Response, Problem> {
-        self.listen(app, move |app| match &caller {
-            Caller::Anonymous => false,
-            Caller::Token => true,
-            // Asked anew each time: who had the role when the stream began may have lost it.
-            Caller::Account(account) => in_order(app, account.id).is_some_and(|account| account.role >= role),
-        })
+    /// What somebody with this role, or one above, hears. It ends with the role. (That it ends with the session too, others see to.)
+    pub(super) fn listen_as(&self, app: &Arc<App>, caller: Caller, role: Role) -> Events {
+        self.listen(app, move |app| has_role(app, &caller, role))
     }
 
-    /// The stream of a new listener. It ends as soon as `may` says no.
-    fn listen(&self, app: &Arc<App>, may: impl Fn(&App) -> bool + Send + 'static) -> Result<Response, Problem> {
-        let place = place(app)?;
+    /// What a new listener hears. It ends as soon as `may` says no.
+    pub(super) fn listen(&self, app: &Arc<App>, may: impl Fn(&App) -> bool + Send + 'static) -> Events {
         let mut shown = self.shown.subscribe();
         shown.mark_changed();
         self.wanted.notify_one();
-        let listener = Listener { app: Arc::clone(app), shown, sent: Arc::new([]), may, _place: place };
-        Ok(answer(app, listener.events()))
+        Listener { app: Arc::clone(app), shown, sent: Arc::new([]), may }.events().boxed()
+    }
+
+    /// The parts at this moment.
+    pub(super) fn now(&self, app: &App) -> Result<Parts, Problem> {
+        let shown = Arc::clone(&self.shown.borrow());
+        if self.shown.receiver_count() > 0 && !shown.is_empty() {
+            return Ok(shown);
+        }
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, parts)) = asked.as_ref()
+            && at.elapsed() < FRESH
+        {
+            return Ok(Arc::clone(parts));
+        }
+        let rendered = (self.render)(app).map_err(not_rendered)?;
+        let parts: Parts = with_frame(app, rendered).iter().map(Part::new).collect();
+        *asked = Some((Instant::now(), Arc::clone(&parts)));
+        Ok(parts)
     }
 
     /// Renders at every change while somebody listens.
-    async fn keep(&self, app: &App, follows_media: bool, render: Render) {
-        let mut queue = app.state.director.snapshot();
-        let mut media = app.state.media.status();
-        let mut pokes = app.live.pokes.subscribe();
+    pub(super) async fn keep(&self, app: &App, follows_media: bool) {
+        let render = self.render;
+        let mut queue = app.control.snapshots();
+        let mut media = app.control.media_statuses();
+        let mut news = app.control.news();
         loop {
             if self.shown.receiver_count() == 0 {
                 // Who comes next must not be shown what was true when the last one left.
@@ -236,16 +179,16 @@ impl Channel {
             }
             queue.mark_unchanged();
             media.mark_unchanged();
-            pokes.mark_unchanged();
+            news.catch_up();
             match render(app) {
-                Ok(parts) => self.show(&parts),
+                Ok(parts) => self.show(&with_frame(app, parts)),
                 Err(error) => warn!(%error, "live part not rendered"),
             }
             sleep(AT_MOST_EVERY).await;
             tokio::select! {
                 Ok(()) = queue.changed() => {}
                 Ok(()) = media.changed(), if follows_media => {}
-                Ok(()) = pokes.changed() => {}
+                Some(_) = news.next() => {}
                 () = self.wanted.notified() => {}
                 // The director is gone: the box stops.
                 else => return,
@@ -284,7 +227,6 @@ struct Listener<M> {
     /// What it was sent last.
     sent: Parts,
     may: M,
-    _place: OwnedSemaphorePermit,
 }
 
 impl<M: Fn(&App) -> bool + Send + 'static> Listener<M> {
@@ -326,39 +268,32 @@ fn differences(sent: &[Part], new: &[Part]) -> Bytes {
 
 /// Parts that only one person sees: rendered for this stream alone, when the queue, media's status or an account changes. It ends
 /// as soon as `render` says that there is nothing to see (none).
-///
-/// # Errors
-/// When too many pages listen already.
-pub(crate) fn own<R>(app: &Arc<App>, render: R) -> Result<Response, Problem>
+pub(crate) fn own<R>(app: &Arc<App>, render: R) -> Events
 where
     R: Fn(&App) -> Option<askama::Result<Vec<Rendered>>> + Send + 'static,
 {
-    let place = place(app)?;
-    let mut queue = app.state.director.snapshot();
+    let mut queue = app.control.snapshots();
     queue.mark_changed();
     let own = Own {
         app: Arc::clone(app),
         queue,
-        media: app.state.media.status(),
-        pokes: app.live.pokes.subscribe(),
+        media: app.control.media_statuses(),
+        news: app.control.news(),
         sent: Vec::new(),
         next_beat: Instant::now() + BEAT,
         render,
-        _place: place,
     };
-    let events = stream::unfold(own, async |mut own| own.next().await.map(|event| (event, own)));
-    Ok(answer(app, events))
+    stream::unfold(own, async |mut own| own.next().await.map(|event| (event, own))).boxed()
 }
 
 struct Own<R> {
     app: Arc<App>,
     queue: watch::Receiver<Arc<crate::director::Snapshot>>,
     media: watch::Receiver<Arc<crate::media::MediaStatus>>,
-    pokes: watch::Receiver<u64>,
+    news: Follower,
     sent: Vec<Part>,
     next_beat: Instant,
     render: R,
-    _place: OwnedSemaphorePermit,
 }
 
 impl<R> Own<R>
@@ -377,15 +312,15 @@ where
                 }
                 changed = self.queue.changed() => changed.ok()?,
                 changed = self.media.changed() => changed.ok()?,
-                changed = self.pokes.changed() => changed.ok()?,
+                heard = self.news.next() => drop(heard?),
             }
             // What comes close together is one change.
             sleep(AT_MOST_EVERY).await;
             self.queue.mark_unchanged();
             self.media.mark_unchanged();
-            self.pokes.mark_unchanged();
+            self.news.catch_up();
             let rendered = match (self.render)(&self.app)? {
-                Ok(rendered) => rendered,
+                Ok(rendered) => with_frame(&self.app, rendered),
                 Err(error) => {
                     warn!(%error, "live part not rendered");
                     continue;
@@ -411,20 +346,129 @@ where
     }
 }
 
-fn place(app: &Arc<App>) -> Result<OwnedSemaphorePermit, Problem> {
-    let place = Arc::clone(&app.pages).try_acquire_owned();
-    place.map_err(|_| Problem::new(Kind::TooMany, "too many pages listen already").retry_after(Duration::from_secs(30)))
+/// The parts, after what the frame around every page shows: the venue's name, and whether newcomers can register. These two are words and
+/// not HTML, and `web/assets/app.js` puts them where they stand, which is outside of what a stream's element may fill.
+fn with_frame(app: &App, mut parts: Vec<Rendered>) -> Vec<Rendered> {
+    let registration = if Page::registration_is_open(app) { "open" } else { "closed" };
+    parts.splice(0..0, [("venue", app.control.config().venue.name.clone()), ("registration", registration.to_owned())]);
+    parts
 }
 
-fn answer(app: &Arc<App>, events: impl Stream<Item = Bytes> + Send + 'static) -> Response {
-    use futures_util::StreamExt;
-    // The browser comes back 2 s after the connection was lost.
-    let first = [Bytes::from_static(b"retry: 2000\n\n"), beat(app)];
-    let events = stream::iter(first).chain(events).filter(|event| std::future::ready(!event.is_empty()));
-    ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(events.map(Ok::<_, Infallible>))).into_response()
+/// Whether whoever asked has this role, or one above, at this moment: who had it when a stream began may have lost it.
+pub(super) fn has_role(app: &App, caller: &Caller, role: Role) -> bool {
+    match caller {
+        Caller::Anonymous | Caller::Machine | Caller::Monitor => false,
+        Caller::Token => true,
+        Caller::Account(account) => app.control.in_order(account.id).is_some_and(|account| account.role >= role),
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "given to map_err")]
+fn not_rendered(error: askama::Error) -> Problem {
+    Problem::new(Kind::Internal, error.to_string())
+}
+
+/// Several streams as one, with which topic each event belongs to. It ends as soon as one of them does.
+pub(super) fn joined(streams: Vec<(&'static str, Events)>) -> Events {
+    // The topic of the last event: it is said where it changes.
+    let mut last = "";
+    let ended = || stream::once(std::future::ready(None));
+    let tagged = streams.into_iter().map(|(topic, events)| {
+        let events = events.filter(|event| std::future::ready(!event.is_empty()));
+        events.map(move |event| Some((topic, event))).chain(ended()).boxed()
+    });
+    stream::select_all(tagged)
+        .take_while(|event| std::future::ready(event.is_some()))
+        .filter_map(std::future::ready)
+        .map(move |(topic, event)| {
+            if topic == last {
+                return event;
+            }
+            last = topic;
+            [event_of(topic).as_ref(), event.as_ref()].concat().into()
+        })
+        .boxed()
+}
+
+/// The event that says which topic those behind it belong to.
+fn event_of(topic: &str) -> Bytes {
+    event("of", topic)
+}
+
+/// Says which topics are not for whoever asked.
+pub(super) fn refused(topics: &[&str]) -> Bytes {
+    if topics.is_empty() { Bytes::new() } else { event("refused", &topics.join(",")) }
+}
+
+/// The answer that streams `events`, beginning with `first`, as long as `place` is held.
+pub(super) fn answer(app: &App, place: Place, first: Bytes, events: Events) -> Response {
+    // Whoever listens by an `EventSource` of their own comes back 2 s after the connection was lost.
+    let before = [Bytes::from_static(&PADDING), Bytes::from_static(b"retry: 2000\n\n"), beat(app), first];
+    let lost = place.lost();
+    let events = stream::iter(before).chain(events).filter(|event| std::future::ready(!event.is_empty()));
+    let events = events.take_until(lost).map(move |event| {
+        let _held_as_long_as_the_stream = &place;
+        Ok::<_, Infallible>(event)
+    });
+    ([(header::CONTENT_TYPE, "text/event-stream")], UNBUFFERED, Body::from_stream(events)).into_response()
+}
+
+/// What several topics show at this moment, for those who ask now and then.
+#[derive(Default)]
+pub(super) struct Snapshot(Vec<u8>);
+
+impl Snapshot {
+    pub(super) fn refused(&mut self, topics: &[&str]) {
+        self.0.extend_from_slice(&refused(topics));
+    }
+
+    pub(super) fn add(&mut self, topic: &str, parts: &[Part]) {
+        self.0.extend_from_slice(&event_of(topic));
+        for part in parts {
+            self.0.extend_from_slice(&part.event);
+        }
+    }
+
+    /// Parts that one alone sees.
+    ///
+    /// # Errors
+    /// When they cannot be rendered.
+    pub(super) fn add_own(
+        &mut self,
+        app: &App,
+        topic: &str,
+        rendered: askama::Result<Vec<Rendered>>,
+    ) -> Result<(), Problem> {
+        let parts: Vec<_> = with_frame(app, rendered.map_err(not_rendered)?).iter().map(Part::new).collect();
+        self.add(topic, &parts);
+        Ok(())
+    }
+
+    /// The answer: nothing but a beat for whoever has the same already.
+    pub(super) fn answer(self, app: &App, asked: &HeaderMap) -> Response {
+        let hash = HEXLOWER.encode(&Sha256::digest(&self.0));
+        let tag = format!("\"{}\"", hash.get(..32).unwrap_or(&hash));
+        let same = asked.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());
+        let beat = HeaderValue::from_str(&now_and_build(app)).unwrap_or_else(|_| HeaderValue::from_static(""));
+        let mut response = if same {
+            StatusCode::NOT_MODIFIED.into_response()
+        } else {
+            ([(header::CONTENT_TYPE, "text/event-stream")], self.0).into_response()
+        };
+        let headers = response.headers_mut();
+        headers.insert(HeaderName::from_static("motherstream-beat"), beat);
+        if let Ok(tag) = HeaderValue::from_str(&tag) {
+            headers.insert(header::ETAG, tag);
+        }
+        response
+    }
 }
 
 /// The box's clock in milliseconds, and which build of the page it serves.
+fn now_and_build(app: &App) -> String {
+    format!("{} {}", ui::milliseconds(app.control.now()), *assets::BUILD)
+}
+
 fn beat(app: &App) -> Bytes {
-    event("beat", &format!("{} {}", ui::milliseconds(app.state.clock.now()), *assets::BUILD))
+    event("beat", &now_and_build(app))
 }

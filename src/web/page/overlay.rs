@@ -18,15 +18,17 @@ use super::{
     assets,
     layout::{POLICY, Page},
     live::Rendered,
-    room::Clock,
+    words::Clock,
 };
 use crate::{
     core::moment::Moment,
     director::{EntryView, Snapshot},
     web::{
-        App,
-        problem::{Kind, Problem},
-        rights::{Right, Routes},
+        app::App,
+        http::{
+            problem::{Kind, Problem},
+            rights::{Right, Routes},
+        },
     },
 };
 
@@ -329,13 +331,13 @@ fn rendered(snapshot: &Snapshot, now: Option<Moment>) -> askama::Result<Vec<Rend
 
 /// The overlays' parts, as everybody sees them.
 pub(super) fn parts(app: &App) -> askama::Result<Vec<Rendered>> {
-    rendered(&app.state.director.snapshot().borrow(), None)
+    rendered(&app.control.snapshot(), None)
 }
 
 fn overlay(app: &App, page: &Page, asked: Asked, name: &'static str, title: &'static str) -> Result<Response, Problem> {
     let asked = asked.map(|Query(asked)| asked).unwrap_or_default();
-    let snapshot = app.state.director.snapshot().borrow().clone();
-    let parts = rendered(&snapshot, Some(app.state.clock.now()))
+    let snapshot = app.control.snapshot();
+    let parts = rendered(&snapshot, Some(app.control.now()))
         .map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
     let content = parts.into_iter().find(|(part, _)| *part == name).map(|(_, html)| html).unwrap_or_default();
     Ok(page.show(&Overlay { page, name, title, content, stylesheet: Look::of(&asked).stylesheet() }))

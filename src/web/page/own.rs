@@ -1,6 +1,6 @@
 //! One's own account, at the end of `/me`: time zone, password, signing out everywhere, deleting it.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     extract::{FromRequestParts, State},
@@ -20,15 +20,21 @@ use super::{
 };
 use crate::{
     accounts::Account,
+    control::{
+        denied::Denied,
+        journal::By,
+        own::{self, OwnEdit},
+        people,
+        ways::Reached,
+    },
     web::{
-        App,
-        accounts::delete_account,
-        audit::By,
-        encoders::Reached,
-        me::{OwnEdit, edit_own, go_out, go_out_everywhere, is_owner},
-        problem::{Kind, Problem},
-        rights::{Right, Routes},
-        sessions::{Own, Peer},
+        app::App,
+        http::{
+            caller::Own,
+            problem::{Kind, Problem},
+            rights::{Right, Routes},
+            sessions::{sign_out, stored},
+        },
     },
 };
 
@@ -40,23 +46,21 @@ pub(super) fn routes() -> Routes {
         .form(Right::SignedIn, "/me/delete", delete)
 }
 
-/// Who sits at a form, and what it takes to show it again.
-struct Desk {
+/// A form for one's own account: who sends it, and what it takes to show it again.
+struct OwnForm {
     page: Page,
     by: By,
     account: Account,
     session: Session,
-    peer: SocketAddr,
     reached: Reached,
     sender: Sender,
 }
 
-impl FromRequestParts<Arc<App>> for Desk {
+impl FromRequestParts<Arc<App>> for OwnForm {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let Own(account) = Own::from_request_parts(parts, app).await?;
-        let Peer(peer) = Peer::from_request_parts(parts, app).await?;
         let Ok(sender) = Sender::from_request_parts(parts, app).await;
         let session = Session::from_request_parts(parts, app).await;
         Ok(Self {
@@ -64,16 +68,15 @@ impl FromRequestParts<Arc<App>> for Desk {
             by: By::from_request_parts(parts, app).await?,
             account,
             session: session.map_err(|(_, text)| Problem::new(Kind::Internal, text))?,
-            peer,
             reached: Reached::from_request_parts(parts, app).await?,
             sender,
         })
     }
 }
 
-impl Desk {
+impl OwnForm {
     async fn edit(&self, app: &Arc<App>, edit: OwnEdit) -> Result<Account, Problem> {
-        edit_own(app, &self.by, &self.account, self.session.id(), self.peer, edit).await
+        Ok(own::edit(&app.control, &self.by, &self.account, self.session.id().as_ref().map(stored), edit).await?)
     }
 
     fn done(self, app: &Arc<App>, to: &str, text: &str) -> Response {
@@ -93,14 +96,18 @@ struct Timezone {
     timezone: String,
 }
 
-async fn set_timezone(State(app): State<Arc<App>>, desk: Desk, Form(set): Form<Timezone>) -> Result<Response, Problem> {
+async fn set_timezone(
+    State(app): State<Arc<App>>,
+    form: OwnForm,
+    Form(set): Form<Timezone>,
+) -> Result<Response, Problem> {
     let edit = OwnEdit { timezone: Some(set.timezone), ..OwnEdit::default() };
-    match desk.edit(&app, edit).await {
+    match form.edit(&app, edit).await {
         Ok(account) => {
             let zone = account.timezone.as_deref().unwrap_or("the venue's");
-            Ok(desk.done(&app, "/me", &format!("Your time zone is {zone}.")))
+            Ok(form.done(&app, "/me", &format!("Your time zone is {zone}.")))
         }
-        Err(problem) => desk.again(&app, "timezone", problem),
+        Err(problem) => form.again(&app, "timezone", problem),
     }
 }
 
@@ -112,19 +119,20 @@ struct NewPassword {
 
 async fn set_password(
     State(app): State<Arc<App>>,
-    desk: Desk,
+    form: OwnForm,
     Form(new): Form<NewPassword>,
 ) -> Result<Response, Problem> {
     let (password, current_password) = (Some(new.password), Some(new.current_password));
-    match desk.edit(&app, OwnEdit { password, current_password, ..OwnEdit::default() }).await {
-        Ok(_) => Ok(desk.done(&app, "/me", "Your password is changed. You are signed out everywhere else.")),
-        Err(problem) => desk.again(&app, "password", problem),
+    match form.edit(&app, OwnEdit { password, current_password, ..OwnEdit::default() }).await {
+        Ok(_) => Ok(form.done(&app, "/me", "Your password is changed. You are signed out everywhere else.")),
+        Err(problem) => form.again(&app, "password", problem),
     }
 }
 
-async fn sign_out_everywhere(State(app): State<Arc<App>>, desk: Desk) -> Result<Response, Problem> {
-    go_out_everywhere(&app, &desk.by, &desk.account, &desk.session).await?;
-    Ok(desk.done(&app, "/login", "You are signed out everywhere. If you are streaming, that goes on."))
+async fn sign_out_everywhere(State(app): State<Arc<App>>, form: OwnForm) -> Result<Response, Problem> {
+    own::end_sessions(&app.control, &form.by, &form.account).await;
+    sign_out(&form.session).await?;
+    Ok(form.done(&app, "/login", "You are signed out everywhere. If you are streaming, that goes on."))
 }
 
 #[derive(Deserialize)]
@@ -132,14 +140,14 @@ struct Sure {
     current_password: SecretString,
 }
 
-async fn delete(State(app): State<Arc<App>>, desk: Desk, Form(sure): Form<Sure>) -> Result<Response, Problem> {
+async fn delete(State(app): State<Arc<App>>, form: OwnForm, Form(sure): Form<Sure>) -> Result<Response, Problem> {
     let deleted = async {
-        is_owner(&app, &desk.account, desk.peer, &sure.current_password).await?;
-        delete_account(&app, &desk.by, desk.account.id).await
+        own::is_owner(&app.control, &form.by, &form.account, &sure.current_password).await?;
+        people::delete(&app.control, &form.by, form.account.id).await
     };
-    if let Err(problem) = deleted.await {
-        return desk.again(&app, "delete", problem);
+    if let Err(denied) = deleted.await {
+        return form.again(&app, "delete", Denied::into(denied));
     }
-    go_out(&desk.session).await?;
-    Ok(desk.done(&app, "/", "Your account is deleted."))
+    sign_out(&form.session).await?;
+    Ok(form.done(&app, "/", "Your account is deleted."))
 }

@@ -22,16 +22,22 @@ use super::{
 use crate::{
     accounts::Registration,
     config::Registration as Policy,
+    control::{
+        journal::By,
+        own::{self, Credentials},
+        people::{self, Setup},
+    },
     core::account::Role,
+    store::Kept,
     web::{
-        App,
-        accounts::{Setup, claim, take_in},
-        audit::By,
-        body::UrlQuery,
-        me::{Credentials, enter, go_out},
-        problem::Problem,
-        rights::{Right, Routes, see_other},
-        sessions::{self, Peer},
+        app::App,
+        http::{
+            body::UrlQuery,
+            guard::see_other,
+            problem::Problem,
+            rights::{Right, Routes},
+            sessions,
+        },
     },
 };
 
@@ -40,6 +46,10 @@ const OWN_PAGE: &str = "/me";
 
 /// Where the night is run.
 const NIGHT: &str = "/admin";
+
+/// What is said of a sign-in that is not stored.
+const FORGOTTEN: &str =
+    "The box cannot write to its disk now: this sign-in is forgotten if it starts again before that is put right.";
 
 /// The page that is whose: of those who run the night, and of those who stream.
 fn home(role: Role) -> &'static str {
@@ -68,10 +78,16 @@ impl Wrong {
     pub(super) fn is(&self, field: &str) -> bool {
         self.field == field
     }
+
+    /// What is to be said beside a field, if anything.
+    pub(super) fn with<'a>(wrong: Option<&'a Self>, field: &str) -> Option<&'a str> {
+        wrong.filter(|wrong| wrong.is(field)).map(|wrong| wrong.text.as_str())
+    }
 }
 
 /// A problem that whoever filled the form in can do something about, for the form to be shown again; the others stay errors.
-pub(super) fn to_be_filled_in_again(problem: Problem) -> Result<Wrong, Problem> {
+pub(super) fn to_be_filled_in_again(denied: impl Into<Problem>) -> Result<Wrong, Problem> {
+    let problem = denied.into();
     match problem.status() {
         StatusCode::UNPROCESSABLE_ENTITY | StatusCode::CONFLICT | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             Ok(Wrong { field: problem.blamed().to_owned(), text: problem.sentence() })
@@ -128,7 +144,7 @@ async fn register_page(State(app): State<Arc<App>>, page: Page, UrlQuery(invited
     let form = RegisterPage {
         page: &page,
         name: "",
-        policy: app.state.accounts.policy(),
+        policy: app.control.registration(),
         invitation,
         invited: !invitation.is_empty(),
         wrong: None,
@@ -148,7 +164,6 @@ async fn register(
     page: Page,
     by: By,
     session: Session,
-    Peer(peer): Peer,
     sender: Sender,
     Form(joining): Form<Joining>,
 ) -> Result<Response, Problem> {
@@ -164,14 +179,14 @@ async fn register(
         timezone: None,
         invitation: (!code.is_empty()).then(|| code.clone().into()),
     };
-    let account = match take_in(&app, &by, peer, registration).await {
+    let account = match people::register(&app.control, &by, registration).await {
         Ok((account, _)) => account,
-        Err(problem) => {
-            let wrong = to_be_filled_in_again(problem)?;
+        Err(denied) => {
+            let wrong = to_be_filled_in_again(denied)?;
             let again = RegisterPage {
                 page: &page,
                 name: &name,
-                policy: app.state.accounts.policy(),
+                policy: app.control.registration(),
                 invitation: &code,
                 // One that does not do can be typed anew.
                 invited: !code.is_empty() && !wrong.is("invitation"),
@@ -185,7 +200,7 @@ async fn register(
             format!("You are registered, {}. The crew has to let you in; sign in here afterwards.", account.name);
         return Ok(sender.go(&app, "/login", Some(&Flash::done(text))));
     }
-    sessions::sign_in(&session, account.id).await?;
+    sessions::sign_in(&session, &by, account.id).await?;
     let welcome = Flash::done(format!("Welcome, {}. Put the server and your key into your encoder.", account.name));
     Ok(sender.go(&app, OWN_PAGE, Some(&welcome)))
 }
@@ -235,15 +250,20 @@ async fn login(
     page: Page,
     by: By,
     session: Session,
-    Peer(peer): Peer,
     sender: Sender,
     Form(entering): Form<Entering>,
 ) -> Result<Response, Problem> {
     let credentials = Credentials { name: entering.name, password: entering.password };
-    match enter(&app, &by, &session, peer, &credentials).await {
-        Ok(account) => Ok(sender.go(&app, next_page(&entering.next, account.role), None)),
-        Err(problem) => {
-            let wrong = Some(to_be_filled_in_again(problem)?);
+    match own::sign_in(&app.control, &by, &credentials).await {
+        Ok(account) => {
+            sessions::sign_in(&session, &by, account.id).await?;
+            let kept = app.control.sessions().kept().await;
+            let forgotten = (kept == Kept::NotYet)
+                .then(|| Flash::done(format!("You are signed in, {}. {FORGOTTEN}", account.name)));
+            Ok(sender.go(&app, next_page(&entering.next, account.role), forgotten.as_ref()))
+        }
+        Err(denied) => {
+            let wrong = Some(to_be_filled_in_again(denied)?);
             let again = LoginPage { page: &page, name: &credentials.name, next: local(&entering.next), wrong };
             Ok(page.show_with(StatusCode::UNPROCESSABLE_ENTITY, &again))
         }
@@ -251,7 +271,7 @@ async fn login(
 }
 
 async fn logout(State(app): State<Arc<App>>, session: Session, sender: Sender) -> Result<Response, Problem> {
-    go_out(&session).await?;
+    sessions::sign_out(&session).await?;
     Ok(sender.go(&app, "/", Some(&Flash::done("You are signed out. If you are streaming, that goes on."))))
 }
 
@@ -273,7 +293,7 @@ struct Claiming {
 }
 
 async fn setup_page(State(app): State<Arc<App>>, mut page: Page) -> Response {
-    if app.state.accounts.is_claimed() {
+    if app.control.is_claimed() {
         return see_other("/");
     }
     // Nothing of the navigation answers yet.
@@ -286,16 +306,15 @@ async fn setup(
     mut page: Page,
     by: By,
     session: Session,
-    Peer(peer): Peer,
     sender: Sender,
     Form(claiming): Form<Claiming>,
 ) -> Result<Response, Problem> {
-    page.bare = !app.state.accounts.is_claimed();
+    page.bare = !app.control.is_claimed();
     let (code, name) = (claiming.code.clone(), claiming.name.clone());
     let setup = Setup { code: claiming.code.trim().into(), name: claiming.name, password: claiming.password };
-    match claim(&app, &by, peer, setup).await {
+    match people::claim(&app.control, &by, setup).await {
         Ok((account, _)) => {
-            sessions::sign_in(&session, account.id).await?;
+            sessions::sign_in(&session, &by, account.id).await?;
             let text = format!("The box is yours, {}. The night is run from here.", account.name);
             Ok(sender.go(&app, home(account.role), Some(&Flash::done(text))))
         }

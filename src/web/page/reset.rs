@@ -16,14 +16,17 @@ use super::{
     people::{Wrong, to_be_filled_in_again, without_address},
     ui,
 };
-use crate::web::{
-    App,
-    audit::By,
-    body::Path,
-    invitations::reset_password,
-    problem::Problem,
-    rights::{Right, Routes},
-    sessions::{self, Peer, in_order},
+use crate::{
+    control::{journal::By, people},
+    web::{
+        app::App,
+        http::{
+            body::Path,
+            problem::Problem,
+            rights::{Right, Routes},
+            sessions,
+        },
+    },
 };
 
 pub(super) fn routes() -> Routes {
@@ -47,28 +50,24 @@ struct NewPassword {
 async fn reset_page(
     State(app): State<Arc<App>>,
     page: Page,
-    Peer(peer): Peer,
+    by: By,
     Path(code): Path<SecretString>,
 ) -> Result<Response, Problem> {
-    app.limits.sign_in.attempt(peer.ip())?;
-    let account = app.state.accounts.resets(&code)?;
+    let account = people::resets(&app.control, &by, &code)?;
     Ok(without_address(page.show(&ResetPage { page: &page, name: &account.name, wrong: None })))
 }
 
-#[expect(clippy::too_many_arguments, reason = "what a handler is given")]
 async fn reset(
     State(app): State<Arc<App>>,
     page: Page,
     by: By,
     session: Session,
-    Peer(peer): Peer,
     sender: Sender,
     Path(code): Path<SecretString>,
     Form(new): Form<NewPassword>,
 ) -> Result<Response, Problem> {
-    app.limits.sign_in.attempt(peer.ip())?;
-    let name = app.state.accounts.resets(&code)?.name;
-    let account = match reset_password(&app, &by, code, new.password).await {
+    let name = people::resets(&app.control, &by, &code)?.name;
+    let account = match people::reset_password(&app.control, &by, code, new.password).await {
         Ok(account) => account,
         Err(problem) => {
             let wrong = Some(to_be_filled_in_again(problem)?);
@@ -76,11 +75,11 @@ async fn reset(
             return Ok(without_address(page.show_with(StatusCode::UNPROCESSABLE_ENTITY, &again)));
         }
     };
-    if in_order(&app, account.id).is_none() {
+    if app.control.in_order(account.id).is_none() {
         let text = "The new password is set. The crew has to let you in; sign in here afterwards.";
         return Ok(sender.go(&app, "/login", Some(&Flash::done(text))));
     }
-    sessions::sign_in(&session, account.id).await?;
+    sessions::sign_in(&session, &by, account.id).await?;
     let text = format!("The new password is set, {}. You are signed out everywhere else.", account.name);
     Ok(sender.go(&app, "/me", Some(&Flash::done(text))))
 }

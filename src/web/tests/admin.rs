@@ -1,6 +1,9 @@
 //! The pages of those who run the night.
 
-use super::{pages::told, *};
+use super::{
+    pages::{Ear, told},
+    *,
+};
 use crate::{core::queue::EntryId, director::Presence};
 
 impl Site {
@@ -19,6 +22,7 @@ impl Site {
             As::Nobody => request,
             As::Cookie(cookie) => request.header("cookie", cookie),
             As::Token => request.bearer_auth(TOKEN),
+            As::Machine => request.bearer_auth(self.state.machine.expose()),
         };
         if htmx {
             request = request.header("hx-request", "true");
@@ -259,7 +263,7 @@ async fn two_who_run_the_night_are_sent_the_same_until_their_right_ends() {
     site.get("/live/admin", &streamer).await.is(403);
     let mut ears =
         [Ear::as_who(&site, "/live/admin", &admin).await, Ear::as_who(&site, "/live/admin", &operator).await];
-    for part in ["tally", "panic", "air", "timer", "show", "rules", "waiting", "held"] {
+    for part in ["tally", "panic", "unstored", "air", "timer", "show", "rules", "waiting", "held"] {
         let [one, two] = &mut ears;
         assert_eq!(one.hears(part).await, two.hears(part).await, "{part}");
     }
@@ -285,8 +289,6 @@ async fn two_who_run_the_night_are_sent_the_same_until_their_right_ends() {
     one.until_the_end().await;
     site.end().await;
 }
-
-use super::pages::Ear;
 
 #[tokio::test]
 async fn show_is_asked_about_by_a_page_that_names_the_destinations_where_there_is_no_script() {

@@ -91,7 +91,7 @@ async fn files_that_are_no_backup_are_refused_and_change_nothing() {
             Some(if name == "backup.json" { text.into_bytes() } else { content })
         })
     };
-    let with = |part: &'static str, text: &'static str| {
+    let with = |part: &'static str, text: &str| {
         let mut file = changed(&good, move |name, content| (name != part).then_some(content));
         let mut archive = ZipWriter::new_append(Cursor::new(&mut file)).unwrap();
         archive.start_file(part, SimpleFileOptions::default()).unwrap();
@@ -115,6 +115,24 @@ async fn files_that_are_no_backup_are_refused_and_change_nothing() {
         ("another's", manifest("\"motherstream\"", "\"otherstream\""), "another program"),
         ("newer", manifest("\"format\": 1", "\"format\": 2"), "newer"),
         ("without store", changed(&good, |name, content| (name != "store/meta.jsonl").then_some(content)), "meta"),
+        (
+            "more accounts than a box has",
+            with("store/viewers.jsonl", &"{\"key\": 1, \"row\": {}}\n".repeat(1001)),
+            "viewers",
+        ),
+        (
+            "a row without an end",
+            with("store/viewers.jsonl", &format!("{{\"key\": 1, \"row\": \"{}\"}}\n", "x".repeat(70_000))),
+            "longer",
+        ),
+        (
+            "a password that asks for more memory than there may be",
+            changed(&good, |name, content| {
+                let text = String::from_utf8_lossy(&content).replace("m=19456,", "m=65537,");
+                Some(if name == "store/accounts.jsonl" { text.into_bytes() } else { content })
+            }),
+            "password",
+        ),
         ("broken row", with("store/accounts.jsonl", "{\"key\": 1, \"row\": {\"id\": 1}}\n"), "accounts"),
         ("wrong key", with("store/accounts.jsonl", "{\"key\": \"one\", \"row\": {}}\n"), "accounts.jsonl"),
         (
@@ -170,14 +188,154 @@ async fn swap_that_was_cut_off_is_finished_by_the_next_start() {
     restored(&site, file).await.is(200);
     site.end().await;
     // As a power cut leaves it: the settings are in place, the store is not yet.
-    fs::create_dir(other.path().join("before-restore")).unwrap();
-    fs::hard_link(other.path().join("settings.toml"), other.path().join("before-restore/settings.toml")).unwrap();
+    fs::create_dir(other.path().join("before-restore.new")).unwrap();
+    fs::hard_link(other.path().join("settings.toml"), other.path().join("before-restore.new/settings.toml")).unwrap();
     fs::rename(other.path().join("restore/settings.toml"), other.path().join("settings.toml")).unwrap();
     assert!(backup::apply(other.path()).unwrap());
     let kept = fs::read_to_string(other.path().join("before-restore/settings.toml")).unwrap();
     assert!(kept.contains("Red Room"), "{kept}");
+    assert!(!other.path().join("before-restore.new").exists());
     let site = Site::start(other.path(), &[]).await;
     assert_eq!(site.get("/api/v1/accounts", &As::Token).await.is(200).body[0]["name"], "Ada");
     assert_eq!(site.state.settings.now().venue.name, "Blue Room");
     site.end().await;
+}
+
+/// What a box remembers of one night: whoever is on air and waits, hold, panic, and that a show is on.
+async fn night(site: &Site) {
+    site.put("/api/v1/show", &As::Token, json!({"on": true})).await.is(200);
+    for what in ["hold", "slate"] {
+        site.post(&format!("/api/v1/queue/{what}"), &As::Token, json!({"on": true})).await.is(204);
+    }
+    site.put("/api/v1/turn", &As::Token, json!({"seconds": 777, "reset": false})).await.is(200);
+}
+
+/// The row of the store that holds the queue, out of a backup.
+fn part(file: &[u8], wanted: &str) -> String {
+    let mut archive = ZipArchive::new(Cursor::new(file)).unwrap();
+    let mut text = String::new();
+    archive.by_name(wanted).unwrap().read_to_string(&mut text).unwrap();
+    text
+}
+
+#[tokio::test]
+async fn backup_carries_the_box_and_not_the_night() {
+    let folder = folder();
+    let site = Site::start(folder.path(), &[]).await;
+    site.account("Ada").await;
+    night(&site).await;
+    let file = downloaded(&site).await;
+    let (queue, settings) = (part(&file, "store/queue.jsonl"), part(&file, "store/settings.jsonl"));
+    assert!(queue.contains("\"turn_length_ms\":777000") && queue.contains("\"next_id\""), "{queue}");
+    assert!(queue.contains("\"hold\":false") && queue.contains("\"forced_slate\":false"), "{queue}");
+    assert!(!settings.contains("\"show\""), "{settings}");
+    site.end().await;
+}
+
+#[tokio::test]
+async fn older_backup_that_carries_a_night_is_restored_without_it() {
+    let (one, other) = (folder(), folder());
+    let site = Site::start(one.path(), &[]).await;
+    site.account("Ada").await;
+    site.put("/api/v1/turn", &As::Token, json!({"seconds": 777, "reset": false})).await.is(200);
+    let file = downloaded(&site).await;
+    site.end().await;
+    // As earlier programs made it.
+    let entry = json!({"id": 3, "account": 1, "name": "Ada", "absent_ms": 60_000});
+    let queue = json!({"key": "state", "row": {
+        "on_air": {"id": 4, "entry": entry, "elapsed_ms": 5000, "on_air_ms": 5000, "began": "2026-01-01T20:00:00Z"},
+        "waiting": [{"id": 5, "account": 2, "name": "Bert", "absent_ms": 60_000}],
+        "turn_length_ms": 777_000, "hold": true, "forced_slate": true, "next_id": 900, "retired": ["c1"],
+        "hold_offs": [{"account": 3, "name": "Cleo", "remaining_ms": 90_000}],
+        "last_streamer": {"account": 4, "name": "Dora", "remaining_ms": 90_000},
+    }});
+    let settings =
+        format!("{}\n{}\n", json!({"key": "show", "row": true}), json!({"key": "setup_code", "row": "abcd2345"}));
+    let older = changed(&file, |name, content| match name {
+        "store/queue.jsonl" => Some(format!("{queue}\n").into_bytes()),
+        "store/settings.jsonl" => Some([content, settings.clone().into_bytes()].concat()),
+        _ => Some(content),
+    });
+
+    let site = Site::start(other.path(), &[]).await;
+    night(&site).await;
+    site.put("/api/v1/show", &As::Token, json!({"on": false})).await.is(200);
+    restored(&site, older).await.is(200);
+    site.end().await;
+    for file in ["alive", "elapsed"] {
+        fs::write(other.path().join(file), "of the old queue").unwrap();
+    }
+    assert!(backup::apply(other.path()).unwrap());
+    assert!(!other.path().join("alive").exists() && !other.path().join("elapsed").exists());
+    let site = Site::start(other.path(), &[]).await;
+    let queue = site.get("/api/v1/queue", &As::Token).await.is(200).body.clone();
+    for (what, is) in [
+        ("show", json!(false)),
+        ("hold", json!(false)),
+        ("forced_slate", json!(false)),
+        ("on_air", json!(null)),
+        ("waiting", json!([])),
+    ] {
+        assert_eq!(queue[what], is, "{what}: {queue}");
+    }
+    assert_eq!(queue["turn_seconds"], 777, "the length of turns is the box's");
+    let status = site.get("/api/v1/status", &As::Token).await.is(200).body.clone();
+    assert_eq!(status["hold_offs"], json!([]), "{status}");
+    assert_eq!(site.get("/api/v1/accounts", &As::Token).await.is(200).body[0]["name"], "Ada");
+    site.end().await;
+}
+
+#[tokio::test]
+async fn backup_without_an_admin_is_refused_unless_that_is_meant() {
+    let folder = folder();
+    let site = Site::start(folder.path(), &[]).await;
+    site.account("Ada").await;
+    let no_admin = downloaded(&site).await;
+    restored(&site, no_admin.clone()).await.is(200);
+    site.delete("/api/v1/backup", &As::Token).await.is(204);
+    site.end().await;
+
+    let other = super::folder();
+    let site = Site::start(other.path(), &[]).await;
+    let _admin = site.admin("Grace").await;
+    site.end().await;
+    let site = Site::start(other.path(), &[("ADMIN__TOKEN", "")]).await;
+    let admin = site.session("Grace").await;
+    let put = async |query: &str, file: &[u8]| {
+        let path = format!("/api/v1/backup{query}");
+        answer(site.request(Method::PUT, &path, &admin).body(file.to_vec())).await
+    };
+    let refused = put("", &no_admin).await;
+    assert!(refused.is(422).body["detail"].as_str().unwrap().contains("without_admin=true"), "{refused:?}");
+    assert!(!backup::is_staged(other.path()));
+    put("?without_admin=true", &no_admin).await.is(200);
+    site.end().await;
+    assert!(backup::apply(other.path()).unwrap());
+    let site = Site::start(other.path(), &[("ADMIN__TOKEN", "")]).await;
+    assert!(!site.state.accounts.is_claimed() && site.state.accounts.setup_code().is_some());
+    site.end().await;
+}
+
+#[tokio::test]
+async fn what_was_before_a_restore_is_kept_until_another_has_happened() {
+    let folder = folder();
+    let site = Site::start(folder.path(), &[]).await;
+    site.account("Precious").await;
+    let file = downloaded(&site).await;
+    site.account("Ada").await;
+    restored(&site, file.clone()).await.is(200);
+    site.end().await;
+    assert!(backup::apply(folder.path()).unwrap());
+    let kept = folder.path().join("before-restore/motherstream.redb");
+    let before = fs::read(&kept).unwrap();
+
+    let site = Site::start(folder.path(), &[]).await;
+    restored(&site, file.clone()).await.is(200);
+    assert_eq!(fs::read(&kept).unwrap(), before, "laid ready");
+    site.delete("/api/v1/backup", &As::Token).await.is(204);
+    assert_eq!(fs::read(&kept).unwrap(), before, "and taken back");
+    restored(&site, file).await.is(200);
+    site.end().await;
+    assert!(backup::apply(folder.path()).unwrap());
+    assert_ne!(fs::read(&kept).unwrap(), before, "another has happened");
 }

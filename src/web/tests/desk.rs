@@ -1,7 +1,10 @@
 //! The pages of those who run the box: destinations, people, what was.
 
 use super::*;
-use crate::store::{Change, Durability, HistoryRecord};
+use crate::{
+    core::queue::TurnId,
+    store::{Change, Durability, HistoryRecord},
+};
 
 /// The key of the tests' destinations.
 const KEY: &str = "a-very-secret-stream-key";
@@ -266,8 +269,6 @@ async fn history_and_audit_come_in_pages_in_the_venues_time() {
     }
     site.end().await;
 }
-
-use crate::core::queue::TurnId;
 
 #[tokio::test]
 async fn settings_are_changed_by_groups_reset_and_refused_beside_their_field() {

@@ -2,8 +2,10 @@
 
 use axum::{body::Body, extract::ConnectInfo, http::Request};
 use tower::ServiceExt;
+use tracing_subscriber::layer::SubscriberExt;
 
 use super::*;
+use crate::telemetry::RecentEvents;
 
 #[tokio::test]
 async fn wrong_token_is_nobody_even_beside_an_admins_cookie() {
@@ -120,29 +122,90 @@ async fn answers_carry_the_headers_that_keep_browsers_careful() {
 }
 
 #[tokio::test]
-async fn health_is_told_to_this_machine_and_to_admins_only() {
+async fn health_is_told_to_whoever_shows_that_they_may_know_and_loopback_shows_nothing() {
     let folder = folder();
-    let state = a_box(folder.path(), &[], None).await.state;
-    let router = router(&App::new(state, Doors::default(), CancellationToken::new()), false);
-    for (peer, token, status) in [
-        ("127.0.0.1", false, 200),
-        ("127.0.0.9", false, 200),
-        ("::1", false, 200),
-        ("::ffff:127.0.0.1", false, 200),
-        ("192.0.2.7", false, 401),
-        ("2001:db8::1", false, 401),
-        ("192.0.2.7", true, 200),
-    ] {
-        for path in ["/healthz", "/metrics"] {
-            let mut request = Request::get(path).header("host", "localhost");
-            if token {
-                request = request.header("authorization", format!("Bearer {TOKEN}"));
+    let metrics_token = "a-token-for-prometheus";
+    let state = a_box(folder.path(), &[("WEB__METRICS_TOKEN", metrics_token)], None).await.state;
+    let machine = state.machine.expose().to_owned();
+    let (_, router) = whole(state);
+    for peer in ["127.0.0.1", "127.0.0.9", "::1", "::ffff:127.0.0.1", "192.0.2.7", "2001:db8::1"] {
+        for (token, status) in [
+            (None, 401),
+            (Some("another-token-of-somebody"), 401),
+            (Some(TOKEN), 200),
+            (Some(machine.as_str()), 200),
+            (Some(metrics_token), 200),
+        ] {
+            for path in ["/healthz", "/readyz", "/metrics"] {
+                let mut request = Request::get(path).header("host", "localhost");
+                if let Some(token) = token {
+                    request = request.header("authorization", format!("Bearer {token}"));
+                }
+                let mut request = request.body(Body::empty()).unwrap();
+                let peer = SocketAddr::new(peer.parse().unwrap(), 5000);
+                request.extensions_mut().insert(ConnectInfo(peer));
+                let response = router.clone().oneshot(request).await.unwrap();
+                // Its parts are not there yet.
+                let answers = response.status().as_u16() == status || (status == 200 && response.status() == 503);
+                assert!(answers, "{path} from {peer} with {token:?}: {}", response.status());
             }
-            let mut request = request.body(Body::empty()).unwrap();
-            let peer = SocketAddr::new(peer.parse().unwrap(), 5000);
-            request.extensions_mut().insert(ConnectInfo(peer));
-            let response = router.clone().oneshot(request).await.unwrap();
-            assert_eq!(response.status(), status, "{path} from {peer}");
         }
     }
+}
+
+#[tokio::test]
+async fn what_outsiders_are_refused_is_one_line_a_second_of_each_kind_and_the_next_says_how_many_there_were() {
+    let folder = folder();
+    let recent = RecentEvents::default();
+    let _here = tracing::subscriber::set_default(tracing_subscriber::registry().with(recent.layer()));
+    let site = Site::start(folder.path(), &[("WEB__TRUSTED_PROXIES", "[\"127.0.0.1\"]")]).await;
+    let from =
+        |request: RequestBuilder, last: u8| answer(request.header("x-forwarded-for", format!("203.0.113.{last}")));
+    let storm = async |last: u8| {
+        let wrong_host = site.request(Method::GET, "/?key=hush", &As::Nobody).header("host", "evil.example");
+        from(wrong_host, last).await.is(421);
+        let elsewhere =
+            site.request(Method::POST, "/api/v1/queue/skip", &As::Nobody).header("sec-fetch-site", "cross-site");
+        from(elsewhere, last).await.is(403);
+        let sign_in = |name: &str| {
+            let credentials = json!({"name": name, "password": "hunter2"});
+            site.request(Method::POST, "/api/v1/session", &As::Nobody).json(&credentials)
+        };
+        from(sign_in(&"x".repeat(LARGEST_BODY)), last).await.is(413);
+        from(sign_in("hunter2"), last).await.is(401);
+        from(site.request(Method::GET, "/api/v1/status", &As::Nobody).bearer_auth("hunter2"), last).await.is(401);
+        let again = from(site.request(Method::GET, "/api/v1/status", &As::Nobody).bearer_auth("hunter2"), 200).await;
+        assert!(matches!(again.status, 401 | 429), "{again:?}");
+    };
+    let began = std::time::Instant::now();
+    for last in 0..24 {
+        storm(last).await;
+        tokio::time::sleep(std::time::Duration::from_millis(40)).await;
+    }
+    let seconds = usize::try_from(began.elapsed().as_secs()).unwrap() + 1;
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    storm(100).await;
+
+    let lines: Vec<_> = recent.latest(tracing::Level::WARN, None).into_iter().map(|event| event.text).collect();
+    for what in [
+        "request for a host that is not ours",
+        "request from another site's page",
+        "request's body is too large",
+        "wrong name or password",
+        "wrong token or stream key",
+        "too many attempts from one address",
+    ] {
+        let said: Vec<_> = lines.iter().filter(|line| line.starts_with(what)).collect();
+        assert!((1..=seconds + 1).contains(&said.len()), "{what}: {said:?}");
+        assert!(said.iter().all(|line| line.contains("address=203.0.113.")), "{said:?}");
+    }
+    let hosts: Vec<_> = lines.iter().filter(|line| line.starts_with("request for a host")).collect();
+    let left_out = |line: &str| -> usize {
+        let told = line.split_whitespace().find_map(|word| word.strip_prefix("left_out="));
+        told.map_or(0, |number| number.parse().unwrap())
+    };
+    let told: usize = hosts.iter().map(|line| 1 + left_out(line)).sum();
+    assert!(told == 25 && hosts.iter().all(|line| line.contains("evil")), "all are counted: {hosts:?}");
+    assert!(!lines.iter().any(|line| line.contains("hunter2") || line.contains("hush")), "{lines:?}");
+    site.end().await;
 }

@@ -275,12 +275,12 @@ async fn screen_of_the_box_shows_the_code_that_was_preset_until_there_is_an_owne
     std::fs::write(boot.path().join("setup-code.txt"), "Blue Room 2345\r\n").unwrap();
     let settings = [("ADMIN__TOKEN", ""), ("BOX__BOOT_DIR", boot.path().to_str().unwrap())];
     let site = Site::start(folder.path(), &settings).await;
-    let shown = site.get("/api/v1/console", &As::Nobody).await;
+    let shown = site.get("/api/v1/console", &As::Machine).await;
     assert_eq!(shown.is(200).body["setup_code"], "Blue Room 2345", "{shown:?}");
     assert!(shown.body["pages"].is_array() && shown.body["on_air"].is_null());
     let claim = json!({"code": "blueroom2345", "name": "Root", "password": PASSWORD});
     site.post("/api/v1/setup", &As::Nobody, claim).await.is(201);
-    let shown = site.get("/api/v1/console", &As::Nobody).await;
+    let shown = site.get("/api/v1/console", &As::Machine).await;
     assert!(shown.is(200).body["setup_code"].is_null(), "{shown:?}");
     site.end().await;
 }
@@ -292,7 +292,7 @@ async fn nonsense_on_the_boot_partition_is_no_setup_code() {
         std::fs::write(boot.path().join("setup-code.txt"), text).unwrap();
         let settings = [("ADMIN__TOKEN", ""), ("BOX__BOOT_DIR", boot.path().to_str().unwrap())];
         let site = Site::start(folder.path(), &settings).await;
-        let code = site.get("/api/v1/console", &As::Nobody).await.is(200).body["setup_code"].clone();
+        let code = site.get("/api/v1/console", &As::Machine).await.is(200).body["setup_code"].clone();
         assert!(code.as_str().is_some_and(|code| code.len() == 8 && code != text), "{text:?}: {code}");
         site.end().await;
     }

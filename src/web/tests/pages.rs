@@ -361,6 +361,75 @@ fn every_asset_and_icon_that_a_template_names_is_there() {
 }
 
 #[test]
+fn fields_of_forms_are_written_by_their_macros_alone() {
+    let (macros, others): (Vec<_>, Vec<_>) =
+        templates().into_iter().partition(|(name, _)| name.ends_with("parts/form.html"));
+    for piece in
+        ["<div class=\"field\">", "<p class=\"hint\" id=\"", "<p class=\"wrong\"", " aria-invalid=\"true\"", "-wrong\""]
+    {
+        assert!(macros.iter().any(|(_, text)| text.contains(piece)), "the macros write {piece} no longer");
+        for (name, text) in &others {
+            assert!(!text.contains(piece), "{name} writes {piece} by hand: call what parts/form.html has");
+        }
+    }
+}
+
+/// The values of an attribute on a page.
+fn values<'a>(page: &'a str, attribute: &str) -> Vec<&'a str> {
+    page.split(&format!(" {attribute}=\"")).skip(1).map(|rest| rest.split('"').next().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn fields_are_labelled_and_described_by_what_is_on_the_page() {
+    let folder = folder();
+    let site = Site::start(folder.path(), &[("ACCOUNTS__REGISTRATION", "open")]).await;
+    let (_, admin) = site.admin("Root").await;
+    let mut pages = Vec::new();
+    for (path, who) in [
+        ("/register", &As::Nobody),
+        ("/login", &As::Nobody),
+        ("/me", &admin),
+        ("/admin/destinations/new?platform=custom", &admin),
+        ("/admin/invitations", &admin),
+        ("/admin/obs", &admin),
+        ("/admin/people/new", &admin),
+        ("/admin/settings", &admin),
+        ("/admin/system", &admin),
+    ] {
+        let (status, _, text) = site.look(path, who).await;
+        assert_eq!(status, 200, "{path}");
+        pages.push((path, None, text));
+    }
+    let zone = [("section", "venue"), ("venue.name", "Anker"), ("venue.timezone", "Nowhere/Land")];
+    for (path, who, fields, blamed) in [
+        ("/register", &As::Nobody, &[("name", "Ada"), ("password", "short")][..], "password"),
+        ("/me/password", &admin, &[("current_password", "not this one"), ("password", PASSWORD)], "current-password"),
+        ("/admin/invitations", &admin, &[("label", "Crew"), ("uses", "0"), ("days", "7")], "uses"),
+        ("/admin/obs/connection", &admin, &[("host", "a b"), ("port", ""), ("password", "")], "obs-host"),
+        ("/admin/settings", &admin, &zone, "venue-timezone"),
+        ("/admin/viewers", &admin, &[("label", "")], "viewer"),
+    ] {
+        let sent = site.sends(who, path, fields, false).await;
+        assert_eq!(sent.status, 422, "{path}");
+        pages.push((path, Some(blamed), sent.text));
+    }
+    for (path, blamed, text) in pages {
+        let ids = values(&text, "id");
+        let labelled = values(&text, "for");
+        let described: Vec<_> = values(&text, "aria-describedby").join(" ").split(' ').map(str::to_owned).collect();
+        assert!(!labelled.is_empty(), "{path}");
+        for id in labelled.into_iter().chain(described.iter().map(String::as_str)).filter(|id| !id.is_empty()) {
+            assert_eq!(ids.iter().filter(|there| **there == id).count(), 1, "{path}: {id}");
+        }
+        // What is wrong is told at its field, and at no other.
+        let wrong: Vec<_> = described.iter().filter_map(|id| id.strip_suffix("-wrong")).collect();
+        assert_eq!(wrong, blamed.into_iter().collect::<Vec<_>>(), "{path}");
+        assert_eq!(values(&text, "aria-invalid").len(), wrong.len(), "{path}");
+    }
+    site.end().await;
+}
+
+#[test]
 fn everything_vendored_has_its_licence_and_version() {
     let mut folders = 0;
     for entry in fs::read_dir(web("vendor")).unwrap() {

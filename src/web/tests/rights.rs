@@ -11,7 +11,14 @@ use axum::{
 use tower::ServiceExt;
 
 use super::*;
-use crate::web::rights::{Face, Judged, Right, Stated, Table, enforce};
+use crate::{
+    control::journal::{By, Caller, Noted},
+    web::http::{
+        guard::enforce,
+        rights::{Face, Judged, Right, Stated, Table},
+        sessions,
+    },
+};
 
 /// Who there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,12 +29,27 @@ enum Who {
     Admin,
     Token,
     WrongToken,
+    /// A program on this machine, with its key.
+    Machine,
+    /// Whoever holds `web.metrics_token`.
+    Monitor,
     /// Somebody whose account was disabled while the session lasted.
     Disabled,
 }
 
-const EVERYBODY: [Who; 7] =
-    [Who::Nobody, Who::Streamer, Who::Operator, Who::Admin, Who::Token, Who::WrongToken, Who::Disabled];
+const METRICS_TOKEN: &str = "a-token-for-prometheus";
+
+const EVERYBODY: [Who; 9] = [
+    Who::Nobody,
+    Who::Streamer,
+    Who::Operator,
+    Who::Admin,
+    Who::Token,
+    Who::WrongToken,
+    Who::Machine,
+    Who::Monitor,
+    Who::Disabled,
+];
 
 /// Who may call what: the rights in other words than the guard's.
 fn may(who: Who, right: Right) -> bool {
@@ -35,7 +57,9 @@ fn may(who: Who, right: Right) -> bool {
         Right::Stranger | Right::Anyone | Right::Ticket | Right::Encoder => &EVERYBODY,
         Right::SignedIn => &[Who::Streamer, Who::Operator, Who::Admin],
         Right::Operator => &[Who::Operator, Who::Admin, Who::Token],
-        Right::Admin | Right::LocalOrAdmin => &[Who::Admin, Who::Token],
+        Right::Admin => &[Who::Admin, Who::Token],
+        Right::Machine => &[Who::Admin, Who::Token, Who::Machine],
+        Right::Health => &[Who::Admin, Who::Token, Who::Machine, Who::Monitor],
         Right::Token => &[Who::Token],
     };
     open_to.contains(&who)
@@ -48,15 +72,17 @@ fn table() -> Table {
 
 /// A router without sockets, called from any address.
 struct Desk {
-    state: WebState,
+    state: Parts,
+    app: Arc<App>,
     router: Router,
 }
 
 impl Desk {
     async fn open(folder: &Path, settings: &[(&str, &str)]) -> Self {
-        let state = a_box(folder, settings, None).await.state;
-        let router = router(&App::new(state.clone(), Doors::default(), CancellationToken::new()), false);
-        Self { state, router }
+        let settings = [settings, &[("WEB__METRICS_TOKEN", METRICS_TOKEN)]].concat();
+        let state = a_box(folder, &settings, None).await.state;
+        let (app, router) = whole(state.clone());
+        Self { state, app, router }
     }
 
     /// A cookie of an account with this role, made afresh if the call before deleted it.
@@ -82,9 +108,9 @@ impl Desk {
         };
         let edit = Edit { role: Some(role), enabled: Some(who != Who::Disabled), ..Edit::default() };
         accounts.edit(account.id, edit).await.unwrap();
-        let store = Arc::new(Sessions::new(self.state.store.clone(), &self.state.config.web));
+        let store = Arc::new(sessions::Cookies::new(self.app.control.sessions()));
         let session = tower_sessions::Session::new(None, store, None);
-        sessions::sign_in(&session, account.id).await.unwrap();
+        sessions::sign_in(&session, &By::new(Caller::Anonymous, None, Noted::default()), account.id).await.unwrap();
         session.save().await.unwrap();
         format!("motherstream={}", session.id().unwrap())
     }
@@ -97,6 +123,8 @@ impl Desk {
             Who::Nobody => request,
             Who::Token => request.header("authorization", format!("Bearer {TOKEN}")),
             Who::WrongToken => request.header("authorization", "Bearer wrong"),
+            Who::Machine => request.header("authorization", format!("Bearer {}", self.state.machine.expose())),
+            Who::Monitor => request.header("authorization", format!("Bearer {METRICS_TOKEN}")),
             who => request.header("cookie", self.session(who).await),
         };
         let (kind, body) = match stated.face {
@@ -155,12 +183,15 @@ async fn box_without_an_owner_answers_nothing_but_what_claims_it() {
     let folder = folder();
     let desk = Desk::open(folder.path(), &[("ADMIN__TOKEN", "")]).await;
     for (method, path, stated) in table().all() {
-        for (peer, local) in [(somewhere(), false), (Ipv4Addr::LOCALHOST, true)] {
-            let answer = desk.call(method, path, stated, Who::Nobody, peer).await;
-            let told = format!("{method} {path} from {peer}: {}", answer.status());
-            let open = stated.right == Right::Stranger || (stated.right == Right::LocalOrAdmin && local);
+        for (peer, who) in
+            [(somewhere(), Who::Nobody), (Ipv4Addr::LOCALHOST, Who::Nobody), (Ipv4Addr::LOCALHOST, Who::Machine)]
+        {
+            let answer = desk.call(method, path, stated, who, peer).await;
+            let told = format!("{method} {path} by {who:?} from {peer}: {}", answer.status());
+            let of_the_machine = matches!(stated.right, Right::Machine | Right::Health);
+            let open = stated.right == Right::Stranger || (of_the_machine && who == Who::Machine);
             assert_eq!(passed(&answer), open, "{told}");
-            if stated.right == Right::LocalOrAdmin || open {
+            if of_the_machine || open {
                 continue;
             }
             match stated.face {
@@ -187,7 +218,7 @@ async fn box_without_an_owner_answers_nothing_but_what_claims_it() {
 #[tokio::test]
 async fn route_without_a_right_is_not_served() {
     let folder = folder();
-    let app = App::new(a_box(folder.path(), &[], None).await.state, Doors::default(), CancellationToken::new());
+    let (app, _) = whole(a_box(folder.path(), &[], None).await.state);
     let stray = Router::new()
         .route("/stray", axum::routing::get(async || "never"))
         .layer(from_fn_with_state((Arc::clone(&app), Arc::new(table())), enforce))

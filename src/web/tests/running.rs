@@ -1,5 +1,7 @@
 //! Running the box: queue, show, destinations, history, measurements.
 
+use std::time::Duration;
+
 use super::*;
 use crate::{
     core::queue::TurnId,
@@ -270,13 +272,13 @@ async fn ready_means_that_every_part_works() {
     let folder = folder();
     let site = Site::start(folder.path(), &[]).await;
     let readiness = site.state.readiness.clone();
-    let not_yet = site.get("/readyz", &As::Nobody).await;
+    let not_yet = site.get("/readyz", &As::Machine).await;
     assert!(not_yet.is(503).body["detail"].as_str().unwrap().contains("ingest"));
     for latch in [Latch::Store, Latch::Program, Latch::Ingest] {
-        site.get("/readyz", &As::Nobody).await.is(503);
+        site.get("/readyz", &As::Machine).await.is(503);
         readiness.set(latch, true);
     }
-    assert_eq!(site.get("/readyz", &As::Nobody).await.is(200).body["ready"], true);
+    assert_eq!(site.get("/readyz", &As::Machine).await.is(200).body["ready"], true);
     // A media server that went away is one part that does not work; it may come back.
     let down = |problem: Option<&str>| {
         site.door.send_modify(|state| {
@@ -285,13 +287,13 @@ async fn ready_means_that_every_part_works() {
         });
     };
     down(Some("it is not installed"));
-    let not_ready = site.get("/readyz", &As::Nobody).await;
+    let not_ready = site.get("/readyz", &As::Machine).await;
     assert!(not_ready.is(503).body["detail"].as_str().unwrap().contains("ingest: it is not installed"));
-    assert!(site.get("/metrics", &As::Nobody).await.body.as_str().unwrap().contains("ingest_up{kind=\"embedded\"} 0"));
+    assert!(site.get("/metrics", &As::Machine).await.body.as_str().unwrap().contains("ingest_up{kind=\"embedded\"} 0"));
     assert_eq!(site.get("/api/v1/status", &As::Token).await.body["ingest"]["problem"], "it is not installed");
     down(None);
-    site.get("/readyz", &As::Nobody).await.is(200);
-    site.get("/healthz", &As::Nobody).await.is(200);
+    site.get("/readyz", &As::Machine).await.is(200);
+    site.get("/healthz", &As::Machine).await.is(200);
     site.end().await;
 }
 
@@ -302,7 +304,7 @@ async fn measurements_are_prometheus_text_without_secrets() {
     site.post("/api/v1/destinations", &As::Token, destination("Twitch")).await.is(201);
     site.get("/program.flv?token=hush-hush", &As::Nobody).await.is(403);
     site.get("/nowhere/hush-hush", &As::Nobody).await.is(404);
-    let metrics = site.get("/metrics", &As::Nobody).await;
+    let metrics = site.get("/metrics", &As::Machine).await;
     assert!(metrics.is(200).headers["content-type"].to_str().unwrap().starts_with("application/openmetrics-text"));
     let text = metrics.body.as_str().unwrap();
     for line in [

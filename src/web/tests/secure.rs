@@ -1,5 +1,6 @@
 //! HTTPS beside plain HTTP.
 
+use futures_util::StreamExt as _;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -65,15 +66,47 @@ struct Both {
 impl Both {
     async fn start(folder: &Path) -> Self {
         let settings = [("WEB__HTTPS_LISTEN", "127.0.0.1:0")];
-        let Whole { state, ingest, door, token } = a_box(folder, &settings, None).await;
+        let Whole { state, ingest, door, stage, token } = a_box(folder, &settings, None).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let https = Https::open(&state.config).await.unwrap().unwrap();
+        let https = Https::open(&state.settings.now()).await.unwrap().unwrap();
         let (port, fingerprint) = (https.port, https.fingerprint.clone());
-        let served = tokio::spawn(serve(listener, Some(https), state.clone(), stop.clone()));
-        let site = Site { address, client: reqwest::Client::new(), state, ingest, door, token, stop, served };
+        let doors = Doors { plain: address.port(), https: Some((https.port, https.fingerprint.clone())) };
+        let control = control_room(Parts { doors, ..state.clone() });
+        let served = tokio::spawn(serve(listener, Some(https), control, stop.clone()));
+        let site = Site { address, client: reqwest::Client::new(), state, ingest, door, stage, token, stop, served };
         Self { site, https: port, fingerprint }
+    }
+
+    /// A connection by HTTP/2, as browsers make it.
+    async fn by_streams(&self) -> hyper::client::conn::http2::SendRequest<axum::body::Body> {
+        let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(ALL_VERSIONS)
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Clicked))
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let socket = TcpStream::connect(("127.0.0.1", self.https)).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let socket = TlsConnector::from(Arc::new(config)).connect(name, socket).await.unwrap();
+        assert_eq!(socket.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+        let socket = hyper_util::rt::TokioIo::new(socket);
+        let executor = hyper_util::rt::TokioExecutor::new();
+        let (sender, connection) = hyper::client::conn::http2::handshake(executor, socket).await.unwrap();
+        tokio::spawn(connection);
+        sender
+    }
+
+    /// A request for a path by HTTP/2, with cookies in lines of their own.
+    fn request_by_streams(&self, path: &str, cookies: &[&str]) -> axum::http::Request<axum::body::Body> {
+        let mut request =
+            axum::http::Request::builder().uri(format!("https://localhost:{}{path}", self.https)).method("GET");
+        for cookie in cookies {
+            request = request.header("cookie", *cookie);
+        }
+        request.body(axum::body::Body::empty()).unwrap()
     }
 
     /// One request over TLS; the answer as it came, and the certificate's fingerprint.
@@ -151,6 +184,43 @@ async fn page_is_on_https_too_with_a_cookie_of_its_own() {
         (&system["https"]["port"], &system["https"]["fingerprint"]),
         (&json!(both.https), &json!(both.fingerprint))
     );
+    both.site.end().await;
+}
+
+#[tokio::test]
+async fn one_connection_by_http_2_carries_many_lines_and_orders_beside_them() {
+    let folder = folder();
+    let both = Both::start(folder.path()).await;
+    both.site.admin("Root").await;
+    let form = "POST /api/v1/session HTTP/1.1\r\ncontent-type: application/json";
+    let body = json!({"name": "Root", "password": PASSWORD}).to_string();
+    let (entered, _) = both.ask(ALL_VERSIONS, form, &body).await;
+    let cookie = entered.lines().find_map(|line| line.strip_prefix("set-cookie: ")).expect("a cookie");
+    let cookie = cookie.split(';').next().unwrap();
+    let mut browser = both.by_streams().await;
+    let mut lines = Vec::new();
+    for number in 0..20 {
+        let path = if number % 2 == 0 { "/live/overlay" } else { "/live/admin" };
+        let request = both.request_by_streams(path, &["a=1", cookie, "b=2"]);
+        let answer = browser.send_request(request).await.unwrap();
+        assert_eq!((answer.status().as_u16(), answer.version()), (200, axum::http::Version::HTTP_2), "{path}");
+        lines.push(answer.into_body());
+    }
+    let request = both.request_by_streams("/api/v1/me", &["a=1", cookie, "b=2"]);
+    let answer = browser.send_request(request).await.unwrap();
+    assert_eq!(answer.status(), 200, "an order finds its way beside twenty lines");
+    // All of them hear of a change.
+    both.site.post("/api/v1/queue/hold", &As::Token, json!({"on": true})).await.is(204);
+    for (number, line) in lines.into_iter().enumerate().filter(|(number, _)| number % 2 == 1) {
+        let mut line = axum::body::Body::new(line).into_data_stream();
+        let mut heard = String::new();
+        let changed = async {
+            while !heard.contains("id=\"hold\" type=\"submit\" role=\"switch\" aria-checked=\"true\"") {
+                heard.push_str(std::str::from_utf8(&line.next().await.unwrap().unwrap()).unwrap());
+            }
+        };
+        assert!(tokio::time::timeout(std::time::Duration::from_secs(5), changed).await.is_ok(), "line {number}");
+    }
     both.site.end().await;
 }
 

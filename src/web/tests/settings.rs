@@ -75,3 +75,22 @@ async fn new_name_of_the_venue_is_on_the_slate_at_once() {
     assert!(*notes == json!([]) || *notes == json!(["the slate changes in a moment"]), "{notes}");
     site.end().await;
 }
+
+#[tokio::test]
+async fn crowd_can_not_fill_the_store_with_accounts_and_an_admin_may_let_more_in_at_once() {
+    let folder = folder();
+    let site = Site::start(folder.path(), &[]).await;
+    site.admin("Ada").await;
+    let register = async |name: &str| {
+        site.post("/api/v1/accounts", &As::Nobody, json!({"name": name, "password": PASSWORD})).await
+    };
+    site.patch("/api/v1/settings", &As::Token, json!({"accounts.most": 2})).await.is(200);
+    register("Bob").await.is(201);
+    let full = register("Cleo").await;
+    assert!(full.is(503).body["detail"].as_str().unwrap().contains("ask the crew"), "{full:?}");
+    site.account("Dora").await;
+    register("Cleo").await.is(503);
+    site.patch("/api/v1/settings", &As::Token, json!({"accounts.most": 4})).await.is(200);
+    register("Cleo").await.is(201);
+    site.end().await;
+}

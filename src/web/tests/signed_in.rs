@@ -7,7 +7,6 @@ use super::{
     pages::told,
     *,
 };
-use crate::store::{Change, Durability};
 
 impl Site {
     /// A form of the box's own page, by somebody who is signed in.
@@ -17,17 +16,8 @@ impl Site {
     }
 
     /// As if so much time had passed since the sessions began, and since they were used.
-    async fn age(&self, hours: i64, unused: bool) {
-        let ago = jiff::SignedDuration::from_hours(hours);
-        let mut changes = Vec::new();
-        for mut session in self.state.store.sessions().await.unwrap() {
-            let began = session.data["began"].as_i64().unwrap();
-            session.data["began"] = json!(began - ago.as_secs());
-            session.data["seen"] = json!(0);
-            session.expires = if unused { session.expires - ago } else { session.expires };
-            changes.push(Change::PutSession(session));
-        }
-        self.state.store.commit(changes, Durability::Durable).await.unwrap();
+    fn age(&self, hours: i64, unused: bool) {
+        self.state.sessions.age(jiff::SignedDuration::from_hours(hours), unused);
     }
 }
 
@@ -36,19 +26,19 @@ async fn session_that_is_not_used_ends_and_one_that_is_goes_on_until_its_last_da
     let folder = folder();
     let site = Site::start(folder.path(), &[("WEB__SESSION_IDLE_HOURS", "8"), ("WEB__SESSION_MAX_DAYS", "2")]).await;
     let (_, ada) = site.streamer("Ada").await;
-    site.age(9, true).await;
+    site.age(9, true);
     site.get("/api/v1/me", &ada).await.is(401);
 
     let ada = site.session("Ada").await;
-    site.age(7, true).await;
+    site.age(7, true);
     // Used: its end is put off by eight hours.
     site.get("/api/v1/me", &ada).await.is(200);
-    site.age(7, true).await;
+    site.age(7, true);
     site.get("/api/v1/me", &ada).await.is(200);
     // But not beyond the second day: 47 hours after its beginning it has one left.
-    site.age(33, false).await;
+    site.age(33, false);
     site.get("/api/v1/me", &ada).await.is(200);
-    site.age(1, true).await;
+    site.age(1, true);
     site.get("/api/v1/me", &ada).await.is(401);
     site.end().await;
 }
@@ -67,6 +57,40 @@ async fn signing_out_everywhere_ends_all_sessions_and_nobody_elses() {
     let (status, headers, _) = site.own_form("/me/sign-out-everywhere", &bob, &[]).await;
     assert_eq!((status, location(&headers)), (303, "/login"));
     site.get("/api/v1/me", &bob).await.is(401);
+    site.end().await;
+}
+
+#[tokio::test]
+async fn whoever_changes_their_own_all_the_time_is_told_to_wait_and_nobody_else_is() {
+    let folder = folder();
+    let site = Site::start(folder.path(), &[]).await;
+    let (_, ada) = site.streamer("Ada").await;
+    let (_, bob) = site.streamer("Bob").await;
+    // Every kind counts, by either face.
+    let mut refused = None;
+    for round in 0..40 {
+        let answer = match round % 3 {
+            0 => site.post("/api/v1/me/stream-key", &ada, json!({})).await,
+            1 => site.patch("/api/v1/me", &ada, json!({"timezone": "Europe/Berlin"})).await,
+            _ => site.delete("/api/v1/me/entry", &ada).await,
+        };
+        if answer.status == 429 {
+            refused = Some((round, answer));
+            break;
+        }
+    }
+    let (round, answer) = refused.expect("there is a limit");
+    assert!((30..36).contains(&round), "after {round}");
+    let seconds: u64 = answer.headers["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=2).contains(&seconds), "{answer:?}");
+    assert!(answer.body["detail"].as_str().unwrap().contains("wait a little"), "{answer:?}");
+    let (status, headers, page) = site.own_form("/me/timezone", &ada, &[("timezone", "")]).await;
+    assert_eq!(status, 429, "{page}");
+    assert!(headers.contains_key("retry-after"));
+    // Reading, the other one, and leaving the box are free.
+    site.get("/api/v1/me", &ada).await.is(200);
+    site.post("/api/v1/me/stream-key", &bob, json!({})).await.is(200);
+    site.delete("/api/v1/session", &ada).await.is(204);
     site.end().await;
 }
 

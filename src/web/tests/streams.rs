@@ -1,9 +1,12 @@
 //! Live updates and the programme: answers that have no end.
 
+use std::time::Duration;
+
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
 use super::*;
+use crate::web::http::lines::MOST_PROGRAMS;
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -132,7 +135,7 @@ async fn too_many_listeners_are_refused() {
     let folder = folder();
     let site = Site::start(folder.path(), &[]).await;
     let mut open = Vec::new();
-    for _ in 0..events::MOST_LISTENERS {
+    for _ in 0..MOST_PROGRAMS {
         open.push(Events::open(&site, &As::Nobody).await);
     }
     site.get("/api/v1/events", &As::Nobody).await.is(503);

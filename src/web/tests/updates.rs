@@ -62,7 +62,7 @@ async fn update_is_installed_from_an_upload_or_a_stick_and_the_machine_asked_to_
     assert_eq!(site.get("/api/v1/update", &As::Token).await.body["stick_settings"], said);
     let page = site.get("/admin/system", &admin).await.is(200).body.as_str().unwrap().to_owned();
     assert!(page.contains("new.raucb") && page.contains("Runs now") && page.contains("unknown key"), "{page}");
-    let screen = site.get("/api/v1/console", &As::Nobody).await.body["troubles"].to_string();
+    let screen = site.get("/api/v1/console", &As::Machine).await.body["troubles"].to_string();
     assert!(screen.contains("unknown key"), "{screen}");
     site.post("/api/v1/update/stick", &As::Token, json!({"file": "new.raucb"})).await.is(202);
     eventually(async || stage().await == "installed").await;

@@ -1,4 +1,4 @@
-// Every page of the admin's desk is sound; a destination is added, tried, edited and deleted.
+// Every page of the admin's desk is sound; a destination is added, tried, edited and deleted; what is set is on pages that are open.
 import { assert, DESK, until } from "../world.mjs";
 
 export default async function (world) {
@@ -46,4 +46,22 @@ export default async function (world) {
   await world.accessible(page, "the question before deleting");
   await page.getByRole("dialog").getByRole("button", { name: /Delete/ }).click();
   await until("the destination to be gone", async () => (await destinations()).length === 0);
+
+  const room = await world.visitor({ size: DESK });
+  await room.goto("/");
+  const set = (venue, registration) => world.call("PATCH", "/api/v1/settings", { "venue.name": venue, "accounts.registration": registration });
+  const join = [room.getByRole("link", { name: "Join" }), room.getByRole("link", { name: "Register" }).first(), room.locator(".join-qr")];
+  const crew = room.getByText("Ask the crew for an account.");
+  await join[0].waitFor();
+  assert.equal(await crew.isVisible(), false);
+  await set("Zum <b>Anker</b>", "closed");
+  await room.getByRole("link", { name: "Zum <b>Anker</b>" }).waitFor();
+  await crew.waitFor();
+  for (const way of join) await way.waitFor({ state: "hidden" });
+  assert.equal(await room.title(), "On air · Zum <b>Anker</b>");
+  await set("Blue Room", "open");
+  await room.getByRole("link", { name: "Blue Room" }).waitFor();
+  for (const way of join) await way.waitFor();
+  await crew.waitFor({ state: "hidden" });
+  assert.equal(await room.title(), "On air · Blue Room");
 }

@@ -1,12 +1,12 @@
 //! The table of cases.
 
 use super::stage::{Stage, seconds};
-use crate::core::queue::{Order, Reason, Refusal, Settings, TurnEnd};
+use crate::core::queue::{Order, QueueSettings, Reason, Refusal, TurnEnd};
 
 const TURN: u64 = 3600;
 
 fn block_on() -> Stage {
-    Stage::with(Settings { block: true, ..Settings::default() })
+    Stage::with(QueueSettings { block: true, ..QueueSettings::default() })
 }
 
 /// A had the air and was skipped; nobody is there.

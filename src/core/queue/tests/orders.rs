@@ -2,13 +2,14 @@
 
 use super::stage::{Stage, account, seconds};
 use crate::core::queue::{
-    Action, CommandId, Denial, EntryId, Event, Order, Reason, Refusal, Settings, TurnEnd, TurnId, Verdict,
+    Action, CommandId, Denial, EntryId, Event, HoldOffCause, Order, QueueSettings, Reason, Refusal, TurnEnd, TurnId,
+    Urgency, Verdict,
 };
 
 const TURN: u64 = 3600;
 
 fn block_on() -> Stage {
-    Stage::with(Settings { block: true, ..Settings::default() })
+    Stage::with(QueueSettings { block: true, ..QueueSettings::default() })
 }
 
 /// A's turn was ended by a skip, B's runs.
@@ -59,7 +60,7 @@ fn the_last_streamer_may_come_back_after_the_hold_off() {
 fn the_last_streamer_may_come_back_when_an_admin_lifts_it() {
     let mut stage = b_after_a();
     let hold_offs = stage.queue.hold_offs(stage.now);
-    assert_eq!((hold_offs.len(), hold_offs[0].account, hold_offs[0].kicked), (1, account("a"), false));
+    assert_eq!((hold_offs.len(), hold_offs[0].account, &hold_offs[0].why), (1, account("a"), &HoldOffCause::Block));
     stage.ordered(Order::LiftHoldOff(account("a")));
     assert_eq!(stage.queue.hold_offs(stage.now), []);
     assert_eq!(stage.denied(Order::LiftHoldOff(account("a"))), Denial::NotFound("hold-off"));
@@ -181,13 +182,17 @@ fn new_settings_hold_from_then_on_even_over_an_admins_own() {
     stage.ordered(Order::SetBlock(Some(true)));
     stage.after(seconds(600));
     // What did not change leaves an admin's own value alone.
-    stage.ordered(Order::Configure(Settings { rejoin: seconds(1), ..Settings::default() }));
+    stage.ordered(Order::Configure(QueueSettings { rejoin: seconds(1), ..QueueSettings::default() }));
     assert_eq!((stage.remaining(), stage.queue.block()), (seconds(300), true));
-    stage.ordered(Order::Configure(Settings { turn: seconds(700), rejoin: seconds(1), ..Settings::default() }));
+    stage.ordered(Order::Configure(QueueSettings {
+        turn: seconds(700),
+        rejoin: seconds(1),
+        ..QueueSettings::default()
+    }));
     assert_eq!((stage.remaining(), stage.queue.block()), (seconds(100), true));
-    stage.ordered(Order::Configure(Settings { turn: seconds(60), ..Settings::default() }));
+    stage.ordered(Order::Configure(QueueSettings { turn: seconds(60), ..QueueSettings::default() }));
     assert_eq!(stage.pending(), "b1");
-    let denial = stage.denied(Order::Configure(Settings { turn: seconds(0), ..Settings::default() }));
+    let denial = stage.denied(Order::Configure(QueueSettings { turn: seconds(0), ..QueueSettings::default() }));
     assert!(matches!(denial, Denial::Invalid { .. }));
 }
 
@@ -222,7 +227,7 @@ fn a_skip_takes_the_next_and_then_disconnects() {
     stage.goes_on_air("a1");
     stage.arrive("b1");
     stage.ordered(Order::Skip { turn: Some(stage.turn()) });
-    assert!(matches!(stage.last[..], [Action::Take { now: true, .. }]));
+    assert!(matches!(stage.last[..], [Action::Take { urgency: Urgency::Now, .. }]));
     assert_eq!((stage.on_air().as_str(), stage.closed().len()), ("A", 0));
     stage.taken();
     assert_eq!(stage.closed, [("a1".into(), Reason::TurnOver(TurnEnd::Skip))]);
@@ -316,7 +321,7 @@ fn put_on_air_makes_the_displaced_one_next_with_the_rest_of_the_turn() {
     stage.arrive("c1");
     stage.after(seconds(600));
     stage.ordered(Order::PutOnAir(stage.entry("C")));
-    assert!(matches!(stage.last[..], [Action::Take { now: true, .. }]));
+    assert!(matches!(stage.last[..], [Action::Take { urgency: Urgency::Now, .. }]));
     stage.taken();
     assert_eq!((stage.on_air().as_str(), stage.waiting().as_str(), stage.why()), ("C", "AB", TurnEnd::Displaced));
     assert!(stage.closed().is_empty());

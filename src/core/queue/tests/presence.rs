@@ -1,15 +1,15 @@
 //! Rules 1 to 7: coming, taking over, going.
 
-use super::stage::{Stage, connection, seconds};
+use super::stage::{Stage, connection, from, seconds};
 use crate::core::{
     account::AccountId,
-    queue::{Action, Event, Order, Presence, Reason, Refusal, Settings, TurnEnd, Verdict},
+    queue::{Action, Event, Order, Presence, QueueSettings, Reason, Refusal, TurnEnd, Urgency, Verdict},
 };
 
 /// Rule 1.
 #[test]
 fn a_full_house_refuses_newcomers_and_nobody_who_has_a_place() {
-    let mut stage = Stage::with(Settings { max_publishers: 2, ..Settings::default() });
+    let mut stage = Stage::with(QueueSettings { max_publishers: 2, ..QueueSettings::default() });
     stage.goes_on_air("a1");
     stage.accepted("b1");
     assert_eq!(stage.refused("c1"), Refusal::FullHouse { places: 2 });
@@ -17,6 +17,53 @@ fn a_full_house_refuses_newcomers_and_nobody_who_has_a_place() {
     assert_eq!(stage.refused("c2"), Refusal::FullHouse { places: 2 });
     stage.accepted("b2");
     stage.accepted("a2");
+}
+
+/// Rule 1: who holds places without a picture gives one to whoever comes from elsewhere, and no more than that.
+#[test]
+fn an_address_cannot_fill_the_house_without_a_picture() {
+    let mut stage = Stage::with(QueueSettings { max_publishers: 4, ..QueueSettings::default() });
+    stage.goes_on_air("a1");
+    stage.origin = from(2);
+    for name in ["b1", "c1", "d1"] {
+        stage.accepted(name);
+    }
+    stage.origin = from(3);
+    stage.arrive("e1");
+    assert_eq!(stage.closed, [("b1".to_owned(), Reason::MadeRoom)]);
+    assert_eq!(stage.waiting(), "CDE");
+    // The address has two without a picture left, the newcomer would have its second: no gain.
+    stage.accepted("f1");
+    assert_eq!(stage.waiting(), "DEF");
+    assert_eq!(stage.refused("g1"), Refusal::FullHouse { places: 4 });
+    // Nor does the crowded address take anything back.
+    stage.origin = from(2);
+    assert_eq!(stage.refused("h1"), Refusal::FullHouse { places: 4 });
+}
+
+/// Rule 1: within one address, time tells.
+#[test]
+fn a_place_without_a_picture_is_anybodys_after_a_while_and_one_that_was_ready_is_nobodys() {
+    let mut stage = Stage::with(QueueSettings { max_publishers: 3, ..QueueSettings::default() });
+    stage.goes_on_air("a1");
+    stage.arrive("b1");
+    stage.stalls("b1");
+    stage.accepted("c1");
+    stage.after(seconds(9));
+    assert_eq!(stage.refused("d1"), Refusal::FullHouse { places: 3 });
+    stage.after(seconds(1));
+    stage.accepted("d2");
+    assert_eq!(stage.waiting(), "BD");
+    assert_eq!(stage.closed, [("c1".to_owned(), Reason::MadeRoom)]);
+    // Its connection is over, and its streamer may come back when there is room.
+    assert_eq!(stage.refused("c1"), Refusal::Ended);
+    stage.ready("d2");
+    stage.after(seconds(10));
+    assert_eq!(stage.refused("c2"), Refusal::FullHouse { places: 3 });
+    // What a restart finds keeps its place.
+    stage.restart(&["a1", "b1", "d2"]);
+    stage.after(seconds(11));
+    assert_eq!(stage.refused("c3"), Refusal::FullHouse { places: 3 });
 }
 
 /// Rule 1, and the events: what is not current changes nothing.
@@ -53,7 +100,7 @@ fn the_same_publish_twice_is_accepted_once() {
 /// The events: a connection that was replaced, refused or ended stays so.
 #[test]
 fn a_connection_that_is_over_never_comes_back_to_life() {
-    let mut stage = Stage::with(Settings { max_publishers: 2, ..Settings::default() });
+    let mut stage = Stage::with(QueueSettings { max_publishers: 2, ..QueueSettings::default() });
     stage.goes_on_air("a1");
     stage.accepted("b1");
     stage.refused("c1");
@@ -205,7 +252,7 @@ fn a_waiting_place_is_kept_passed_over_and_then_lost() {
 /// Rule 5: zero keeps no place.
 #[test]
 fn without_a_time_to_rejoin_a_lost_connection_is_a_lost_place() {
-    let mut stage = Stage::with(Settings { rejoin: seconds(0), ..Settings::default() });
+    let mut stage = Stage::with(QueueSettings { rejoin: seconds(0), ..QueueSettings::default() });
     stage.goes_on_air("a1");
     stage.arrive("b1");
     stage.arrive("c1");
@@ -245,7 +292,7 @@ fn who_loses_the_air_and_comes_back_in_time_is_next_with_the_rest_of_the_turn() 
     stage.arrive("c1");
     stage.after(seconds(600));
     stage.leaves("a1");
-    assert!(matches!(stage.last[..], [Action::Take { now: true, .. }]));
+    assert!(matches!(stage.last[..], [Action::Take { urgency: Urgency::Now, .. }]));
     stage.taken();
     stage.after(seconds(10));
     stage.arrive("a2");
@@ -259,7 +306,7 @@ fn who_loses_the_air_and_comes_back_in_time_is_next_with_the_rest_of_the_turn() 
 #[test]
 fn the_rest_of_a_turn_is_at_least_a_minute_and_at_most_a_turn() {
     for (length, left, rest) in [(3600, 5, 60), (30, 5, 30)] {
-        let mut stage = Stage::with(Settings { turn: seconds(length), ..Settings::default() });
+        let mut stage = Stage::with(QueueSettings { turn: seconds(length), ..QueueSettings::default() });
         stage.goes_on_air("a1");
         stage.arrive("b1");
         stage.after(seconds(length - left));
@@ -358,7 +405,7 @@ fn what_is_left_of_a_lost_connection_stays_cued() {
 /// The streamer's own page.
 #[test]
 fn who_leaves_by_their_page_is_gone_and_held_off_by_nobody() {
-    let mut stage = Stage::with(Settings { block: true, ..Settings::default() });
+    let mut stage = Stage::with(QueueSettings { block: true, ..QueueSettings::default() });
     stage.goes_on_air("a1");
     stage.arrive("b1");
     stage.ordered(Order::Leave(AccountId(u64::from(b'b'))));

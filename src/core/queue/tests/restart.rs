@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::stage::{Stage, account, seconds};
-use crate::core::queue::{Action, Order, Presence, Record, Refusal, Settings, TurnEnd};
+use crate::core::queue::{Action, Order, Presence, QueueSettings, Record, Refusal, TurnEnd};
 
 /// Rule 17.
 #[test]
@@ -112,7 +112,7 @@ fn after_the_first_seconds_whoever_is_ready_is_taken() {
 /// Rule 17: a skip that was answered yes holds.
 #[test]
 fn a_turn_that_was_skipped_does_not_come_back() {
-    let mut stage = Stage::with(Settings { block: true, ..Settings::default() });
+    let mut stage = Stage::with(QueueSettings { block: true, ..QueueSettings::default() });
     stage.goes_on_air("a1");
     stage.arrive("b1");
     stage.ordered(Order::Skip { turn: None });
@@ -150,7 +150,8 @@ fn fields_of_a_newer_program_survive() {
     stored["on_air"]["dance"] = true.into();
     stored["on_air"]["entry"]["shoe_size"] = 43.into();
     let record: Record = serde_json::from_value(stored.clone()).unwrap();
-    let queue = crate::core::queue::Queue::restore(record, Settings::default(), stage.now + Duration::from_secs(1));
+    let queue =
+        crate::core::queue::Queue::restore(record, QueueSettings::default(), stage.now + Duration::from_secs(1));
     let again = serde_json::to_value(queue.record(stage.now + Duration::from_secs(1))).unwrap();
     assert_eq!(again, stored);
 }

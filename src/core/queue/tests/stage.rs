@@ -6,16 +6,17 @@ use crate::core::{
     account::AccountId,
     frame::ConnectionId,
     moment::Moment,
+    origin::Origin,
     queue::{
-        Action, CommandId, Denial, EntryId, Event, Order, Outcome, Queue, Reason, Record, Refusal, Settings, TakeId,
-        TurnEnd, TurnId, TurnOver, Verdict,
+        Action, CommandId, Denial, EntryId, Event, Order, Outcome, Queue, QueueSettings, Reason, Record, Refusal,
+        TakeId, TurnEnd, TurnId, TurnOver, Verdict,
     },
 };
 
 /// Streamers by the first letter of their connections: `a1` and `a2` are connections of A.
 pub(crate) struct Stage {
     pub(crate) queue: Queue,
-    pub(crate) settings: Settings,
+    pub(crate) settings: QueueSettings,
     pub(crate) now: Moment,
     /// What the last event led to.
     pub(crate) last: Vec<Action>,
@@ -25,6 +26,8 @@ pub(crate) struct Stage {
     pub(crate) closed: Vec<(String, Reason)>,
     /// Whether the current connection of whoever publishes next delivers.
     pub(crate) alive: bool,
+    /// Where whoever publishes next comes from.
+    pub(crate) origin: Origin,
     commands: u64,
 }
 
@@ -36,16 +39,21 @@ pub(crate) fn connection(name: &str) -> ConnectionId {
     ConnectionId::new(name)
 }
 
+/// One of a few addresses.
+pub(crate) fn from(number: u8) -> Origin {
+    Origin::of([10, 0, 0, number].into())
+}
+
 pub(crate) fn account(name: &str) -> AccountId {
     AccountId(u64::from(name.to_lowercase().bytes().next().unwrap()))
 }
 
 impl Stage {
     pub(crate) fn new() -> Self {
-        Self::with(Settings::default())
+        Self::with(QueueSettings::default())
     }
 
-    pub(crate) fn with(settings: Settings) -> Self {
+    pub(crate) fn with(settings: QueueSettings) -> Self {
         Self {
             queue: Queue::new(settings.clone()),
             settings,
@@ -54,6 +62,7 @@ impl Stage {
             history: Vec::new(),
             closed: Vec::new(),
             alive: false,
+            origin: from(1),
             commands: 0,
         }
     }
@@ -95,6 +104,7 @@ impl Stage {
             account: account(name),
             name: Arc::from(name[..1].to_uppercase()),
             connection: connection(name),
+            origin: self.origin,
             current_alive: self.alive,
         };
         self.apply(event)

@@ -1,7 +1,7 @@
 //! Rules 8 to 11, 18 and 20: how a turn ends.
 
 use super::stage::{Stage, seconds};
-use crate::core::queue::{Action, Event, Order, PENDING_LIMIT, Reason, Settings, TurnEnd};
+use crate::core::queue::{Action, Event, Order, PENDING_LIMIT, QueueSettings, Reason, TurnEnd, Urgency};
 
 const TURN: u64 = 3600;
 
@@ -27,7 +27,7 @@ fn a_long_stall_ends_the_turn_when_another_is_ready() {
     stage.arrive("b1");
     stage.stalls("a1");
     stage.after(seconds(20));
-    assert!(matches!(stage.last[..], [Action::Take { now: true, .. }]));
+    assert!(matches!(stage.last[..], [Action::Take { urgency: Urgency::Now, .. }]));
     stage.taken();
     assert_eq!((stage.on_air().as_str(), stage.why()), ("B", TurnEnd::Stall));
     assert_eq!(stage.closed, [("a1".into(), Reason::TurnOver(TurnEnd::Stall))]);
@@ -48,7 +48,7 @@ fn a_long_stall_is_borne_while_nobody_else_is_ready() {
 /// Rule 8: "as in 9" makes the stalled streamer the last streamer.
 #[test]
 fn a_turn_that_ended_by_a_stall_counts_for_the_block() {
-    let mut stage = Stage::with(Settings { block: true, ..Settings::default() });
+    let mut stage = Stage::with(QueueSettings { block: true, ..QueueSettings::default() });
     stage.goes_on_air("a1");
     stage.arrive("b1");
     stage.stalls("a1");
@@ -64,7 +64,7 @@ fn the_turn_goes_on_between_order_and_taken() {
     stage.goes_on_air("a1");
     stage.arrive("b1");
     stage.after(seconds(TURN));
-    assert!(matches!(stage.last[..], [Action::Take { now: false, .. }]));
+    assert!(matches!(stage.last[..], [Action::Take { urgency: Urgency::Planned, .. }]));
     stage.after(seconds(8));
     assert_eq!((stage.on_air().as_str(), stage.elapsed(), stage.closed().len()), ("A", seconds(TURN + 8), 0));
     stage.taken();
@@ -85,7 +85,7 @@ fn a_planned_take_is_hurried_when_the_one_on_air_goes() {
         } else {
             stage.stalls("a1");
         }
-        assert!(matches!(stage.last[..], [Action::Take { now: true, .. }]), "{:?}", stage.last);
+        assert!(matches!(stage.last[..], [Action::Take { urgency: Urgency::Now, .. }]), "{:?}", stage.last);
         stage.taken();
         assert_eq!((stage.on_air().as_str(), stage.waiting().as_str(), stage.why()), ("B", "", TurnEnd::Time));
     }
@@ -106,7 +106,7 @@ fn overtime_lasts_until_somebody_is_ready() {
 /// Rule 10.
 #[test]
 fn without_overtime_the_slate_follows() {
-    let mut stage = Stage::with(Settings { overtime: false, block: true, ..Settings::default() });
+    let mut stage = Stage::with(QueueSettings { overtime: false, block: true, ..QueueSettings::default() });
     stage.goes_on_air("a1");
     stage.after(seconds(TURN - 1));
     assert_eq!(stage.on_air(), "A");

@@ -50,7 +50,7 @@ const ESSENTIAL: [&str; 7] = [
 ];
 
 /// Connections besides two for each publisher: pulls, calls of the API, pages that look.
-const OTHER_CONNECTIONS: usize = 64;
+const OTHER_CONNECTIONS: usize = 448;
 
 /// Files that SRS wants to be able to open besides one for each connection; it refuses to start otherwise.
 const OTHER_FILES: usize = 256;
@@ -219,11 +219,23 @@ fn listen(variable: &str, address: SocketAddr) -> String {
     }
 }
 
+/// Lets SRS check its configuration with the environment that it would have, without starting anything. `folder` is where it would run.
+///
+/// # Errors
+/// What it refuses, in its words.
+pub(crate) fn check(installed: &Installed, config: &IngestConfig, folder: &Path) -> Result<(), String> {
+    let environment = rehearsal(config, folder)?;
+    let mut command = Command::new(&installed.program);
+    command.arg("-t").arg("-c").arg(&installed.config).env_clear().envs(environment);
+    let said = install::run(&mut command)?;
+    if said.good { Ok(()) } else { Err(install::why(&said.text).unwrap_or_else(|| "SRS does not say why".to_owned())) }
+}
+
 /// The environment as it would be, with hooks that nobody answers, and with nothing said into a file: for trying the configuration.
 ///
 /// # Errors
 /// In words for an admin.
-pub(crate) fn rehearsal(config: &IngestConfig, folder: &Path) -> Result<Environment, String> {
+fn rehearsal(config: &IngestConfig, folder: &Path) -> Result<Environment, String> {
     let mut environment = environment(config, folder, &SecretString::from("http://127.0.0.1/unset"))?;
     environment.retain(|(name, _)| name != "SRS_LOG_FILE");
     for (name, value) in &mut environment {
@@ -340,7 +352,7 @@ mod tests {
         let value = |name: &str| environment.iter().find(|(n, _)| n == name).unwrap().1.as_str();
         assert_eq!(value("SRS_VHOST_PUBLISH_NORMAL_TIMEOUT"), "40000");
         assert_eq!(value("SRS_VHOST_RTC_STUN_TIMEOUT"), "40");
-        assert_eq!(value("SRS_MAX_CONNECTIONS"), "84");
+        assert_eq!(value("SRS_MAX_CONNECTIONS"), "468");
         assert_eq!(value("SRS_SRT_SERVER_LISTEN"), "10080");
         assert_eq!(value("SRS_HTTP_API_LISTEN"), "127.0.0.1:1985");
         assert_eq!(value("SRS_VHOST_HTTP_HOOKS_ON_PUBLISH"), HOOKS);

@@ -175,7 +175,7 @@ pub(super) async fn follow(path: PathBuf, from: u64, redaction: Redaction, token
     }
 }
 
-/// Where reading stands.
+/// A log that is read as it grows, and how far that has come.
 struct Tail {
     path: PathBuf,
     at: u64,

@@ -21,7 +21,7 @@ pub(crate) struct Port {
 /// Who has a port.
 #[derive(Debug)]
 pub(crate) enum Held {
-    /// Nobody.
+    /// Nobody has it, so SRS can.
     Free,
     /// The SRS of this box, by its pid.
     Own(u32),

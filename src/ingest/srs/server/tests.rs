@@ -603,7 +603,7 @@ mod real_srs {
         let problem = place.keep().down().await;
         assert!(problem.contains("no_such_directive"), "{problem}");
         let found = install::find(&place.config.srs).unwrap();
-        let refused = install::check(&found, &place.config, &place.srs_folder()).unwrap_err();
+        let refused = launch::check(&found, &place.config, &place.srs_folder()).unwrap_err();
         assert!(refused.contains("no_such_directive"), "{refused}");
     }
 
@@ -611,7 +611,7 @@ mod real_srs {
     async fn its_own_check_accepts_the_configuration_that_comes_with_the_box() {
         let Some(place) = place() else { return };
         let found = install::find(&place.config.srs).unwrap();
-        install::check(&found, &place.config, &place.srs_folder()).unwrap();
+        launch::check(&found, &place.config, &place.srs_folder()).unwrap();
         assert!(!place.srs_folder().exists(), "a check makes nothing");
     }
 

@@ -37,8 +37,8 @@ async fn srs(answers: &[&'static str]) -> (Url, Arc<Mutex<Vec<String>>>) {
 }
 
 fn whip(base: Url) -> (Whip, mpsc::Receiver<Message>) {
-    let (desk, messages) = mpsc::channel(4);
-    (Whip::new(base, "live", Clock::start(), desk).unwrap(), messages)
+    let (dispatcher, messages) = mpsc::channel(4);
+    (Whip::new(base, "live", Clock::start(), dispatcher).unwrap(), messages)
 }
 
 /// Answers whoever wants room.

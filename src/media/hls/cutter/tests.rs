@@ -1,6 +1,10 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use bytes::Bytes;
+use std::sync::LazyLock;
+
+use bytes::{Bytes, BytesMut};
+
+use proptest::prelude::*;
 
 use super::*;
 use crate::{
@@ -12,8 +16,11 @@ use crate::{
     media::slate::{self, SlateSettings},
 };
 
+/// Drawn once: a property asks for it often.
 fn slate() -> SlateLoop {
-    slate::render(SlateSettings { venue: "The Blue Room", picture: None, tone: false }).unwrap()
+    static DRAWN: LazyLock<SlateLoop> =
+        LazyLock::new(|| slate::render(SlateSettings { venue: "The Blue Room", picture: None, tone: false }).unwrap());
+    DRAWN.clone()
 }
 
 fn numbers() -> Numbers {
@@ -101,7 +108,14 @@ fn long_group_is_cut_and_short_ones_are_put_together() {
     let mut programme = Programme::new();
     programme.video_header();
     programme.run(24_000, 10_000);
-    assert_eq!(programme.lengths(), [920, 10_000, 10_000]);
+    assert_eq!(programme.lengths(), [920, 4400, 4400, 4400, 4400, 4400]);
+    // What continues a group ends with it, and the next one is whole again.
+    let mut programme = Programme::new();
+    programme.video_header();
+    programme.run(24_000, 200);
+    assert_eq!(programme.lengths(), [920, 4400, 2680, 4400, 3600, 4400]);
+    let independent: Vec<_> = programme.segments.iter().map(|segment| segment.independent).collect();
+    assert_eq!(independent, [true, false, false, true, false, true]);
     let mut programme = Programme::new();
     programme.video_header();
     programme.run(4000, 1);
@@ -176,28 +190,68 @@ fn nothing_is_made_before_the_first_key_frame_or_without_a_configuration() {
 }
 
 #[test]
-fn parameter_sets_of_the_configuration_are_not_repeated_and_others_stay() {
-    let set = |bytes: &'static [u8]| Bytes::from_static(bytes);
-    let config = AvcConfig {
-        record: Bytes::new(),
-        length_size: 4,
-        sps: vec![set(b"\x67sps")],
-        pps: vec![set(b"\x68pps")],
-        width: 2,
-        height: 2,
-        profile: 66,
-        level: 30,
-    };
-    let payload = |units: &[&[u8]]| {
-        let mut out = BytesMut::new();
-        for unit in units {
-            out.put_u32(u32::try_from(unit.len()).unwrap());
-            out.put_slice(unit);
+fn key_frames_keep_their_parameter_sets() {
+    let mut programme = Programme::new();
+    programme.video_header();
+    programme.run(3000, 25);
+    let CodecConfig::Avc(config) = &*programme.slate.video else { unreachable!("it is the pictures'") };
+    for segment in programme.segments.iter().filter(|segment| segment.independent) {
+        for set in config.sps.iter().chain(&config.pps) {
+            assert!(segment.bytes.windows(set.len()).any(|bytes| bytes == set), "segment {}", segment.number);
         }
-        out.freeze()
+    }
+}
+
+/// A group of pictures by how much later each is shown than it leaves, in steps of 40 ms; the first is the key frame.
+fn group(programme: &mut Programme, delays: &[i64]) {
+    for (number, delay) in delays.iter().enumerate() {
+        let [.., a, b, c] = (delay * 40).to_be_bytes();
+        let body = Bytes::copy_from_slice(&[if number == 0 { 0x17 } else { 0x27 }, 1, a, b, c, 0, 0, 0, 1, 0x65]);
+        programme.push(TagKind::Video, number == 0, false, body);
+        programme.millis += 40;
+    }
+}
+
+#[test]
+fn open_group_is_not_independent_and_at_a_cut_its_leading_pictures_are_left_out() {
+    let mut programme = Programme::new();
+    programme.video_header();
+    let mut delays = [2; 30];
+    // Two pictures that are shown before the key frame they follow.
+    (delays[0], delays[1], delays[2]) = (3, 0, 0);
+    for _ in 0..4 {
+        group(&mut programme, &delays);
+    }
+    let independent: Vec<_> = programme.segments.iter().map(|segment| segment.independent).collect();
+    assert_eq!(independent, [true, false, false], "the continuation of the first, and an open group");
+    let pictures = |segment: &Segment| {
+        let at = segment.bytes.windows(4).position(|bytes| bytes == b"trun").unwrap();
+        u32::from_be_bytes(segment.bytes.get(at + 8..at + 12).unwrap().try_into().unwrap())
     };
-    let picture = payload(&[b"\x09\xf0", b"\x67sps", b"\x68pps", b"\x68another", b"\x65slice"]);
-    assert_eq!(without_parameter_sets(&picture, &config), payload(&[b"\x09\xf0", b"\x68another", b"\x65slice"]));
-    let malformed = Bytes::from_static(&[0, 0, 0, 9, 0x67]);
-    assert_eq!(without_parameter_sets(&malformed, &config), malformed);
+    assert_eq!(programme.segments.iter().map(pictures).collect::<Vec<_>>(), [21, 37, 30]);
+}
+
+proptest! {
+    #[test]
+    fn no_segment_is_longer_than_the_playlist_promises_and_none_overlaps(
+        steps in prop::collection::vec((0_i64..6000, any::<bool>(), 0..40_u8), 1..200), every: bool,
+    ) {
+        let mut programme = Programme::new();
+        programme.video_header();
+        for (step, key, header) in steps {
+            if header == 0 {
+                programme.video_header();
+            }
+            programme.picture(key && every);
+            programme.sound();
+            // Mostly as pictures come, seldom very slowly.
+            programme.millis += if step < 5000 { step / 100 } else { step };
+        }
+        for pair in programme.segments.windows(2) {
+            let [first, second] = pair else { unreachable!("they are two") };
+            prop_assert!((first.duration.as_millis() + 500) / 1000 <= TARGET_SECONDS);
+            prop_assert!(first.start + first.duration <= second.start);
+            prop_assert_eq!(first.number + 1, second.number);
+        }
+    }
 }

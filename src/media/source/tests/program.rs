@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tempfile::TempDir;
 use tokio::{
     sync::mpsc,
     time::{sleep, timeout},
@@ -16,9 +15,9 @@ use crate::{
     core::{
         flv::{FileReader, FileTagKind},
         frame::{ConnectionId, PullAddress, RemoteFigures, RemoteInput},
-        queue::TakeId,
+        queue::{TakeId, Urgency},
     },
-    media::{InputStatus, Media, MediaEvent, MediaEvents, MediaSettings, Urgency},
+    media::{InputStatus, Media, MediaEvent, MediaEvents, MediaSettings, slate},
 };
 
 struct Stage {
@@ -29,14 +28,13 @@ struct Stage {
 
 impl Stage {
     async fn new() -> Self {
-        let folder = TempDir::new().unwrap();
         let settings = MediaSettings {
             latency: Duration::from_millis(1500),
             house: false,
-            venue: "Here".to_owned(),
+            venue: "Motherstream".to_owned(),
             slate: None,
             tone: false,
-            kept: folder.path().to_owned(),
+            kept: slate::folder_of_tests(),
             idle_end: None,
         };
         let clock = Clock::start();
@@ -96,7 +94,7 @@ async fn takes_between_pulled_inputs_right_after_their_cue_keep_the_promise() {
         assert!(ordered.elapsed() < Duration::from_millis(2500), "{:?}", ordered.elapsed());
         sleep(Duration::from_millis(1700)).await;
     }
-    stage.media.stop().await;
+    stage.media.stop(crate::media::egress::Parting::Goodbye).await;
     drop(stage);
     let tags = player.await.unwrap();
     for (kind, most) in [(FileTagKind::Video, 60), (FileTagKind::Audio, 50)] {

@@ -7,31 +7,28 @@ use axum::{extract::State, http::StatusCode, response::Response};
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::{
-    Desk,
-    night::orders::Switched,
-    past::{wall, zone},
-};
+use super::desk::Desk;
 use crate::{
     accounts::{Account, Edit, Registration},
+    control::{journal::By, people},
     core::account::{AccountId, Role},
+    store::Kept,
     web::{
-        App,
-        accounts::{ban_account, delete_account, edit_account, take_in},
-        audit::By,
-        body::{Path, UrlQuery},
-        me::fresh_key,
+        app::App,
+        http::{
+            body::{Path, UrlQuery},
+            problem::{Kind, Problem},
+            rights::{Right, Routes},
+        },
         page::{
             assets,
             flash::Flash,
-            form::{Form, Sender},
+            form::{Form, Sender, Switched},
             layout::Page,
             people::{Wrong, to_be_filled_in_again},
             ui,
+            words::{wall, zone},
         },
-        problem::{Kind, Problem},
-        rights::{Right, Routes},
-        sessions::Peer,
     },
 };
 
@@ -126,7 +123,7 @@ struct Everybody<'a> {
 async fn list(State(app): State<Arc<App>>, page: Page, desk: Desk, UrlQuery(search): UrlQuery<Search>) -> Response {
     let zone = zone(&app);
     let told = |account: Account| Person { since: wall(account.created, &zone), account };
-    let accounts = app.state.accounts.list();
+    let accounts = app.control.everybody();
     let all = accounts.len();
     let waiting = accounts.iter().filter(|account| account.awaiting_approval && !account.banned);
     let waiting: Vec<_> = waiting.take(ROWS).cloned().map(told).collect();
@@ -159,7 +156,7 @@ async fn list(State(app): State<Arc<App>>, page: Page, desk: Desk, UrlQuery(sear
 }
 
 fn account(app: &App, id: AccountId) -> Result<Account, Problem> {
-    app.state.accounts.get(id).ok_or_else(|| Problem::new(Kind::NotFound, "no such account"))
+    app.control.account(id).ok_or_else(|| Problem::new(Kind::NotFound, "no such account"))
 }
 
 #[derive(Template)]
@@ -206,14 +203,13 @@ async fn enable(
 ) -> Result<Response, Problem> {
     let waited = account(&app, id)?.awaiting_approval;
     let edit = Edit { enabled: Some(to.on), ..Edit::default() };
-    let name = edit_account(&app, &by, id, edit).await?.name;
-    app.live.poke();
+    let (Account { name, .. }, kept) = people::edit(&app.control, &by, id, edit).await?;
     let text = match (to.on, waited) {
         (true, true) => format!("{name} is let in, and may sign in and stream."),
         (true, false) => format!("{name} may sign in and stream again."),
         (false, _) => format!("{name} is disabled: signed out, out of the queue, and can not stream."),
     };
-    let flash = Flash::done(text).undo_switch(format!("{}/enable", own_page(id)), to.on);
+    let flash = Flash::done(text).kept(kept).undo_switch(format!("{}/enable", own_page(id)), to.on);
     let to = if waited { LIST.to_owned() } else { own_page(id) };
     Ok(sender.go(&app, &to, Some(&flash)))
 }
@@ -225,13 +221,17 @@ async fn ban(
     Path(id): Path<AccountId>,
     Form(to): Form<Switched>,
 ) -> Result<Response, Problem> {
-    let name = ban_account(&app, &by, id, to.on).await?.name;
+    let (Account { name, .. }, kept) = if to.on {
+        people::ban(&app.control, &by, id).await?
+    } else {
+        (people::unban(&app.control, &by, id).await?, Kept::Stored)
+    };
     let text = if to.on {
         format!("{name} is banned: signed out, out of the queue, and can not stream.")
     } else {
         format!("{name} is not banned any more.")
     };
-    let flash = Flash::done(text).undo_switch(format!("{}/ban", own_page(id)), to.on);
+    let flash = Flash::done(text).kept(kept).undo_switch(format!("{}/ban", own_page(id)), to.on);
     Ok(sender.go(&app, &own_page(id), Some(&flash)))
 }
 
@@ -250,7 +250,7 @@ async fn set_role(
 ) -> Result<Response, Problem> {
     let before = account(&app, id)?.role;
     let edit = Edit { role: Some(to.role), ..Edit::default() };
-    let name = edit_account(&app, &by, id, edit).await?.name;
+    let (Account { name, .. }, _) = people::edit(&app.control, &by, id, edit).await?;
     let text = match to.role {
         Role::Streamer => format!("{name} is a streamer."),
         Role::Operator => format!("{name} is an operator, and may run the night."),
@@ -271,9 +271,7 @@ async fn new_key(
     sender: Sender,
     Path(id): Path<AccountId>,
 ) -> Result<Response, Problem> {
-    let name = account(&app, id)?.name;
-    by.did("account.new-key", name.clone());
-    fresh_key(Arc::clone(&app), id).await?;
+    let name = people::new_key(&app.control, &by, id).await?.name;
     let text = format!("{name} has a fresh key, and finds it on their own page. The one before is dead.");
     Ok(sender.go(&app, &own_page(id), Some(&Flash::done(text))))
 }
@@ -303,8 +301,7 @@ async fn delete(
     Path(id): Path<AccountId>,
 ) -> Result<Response, Problem> {
     let name = account(&app, id)?.name;
-    delete_account(&app, &by, id).await?;
-    app.live.poke();
+    people::delete(&app.control, &by, id).await?;
     Ok(sender.go(&app, LIST, Some(&Flash::done(format!("{name}'s account is deleted.")))))
 }
 
@@ -333,14 +330,13 @@ async fn add(
     page: Page,
     desk: Desk,
     by: By,
-    Peer(peer): Peer,
     sender: Sender,
     Form(sent): Form<NewPerson>,
 ) -> Result<Response, Problem> {
     let name = sent.name.clone();
     let registration =
         Registration { name: sent.name, password: sent.password, email: None, timezone: None, invitation: None };
-    match take_in(&app, &by, peer, registration).await {
+    match people::register(&app.control, &by, registration).await {
         Ok((account, _)) => {
             let text = format!("{} is registered, and can sign in with that password.", account.name);
             Ok(sender.go(&app, &own_page(account.id), Some(&Flash::done(text))))

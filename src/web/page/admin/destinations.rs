@@ -11,31 +11,37 @@ use axum::{
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::{Desk, night::orders::Switched, night::told};
+use super::desk::Desk;
 use crate::{
-    core::destination::{DestinationId, DestinationInput, DestinationState, MAX_DESTINATIONS, Platform, free_name},
-    media::egress::Verdict,
-    web::{
-        App,
-        audit::By,
-        body::{Path, UrlQuery},
+    control::{
+        denied::Denied,
         destinations::{
-            DestinationView, EditDestination,
+            self,
             bitrate::BitrateView,
-            change_destination, delete_destination, new_destination, switch_destination,
             trial::{self, Preset},
+            wanted::{DestinationError, DestinationView, EditDestination},
+        },
+        journal::By,
+    },
+    core::destination::{DestinationId, DestinationInput, DestinationState, MAX_DESTINATIONS, Platform, free_name},
+    media::egress::TrialVerdict,
+    web::{
+        app::App,
+        http::{
+            body::{Path, UrlQuery},
+            problem::{Kind, Problem},
+            rights::{Right, Routes},
         },
         page::{
             assets,
             flash::Flash,
-            form::{Form, Sender},
+            form::{Form, Merged, Sender, Switched, conflict_words, merged},
             layout::Page,
             live::Rendered,
             people::{Wrong, to_be_filled_in_again},
             ui,
+            words::{bytes, told},
         },
-        problem::{Kind, Problem},
-        rights::{Right, Routes},
     },
 };
 
@@ -86,24 +92,13 @@ impl Card {
             platform: host.and_then(|host| Platform::of_host(&host)).map(Platform::name),
             live: view.status.state == DestinationState::Live,
             rate: ui::rate(view.status.kbps),
-            graph: Graph::of(&app.bitrates.of(view.id)),
+            graph: Graph::of(&app.control.bitrate(view.id).unwrap_or_default()),
             view,
         }
     }
 
     fn sent(&self) -> String {
         bytes(self.view.status.bytes)
-    }
-}
-
-/// A count of bytes as people read it.
-pub(super) fn bytes(count: u64) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
-    let count = count as f64;
-    match count {
-        ..1e6 => format!("{:.0} kB", count / 1e3),
-        ..1e9 => format!("{:.0} MB", count / 1e6),
-        _ => format!("{:.1} GB", count / 1e9),
     }
 }
 
@@ -165,8 +160,8 @@ pub(crate) fn parts_for_admins(app: &App) -> askama::Result<Vec<Rendered>> {
 }
 
 fn cards(app: &App, admin: bool) -> askama::Result<String> {
-    let all = app.state.destinations.view(&app.state.media.status().borrow());
-    let show = app.state.director.snapshot().borrow().queue.show;
+    let all = app.control.destinations();
+    let show = app.control.snapshot().queue.show;
     Shelf { cards: all.into_iter().map(|view| Card::of(app, view)).collect(), admin, show }.render()
 }
 
@@ -176,7 +171,7 @@ async fn list(State(app): State<Arc<App>>, page: Page, desk: Desk) -> Result<Res
 }
 
 fn view(app: &App, id: DestinationId) -> Result<DestinationView, Problem> {
-    let all = app.state.destinations.view(&app.state.media.status().borrow());
+    let all = app.control.destinations();
     let found = all.into_iter().find(|destination| destination.id == id);
     found.ok_or_else(|| Problem::new(Kind::NotFound, "no such destination"))
 }
@@ -188,15 +183,15 @@ async fn switch(
     Path(id): Path<DestinationId>,
     Form(to): Form<Switched>,
 ) -> Result<Response, Problem> {
-    let view = switch_destination(&app, &by, id, to.on).await?;
-    let show = app.state.director.snapshot().borrow().queue.show;
+    let (view, kept) = destinations::switch(&app.control, &by, id, to.on).await?;
+    let show = app.control.snapshot().queue.show;
     let text = match (to.on, show) {
         (true, true) => format!("{} is switched on, and connects.", view.name),
         (true, false) => format!("{} is switched on: the next show goes there.", view.name),
         (false, true) => format!("{} is switched off. The broadcast there is over.", view.name),
         (false, false) => format!("{} is switched off.", view.name),
     };
-    let flash = Flash::done(text).undo_switch(format!("/admin/destinations/{}/switch", id.0), to.on);
+    let flash = Flash::done(text).kept(kept).undo_switch(format!("/admin/destinations/{}/switch", id.0), to.on);
     Ok(sender.done(&app, LIST, &flash))
 }
 
@@ -207,21 +202,26 @@ async fn test(
     Path(id): Path<DestinationId>,
 ) -> Result<Response, Problem> {
     let name = view(&app, id)?.name;
-    by.did("destination.test", name.clone());
-    let shared = Arc::clone(&app);
-    let trial = crate::web::to_the_end(async move { trial::run(&shared, id).await }).await?;
+    let trial = trial::run(&app.control, &by, id).await?;
     let flash = match trial.verdict {
-        Verdict::Accepted => Flash::done(format!("{name}: {}", trial.message)),
-        Verdict::Refused | Verdict::Failed => Flash::failed(format!("{name}: {}", trial.message)),
+        TrialVerdict::Accepted => Flash::done(format!("{name}: {}", trial.message)),
+        TrialVerdict::Refused | TrialVerdict::Failed => Flash::failed(format!("{name}: {}", trial.message)),
     };
     Ok(sender.done(&app, LIST, &flash))
 }
 
 /// What is filled in. The key is never shown again.
+#[derive(Clone)]
 struct Filled {
     name: String,
     url: String,
     enabled: bool,
+}
+
+impl Filled {
+    fn of(view: &DestinationView) -> Self {
+        Self { name: view.name.clone(), url: view.url.clone(), enabled: view.enabled }
+    }
 }
 
 #[derive(Template)]
@@ -232,6 +232,8 @@ struct FormPage<'a> {
     /// The one that is edited; none for a new one.
     id: Option<DestinationId>,
     filled: Filled,
+    /// What the form is made with, to be sent along; none for a new one.
+    shown: Option<Filled>,
     /// All platforms, for a new one.
     presets: [Preset; 5],
     /// The one that was chosen.
@@ -241,9 +243,10 @@ struct FormPage<'a> {
 }
 
 impl<'a> FormPage<'a> {
-    /// The form of one that is there already.
-    fn edit(page: &'a Page, desk: Desk, id: DestinationId, filled: Filled, wrong: Option<Wrong>) -> Self {
-        Self { page, desk, id: Some(id), filled, presets: Preset::all(), chosen: None, full: false, wrong }
+    /// The form of one that is there already, as it is `now`.
+    fn edit(page: &'a Page, desk: Desk, id: DestinationId, filled: Filled, now: Filled, wrong: Option<Wrong>) -> Self {
+        let (id, shown) = (Some(id), Some(now));
+        Self { page, desk, id, filled, shown, presets: Preset::all(), chosen: None, full: false, wrong }
     }
 }
 
@@ -260,7 +263,7 @@ fn preset(id: &str) -> Option<Preset> {
 
 async fn new(State(app): State<Arc<App>>, page: Page, desk: Desk, UrlQuery(chosen): UrlQuery<Chosen>) -> Response {
     let chosen = preset(&chosen.platform);
-    let all = app.state.destinations.all();
+    let all = app.control.destinations();
     let filled = Filled {
         name: chosen
             .filter(|preset| preset.complete)
@@ -269,7 +272,8 @@ async fn new(State(app): State<Arc<App>>, page: Page, desk: Desk, UrlQuery(chose
         enabled: true,
     };
     let full = all.len() >= MAX_DESTINATIONS;
-    page.show(&FormPage { page: &page, desk, id: None, filled, presets: Preset::all(), chosen, full, wrong: None })
+    let (id, shown, presets) = (None, None, Preset::all());
+    page.show(&FormPage { page: &page, desk, id, filled, shown, presets, chosen, full, wrong: None })
 }
 
 /// What the form sends.
@@ -282,6 +286,13 @@ struct Sent {
     enabled: Option<String>,
     #[serde(default)]
     platform: String,
+    /// What the form was made with.
+    #[serde(rename = "was.name")]
+    was_name: Option<String>,
+    #[serde(rename = "was.url")]
+    was_url: Option<String>,
+    #[serde(rename = "was.enabled")]
+    was_enabled: Option<String>,
 }
 
 async fn add(
@@ -294,7 +305,7 @@ async fn add(
 ) -> Result<Response, Problem> {
     let filled = Filled { name: sent.name.clone(), url: sent.url.clone(), enabled: sent.enabled.is_some() };
     let input = DestinationInput { name: sent.name, url: sent.url, key: sent.key, enabled: filled.enabled };
-    match new_destination(&app, &by, input).await {
+    match destinations::add(&app.control, &by, input).await {
         Ok(view) => {
             let text = format!("{} is there. Test it before the show: then you know that the key is right.", view.name);
             Ok(sender.go(&app, LIST, Some(&Flash::done(text))))
@@ -302,8 +313,8 @@ async fn add(
         Err(problem) => {
             let wrong = Some(to_be_filled_in_again(problem)?);
             let chosen = preset(&sent.platform);
-            let again =
-                FormPage { page: &page, desk, id: None, filled, presets: Preset::all(), chosen, full: false, wrong };
+            let (id, shown, presets) = (None, None, Preset::all());
+            let again = FormPage { page: &page, desk, id, filled, shown, presets, chosen, full: false, wrong };
             Ok(page.show_with(StatusCode::UNPROCESSABLE_ENTITY, &again))
         }
     }
@@ -319,8 +330,8 @@ async fn edit_page(
     if view.locked {
         return Err(Problem::new(Kind::Locked, "this destination is set by the configuration file; change it there"));
     }
-    let filled = Filled { name: view.name, url: view.url, enabled: view.enabled };
-    Ok(page.show(&FormPage::edit(&page, desk, id, filled, None)))
+    let filled = Filled::of(&view);
+    Ok(page.show(&FormPage::edit(&page, desk, id, filled.clone(), filled, None)))
 }
 
 async fn edit(
@@ -335,13 +346,38 @@ async fn edit(
     let filled = Filled { name: sent.name.clone(), url: sent.url.clone(), enabled: sent.enabled.is_some() };
     // Left empty it stays.
     let key = (!sent.key.expose_secret().is_empty()).then_some(sent.key);
-    let edit = EditDestination { name: Some(sent.name), url: Some(sent.url), key, enabled: Some(filled.enabled) };
-    match change_destination(&app, &by, id, edit).await {
-        Ok(view) => Ok(sender.go(&app, LIST, Some(&Flash::done(format!("{} is changed.", view.name))))),
-        Err(problem) if problem.status() == StatusCode::NOT_FOUND => Err(problem),
+    let now = Filled::of(&view(&app, id)?);
+    let shown = sent.was_enabled.map(|was| was == "true");
+    let (name, url, enabled) = (
+        merged(sent.was_name.as_ref(), sent.name, &now.name),
+        merged(sent.was_url.as_ref(), sent.url, &now.url),
+        merged(shown.as_ref(), filled.enabled, &now.enabled),
+    );
+    let in_words = if now.enabled { "takes part in shows" } else { "does not take part in shows" };
+    let conflicts = [
+        (name == Merged::Conflict, "name", now.name.as_str()),
+        (url == Merged::Conflict, "url", &now.url),
+        (enabled == Merged::Conflict, "", in_words),
+    ];
+    let filled = Filled {
+        name: if name == Merged::Stays { now.name.clone() } else { filled.name },
+        url: if url == Merged::Stays { now.url.clone() } else { filled.url },
+        enabled: if enabled == Merged::Stays { now.enabled } else { filled.enabled },
+    };
+    let conflict = conflicts.into_iter().find(|(conflict, ..)| *conflict);
+    if let Some(wrong) = conflict.map(|(_, field, now)| Wrong { field: field.to_owned(), text: conflict_words(now) }) {
+        let again = FormPage::edit(&page, desk, id, filled, now, Some(wrong));
+        return Ok(page.show_with(StatusCode::CONFLICT, &again));
+    }
+    let edit = EditDestination { name: name.change(), url: url.change(), key, enabled: enabled.change() };
+    match destinations::edit(&app.control, &by, id, edit).await {
+        Ok((view, kept)) => {
+            Ok(sender.go(&app, LIST, Some(&Flash::done(format!("{} is changed.", view.name)).kept(kept))))
+        }
+        Err(Denied::Destination(error @ DestinationError::NotFound)) => Err(Denied::from(error).into()),
         Err(problem) => {
             let wrong = Some(to_be_filled_in_again(problem)?);
-            let again = FormPage::edit(&page, desk, id, filled, wrong);
+            let again = FormPage::edit(&page, desk, id, filled, now, wrong);
             Ok(page.show_with(StatusCode::UNPROCESSABLE_ENTITY, &again))
         }
     }
@@ -371,7 +407,7 @@ async fn delete(
     Path(id): Path<DestinationId>,
 ) -> Result<Response, Problem> {
     let name = view(&app, id)?.name;
-    delete_destination(&app, &by, id).await?;
+    destinations::remove(&app.control, &by, id).await?;
     Ok(sender.done(&app, LIST, &Flash::done(format!("{name} is deleted, and its key with it."))))
 }
 
@@ -386,12 +422,5 @@ mod tests {
         assert!(graph.line.starts_with("M236.0 42.0L238.0 4.0L240.0"), "{}", graph.line);
         assert!(graph.area.ends_with("L240.0 44L236.0 44Z"), "{}", graph.area);
         assert!(Graph::of(&BitrateView { step_seconds: 5, kbps: vec![0.0; 120] }).peak.is_none());
-    }
-
-    #[test]
-    fn bytes_are_told_in_the_unit_that_fits() {
-        for (count, text) in [(0, "0 kB"), (123_456, "123 kB"), (98_000_000, "98 MB"), (3_450_000_000, "3.5 GB")] {
-            assert_eq!(bytes(count), text);
-        }
     }
 }

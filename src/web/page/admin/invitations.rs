@@ -6,20 +6,19 @@ use askama::Template;
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde::Deserialize;
 
-use super::{
-    Desk,
-    past::{wall, zone},
-};
+use super::desk::Desk;
 use crate::{
     accounts::{Invitation, NewInvitation},
     config::Registration,
+    control::{journal::By, people, ways::Reached},
     core::account::AccountId,
     web::{
-        App,
-        audit::By,
-        body::Path,
-        encoders::Reached,
-        invitations::{make_invitation, make_reset_link, revoke_invitation},
+        app::App,
+        http::{
+            body::Path,
+            problem::{Kind, Problem},
+            rights::{Right, Routes},
+        },
         page::{
             assets,
             flash::Flash,
@@ -27,9 +26,8 @@ use crate::{
             layout::Page,
             people::{Wrong, to_be_filled_in_again},
             ui,
+            words::{wall, zone},
         },
-        problem::{Kind, Problem},
-        rights::{Right, Routes},
     },
 };
 
@@ -65,9 +63,9 @@ struct List<'a> {
 impl<'a> List<'a> {
     fn of(app: &App, page: &'a Page, desk: Desk) -> Self {
         let zone = zone(app);
-        let rows = app.state.accounts.invitations().into_iter();
+        let rows = app.control.invitations().into_iter();
         let rows = rows.map(|invitation| Row { until: wall(invitation.expires, &zone), invitation }).collect();
-        let needed = app.state.settings.now().accounts.registration == Registration::Invite;
+        let needed = app.control.config().accounts.registration == Registration::Invite;
         Self { page, desk, rows, needed, label: String::new(), uses: 1, wrong: None }
     }
 }
@@ -111,7 +109,7 @@ async fn make(
 ) -> Result<Response, Problem> {
     let (label, uses) = (new.label.clone(), new.uses);
     let new = NewInvitation { label: new.label, uses, valid_hours: new.days.saturating_mul(24) };
-    let made = match make_invitation(&app, &by, &reached, new).await {
+    let made = match people::invite(&app.control, &by, &reached, new).await {
         Ok(made) => made,
         Err(problem) => {
             let wrong = Some(to_be_filled_in_again(problem)?);
@@ -138,7 +136,7 @@ async fn make(
 }
 
 async fn revoke(State(app): State<Arc<App>>, by: By, sender: Sender, Path(id): Path<u64>) -> Result<Response, Problem> {
-    revoke_invitation(&app, &by, id).await?;
+    people::revoke_invitation(&app.control, &by, id).await?;
     Ok(sender.go(&app, LIST, Some(&Flash::done("The invitation is gone. Who registered with it stays."))))
 }
 
@@ -150,8 +148,8 @@ async fn reset(
     reached: Reached,
     Path(id): Path<AccountId>,
 ) -> Result<Response, Problem> {
-    let account = app.state.accounts.get(id).ok_or_else(|| Problem::new(Kind::NotFound, "no such account"))?;
-    let link = make_reset_link(&app, &by, &reached, id).await?;
+    let account = app.control.account(id).ok_or_else(|| Problem::new(Kind::NotFound, "no such account"))?;
+    let link = people::reset_link(&app.control, &by, &reached, id).await?;
     let page = page.with_secrets();
     Ok(page.show(&Once {
         page: &page,

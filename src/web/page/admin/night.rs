@@ -5,17 +5,25 @@ use std::{sync::Arc, time::Duration};
 use askama::Template;
 use axum::{extract::State, response::Response};
 
-use super::Desk;
+use super::desk::Desk;
 use crate::{
-    core::{account::AccountId, destination::DestinationState, moment::Moment},
+    control::{destinations::wanted::DestinationView, night},
+    core::{account::AccountId, destination::DestinationState, moment::Moment, words::sentence},
     director::{EntryView, HoldOffView, Presence, Snapshot, TurnView},
     media::{InputStatus, MediaStatus},
     web::{
-        App,
-        destinations::DestinationView,
-        page::{assets, layout::Page, live::Rendered, me::advice, room::Clock, ui},
-        problem::{Kind, Problem},
-        rights::{Right, Routes},
+        app::App,
+        http::{
+            problem::{Kind, Problem},
+            rights::{Right, Routes},
+        },
+        page::{
+            assets,
+            layout::Page,
+            live::Rendered,
+            ui,
+            words::{Clock, advice, told},
+        },
     },
 };
 
@@ -61,6 +69,13 @@ struct Panic<'a> {
     slate: bool,
 }
 
+/// That nothing can be stored, and what works all the same.
+#[derive(Template)]
+#[template(path = "admin/parts/unstored.html")]
+struct Unstored {
+    words: Option<String>,
+}
+
 /// Whose turn it is, for how long, and what can be done about it.
 #[derive(Template)]
 #[template(path = "admin/parts/air.html")]
@@ -97,7 +112,12 @@ impl Health {
         let picture = status.width.zip(status.height).map(|(width, height)| format!("{width} × {height}"));
         Self {
             picture,
-            frame_rate: format!("{:.0} fps", status.frame_rate),
+            // Before it has settled, and while nothing comes, no figure is better than a wrong one.
+            frame_rate: if status.frame_rate > 0.0 {
+                format!("{:.0} fps", status.frame_rate)
+            } else {
+                "– fps".to_owned()
+            },
             video: ui::rate(status.video_kbps),
             sound: ui::rate(status.audio_kbps),
             key_frames: status.keyframe_interval_seconds.map(|seconds| format!("{seconds:.1} s")),
@@ -127,16 +147,18 @@ struct Timer<'a> {
 #[template(path = "admin/parts/show.html")]
 struct Show {
     on: bool,
+    /// What became of the show of before the start.
+    past: Option<String>,
     outputs: Vec<Output>,
     /// What the dialog asks.
     question: String,
 }
 
 impl Show {
-    fn of(app: &App, media: &MediaStatus, on: bool) -> askama::Result<Self> {
-        let outputs: Vec<_> = app.state.destinations.view(media).iter().map(Output::of).collect();
+    fn of(app: &App, on: bool) -> askama::Result<Self> {
+        let outputs: Vec<_> = app.control.destinations().iter().map(Output::of).collect();
         let question = Question::of(on, &outputs).render()?;
-        Ok(Self { on, outputs, question })
+        Ok(Self { on, past: night::past_show(&app.control), outputs, question })
     }
 }
 
@@ -177,26 +199,9 @@ impl Output {
             enabled: view.enabled,
             tone,
             state,
-            reason,
+            reason: reason.or_else(|| view.waits_for.clone()),
             rate: live.then(|| ui::rate(view.status.kbps)),
         }
-    }
-}
-
-/// A destination's state: the class of its badge, in a word or two, and what went wrong.
-pub(super) fn told(state: &DestinationState) -> (&'static str, &'static str, Option<String>) {
-    match state {
-        DestinationState::Disabled => ("", "Off", None),
-        DestinationState::WaitingForShow => ("", "Ready", None),
-        DestinationState::WaitingForClock => (
-            "badge-warn",
-            "Waiting",
-            Some("The box's clock is not right yet, and an encrypted connection needs it.".into()),
-        ),
-        DestinationState::Connecting => ("badge-warn", "Connecting", None),
-        DestinationState::Live => ("badge-good", "Live", None),
-        DestinationState::BackingOff { reason, .. } => ("badge-bad", "Failed", Some(reason.clone())),
-        DestinationState::Refused { reason, .. } => ("badge-bad", "Refused", Some(reason.clone())),
     }
 }
 
@@ -214,6 +219,8 @@ struct Row<'a> {
     entry: &'a EntryView,
     next: bool,
     last: bool,
+    /// Why it cannot be put on air, although its stream arrives.
+    trouble: Option<String>,
     health: Option<Health>,
 }
 
@@ -252,16 +259,16 @@ struct HeldOff<'a> {
 
 /// The parts that change, as all who run the night see them.
 pub(crate) fn parts(app: &App) -> askama::Result<Vec<Rendered>> {
-    let snapshot = app.state.director.snapshot().borrow().clone();
+    let snapshot = app.control.snapshot();
     rendered(app, &snapshot, None)
 }
 
 fn rendered(app: &App, snapshot: &Snapshot, now: Option<Moment>) -> askama::Result<Vec<Rendered>> {
     let waits = snapshot.queue.waiting.iter().filter_map(|entry| snapshot.connections.get(&entry.id));
     for connection in waits.take(MOST_LOOKED_AT) {
-        app.state.media.look_at(connection);
+        app.control.look_at(connection);
     }
-    let media = app.state.media.status().borrow().clone();
+    let media = app.control.media_status();
     let health = |entry: &EntryView| health(snapshot, &media, entry);
     let queue = &snapshot.queue;
     let (turn, slate) = (queue.on_air.as_ref(), queue.forced_slate);
@@ -280,20 +287,22 @@ fn rendered(app: &App, snapshot: &Snapshot, now: Option<Moment>) -> askama::Resu
         own: turn.is_some_and(|turn| (turn.length_seconds - every.as_secs_f64()).abs() >= 1.0),
         minutes: queue.turn_seconds.div_ceil(60),
     };
-    let show = Show::of(app, &media, queue.show)?;
+    let show = Show::of(app, queue.show)?;
     let rows = queue.waiting.iter().enumerate().map(|(index, entry)| Row {
         place: index + 1,
         entry,
         next: Some(entry.id) == queue.next,
         last: index + 1 == queue.waiting.len(),
+        trouble: snapshot.lacks.get(&entry.id).map(|lack| sentence(lack)),
         health: health(entry),
     });
     let waiting = Waiting { rows: rows.collect(), on_air: turn.is_some() };
     let held = snapshot.hold_offs.iter().map(|view| held(view, snapshot.taken, now)).collect();
-    let held = HeldOff { held, banned: app.state.accounts.banned() };
+    let held = HeldOff { held, banned: app.control.banned() };
     Ok(vec![
         ("tally", Tally { turn, slate }.render()?),
         ("panic", Panic { turn, slate }.render()?),
+        ("unstored", Unstored { words: app.control.storing().words() }.render()?),
         ("air", air.render()?),
         ("health", air_health.render()?),
         ("timer", timer.render()?),
@@ -316,19 +325,9 @@ fn held(view: &HoldOffView, taken: Moment, now: Option<Moment>) -> Held<'_> {
     Held { view, ends: (ui::milliseconds(end) + 50) / 100 * 100, left }
 }
 
-/// A length of turns: `45 minutes`, `1 minute 30 seconds`.
-fn minutes_in_words(seconds: u64) -> String {
-    let counted = |count: u64, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
-    match (seconds / 60, seconds % 60) {
-        (0, seconds) => counted(seconds, "second"),
-        (minutes, 0) => counted(minutes, "minute"),
-        (minutes, seconds) => format!("{} {}", counted(minutes, "minute"), counted(seconds, "second")),
-    }
-}
-
 async fn night(State(app): State<Arc<App>>, page: Page, desk: Desk) -> Result<Response, Problem> {
-    let snapshot = app.state.director.snapshot().borrow().clone();
-    let parts = rendered(&app, &snapshot, Some(app.state.clock.now()));
+    let snapshot = app.control.snapshot();
+    let parts = rendered(&app, &snapshot, Some(app.control.now()));
     let parts = parts.map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
     Ok(page.show(&Night { page: &page, desk, parts }))
 }
@@ -343,22 +342,8 @@ struct ShowPage<'a> {
 }
 
 async fn show(State(app): State<Arc<App>>, page: Page, desk: Desk) -> Result<Response, Problem> {
-    let on = app.state.director.snapshot().borrow().queue.show;
-    let show = Show::of(&app, &app.state.media.status().borrow(), on);
+    let on = app.control.snapshot().queue.show;
+    let show = Show::of(&app, on);
     let question = show.map_err(|error| Problem::new(Kind::Internal, error.to_string()))?.question;
     Ok(page.show(&ShowPage { page: &page, desk, question }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn length_of_turns_is_told_in_words() {
-        for (seconds, words) in
-            [(30, "30 seconds"), (60, "1 minute"), (2700, "45 minutes"), (61, "1 minute 1 second"), (1, "1 second")]
-        {
-            assert_eq!(minutes_in_words(seconds), words);
-        }
-    }
 }

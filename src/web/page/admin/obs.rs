@@ -9,27 +9,31 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::Desk;
+use super::desk::Desk;
 use crate::{
-    config::SettingView,
+    config::{self, SettingView},
+    control::{
+        journal::By,
+        obs::{self, ProgramSource, Trial, Tried},
+        settings,
+    },
+    core::words::sentence,
     obs::{Act, InputRole, Inventory, Link, Status, Streaming},
     web::{
-        App,
-        audit::By,
-        obs::{self, ProgramSource, Trial, Tried},
+        app::App,
+        http::{
+            problem::{Kind, Problem},
+            rights::{Right, Routes},
+        },
         page::{
             assets,
             flash::Flash,
-            form::{Form, Sender},
+            form::{Form, Merged, SHOWN, Sender, conflict_words, merged},
             layout::Page,
             live::Rendered,
             people::{Wrong, to_be_filled_in_again},
             ui,
         },
-        problem::{Kind, Problem},
-        rights::{Right, Routes},
-        settings::change,
-        to_the_end,
     },
 };
 
@@ -138,7 +142,7 @@ impl Now {
 
 /// The part that changes by itself.
 pub(crate) fn parts(app: &App) -> askama::Result<Vec<Rendered>> {
-    let status = Status::clone(&app.state.obs.status().borrow());
+    let status = Status::clone(&app.control.obs_status());
     Ok(vec![("obs", Now { status }.render()?)])
 }
 
@@ -157,39 +161,39 @@ enum Asked {
     Number,
 }
 
-/// Keys with what they are called and how they are asked for.
-type Keys = &'static [(&'static str, &'static str, Asked)];
+/// Keys with how they are asked for.
+type Keys = &'static [(&'static str, Asked)];
 
 /// The groups of the mapping.
 const MAPPING: &[(&str, Keys)] = &[
     (
         "Scenes",
         &[
-            ("obs.scene_on_air", "While somebody is on air", Asked::Scene),
-            ("obs.scene_slate", "While nobody is on air", Asked::Scene),
-            ("obs.scene_handover", "During a handover", Asked::Scene),
-            ("obs.handover_seconds", "The handover's scene stays at least", Asked::Number),
-            ("obs.only_our_scenes", "Leave OBS alone while it shows another scene", Asked::Flag),
+            ("obs.scene_on_air", Asked::Scene),
+            ("obs.scene_slate", Asked::Scene),
+            ("obs.scene_handover", Asked::Scene),
+            ("obs.handover_seconds", Asked::Number),
+            ("obs.only_our_scenes", Asked::Flag),
         ],
     ),
     (
         "Texts",
         &[
-            ("obs.text_streamer", "Name of who is on air", Asked::One(InputRole::Text)),
-            ("obs.text_next", "Name of who is next", Asked::One(InputRole::Text)),
-            ("obs.text_time", "Time left", Asked::One(InputRole::Text)),
+            ("obs.text_streamer", Asked::One(InputRole::Text)),
+            ("obs.text_next", Asked::One(InputRole::Text)),
+            ("obs.text_time", Asked::One(InputRole::Text)),
         ],
     ),
     (
         "Sources",
         &[
-            ("obs.show_on_air", "Shown only while somebody is on air", Asked::Some),
-            ("obs.show_next", "Shown only while somebody is next", Asked::Some),
-            ("obs.show_slate", "Shown only while nobody is on air", Asked::Some),
-            ("obs.restart_at_take", "Begin anew at each take", Asked::Restartable),
+            ("obs.show_on_air", Asked::Some),
+            ("obs.show_next", Asked::Some),
+            ("obs.show_slate", Asked::Some),
+            ("obs.restart_at_take", Asked::Restartable),
         ],
     ),
-    ("OBS's own stream", &[("obs.stream", "Start it with the show, and watch it", Asked::Flag)]),
+    ("OBS's own stream", &[("obs.stream", Asked::Flag)]),
 ];
 
 /// Something to be chosen.
@@ -213,9 +217,9 @@ struct Field {
 }
 
 impl Field {
-    fn new(view: SettingView, label: &'static str, asked: Asked, inventory: Option<&Inventory>) -> Self {
+    fn new(view: SettingView, asked: Asked, inventory: Option<&Inventory>) -> Self {
         let chosen = names(&view.value);
-        let mut field = Self { view, label, asked, chosen, choices: None, wrong: None };
+        let mut field = Self { label: view.row.label, view, asked, chosen, choices: None, wrong: None };
         field.offer(inventory);
         field
     }
@@ -298,6 +302,11 @@ impl Field {
         (self.view.value != self.view.default).then_some(self.view.origin.as_str())
     }
 
+    /// What the form is made with, to be sent along.
+    fn shown(&self) -> String {
+        self.view.value.to_string()
+    }
+
     /// What was sent for it, as a value.
     fn value(&self) -> Value {
         let first = self.first();
@@ -336,6 +345,9 @@ struct Connection {
     password_locked: Option<String>,
     /// Whether there is a password.
     password: bool,
+    /// What the form is made with, to be sent along.
+    shown_host: String,
+    shown_port: String,
     /// What a trial found; whether it works.
     tried: Option<(bool, String)>,
     wrong: Option<Wrong>,
@@ -353,6 +365,8 @@ impl Connection {
             port_locked: locked("obs.port"),
             password_locked: locked("obs.password"),
             password: find("obs.password").is_some_and(|setting| !setting.value.is_null()),
+            shown_host: find("obs.host").map(|setting| setting.value.to_string()).unwrap_or_default(),
+            shown_port: find("obs.port").map(|setting| setting.value.to_string()).unwrap_or_default(),
             tried: None,
             wrong: None,
         }
@@ -385,18 +399,18 @@ struct ObsPage<'a> {
 
 impl<'a> ObsPage<'a> {
     async fn of(app: &App, page: &'a Page, desk: Desk) -> Result<Self, Problem> {
-        let view = app.state.settings.view();
+        let view = app.control.settings();
         let state = parts(app).map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
         let inventory = inventory(app).await;
-        let field = |key: &str, label, asked| {
+        let field = |key: &str, asked| {
             let setting = view.iter().find(|setting| setting.key == key)?;
-            Some(Field::new(setting.clone(), label, asked, inventory.as_ref()))
+            Some(Field::new(setting.clone(), asked, inventory.as_ref()))
         };
         let group = |name, keys: Keys| Group {
             name,
-            fields: keys.iter().filter_map(|&(key, label, asked)| field(key, label, asked)).collect(),
+            fields: keys.iter().filter_map(|&(key, asked)| field(key, asked)).collect(),
         };
-        let player = field("obs.program_source", "", Asked::One(InputRole::Media));
+        let player = field("obs.program_source", Asked::One(InputRole::Media));
         Ok(Self {
             page,
             desk,
@@ -413,11 +427,11 @@ impl<'a> ObsPage<'a> {
 
 /// What OBS has, if it says so soon.
 async fn inventory(app: &App) -> Option<Inventory> {
-    let connected = matches!(app.state.obs.status().borrow().link, Link::Connected { .. });
+    let connected = matches!(app.control.obs_status().link, Link::Connected { .. });
     if !connected {
         return None;
     }
-    timeout(LISTS, obs::inventory(app)).await.ok()?.ok()
+    timeout(LISTS, obs::inventory(&app.control)).await.ok()?.ok()
 }
 
 async fn show(State(app): State<Arc<App>>, page: Page, desk: Desk) -> Result<Response, Problem> {
@@ -432,6 +446,11 @@ struct Sent {
     password: Option<SecretString>,
     /// A box that is not ticked is not sent.
     remove: Option<String>,
+    /// What the form was made with.
+    #[serde(rename = "was.host")]
+    was_host: Option<String>,
+    #[serde(rename = "was.port")]
+    was_port: Option<String>,
     /// `test`, or something else for saving.
     #[serde(default)]
     act: String,
@@ -448,7 +467,7 @@ async fn connection(
 ) -> Result<Response, Problem> {
     let mut again = ObsPage::of(&app, &page, desk).await?;
     let form = &mut again.connection;
-    let view = app.state.settings.view();
+    let view = app.control.settings();
     let before = |key: &str| view.iter().find(|setting| setting.key == key).map(|setting| setting.value.clone());
     let mut edits = BTreeMap::new();
     if let Some(host) = sent.host.filter(|_| form.host_locked.is_none()) {
@@ -461,13 +480,32 @@ async fn connection(
         let value = form.port.parse::<u64>().map_or_else(|_| Value::from(form.port.as_str()), Value::from);
         edits.insert("obs.port".to_owned(), if form.port.is_empty() { Value::Null } else { value });
     }
-    edits.retain(|key, value| before(key).as_ref() != Some(value));
+    let shown = |text: Option<&String>| text.and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let all =
+        [("obs.host", "host", shown(sent.was_host.as_ref())), ("obs.port", "port", shown(sent.was_port.as_ref()))];
+    for (key, field, shown) in all {
+        let (Some(value), Some(now)) = (edits.remove(key), before(key)) else { continue };
+        match merged(shown.as_ref(), value, &now) {
+            Merged::Stays => {
+                let kept = names(&now).concat();
+                if key == "obs.host" { form.host = kept } else { form.port = kept }
+            }
+            Merged::Changes(value) => drop(edits.insert(key.to_owned(), value)),
+            Merged::Conflict if sent.act != "test" => {
+                form.wrong = Some(Wrong { field: field.to_owned(), text: conflict_words(&names(&now).concat()) });
+                return Ok(page.show_with(StatusCode::CONFLICT, &again));
+            }
+            Merged::Conflict => {}
+        }
+    }
     // Left empty it stays.
     let password = sent.password.filter(|password| !password.expose_secret().is_empty());
     let remove = sent.remove.is_some();
     if sent.act == "test" {
         let password = if remove { Some(SecretString::from(String::new())) } else { password };
-        match obs::try_out(&app, &by, Trial { host: form.host.clone(), port: port_of(&form.port), password }).await {
+        match obs::try_out(&app.control, &by, Trial { host: form.host.clone(), port: port_of(&form.port), password })
+            .await
+        {
             Ok(Tried { version, message, .. }) => form.tried = Some((version.is_some(), sentence(&message))),
             Err(problem) => form.wrong = Some(to_be_filled_in_again(problem)?),
         }
@@ -509,10 +547,7 @@ fn port_of(text: &str) -> u16 {
 
 /// Writes settings; gives what is to be known about it, in sentences.
 async fn save(app: &Arc<App>, by: &By, edits: BTreeMap<String, Value>) -> Result<String, Problem> {
-    by.did("settings.change", edits.keys().map(String::as_str).collect::<Vec<_>>().join(", "));
-    let shared = Arc::clone(app);
-    let changed = to_the_end(async move { change(&shared, edits).await }).await?;
-    app.live.poke();
+    let changed = settings::change(&app.control, by, edits).await?;
     Ok(changed.notes.iter().fold(String::new(), |text, note| text + " " + &sentence(note)))
 }
 
@@ -531,7 +566,11 @@ async fn mapping(
         if field.view.locked.is_some() {
             continue;
         }
-        let values = sent.iter().filter(|(key, _)| key == field.view.key).map(|(_, value)| value.trim());
+        let key = field.view.key;
+        let shown = sent.iter().find(|(name, _)| name.strip_prefix(SHOWN) == Some(key));
+        let shown: Option<Value> = shown.and_then(|(_, text)| serde_json::from_str(text).ok());
+        let (now, in_words) = (field.chosen.clone(), field.words());
+        let values = sent.iter().filter(|(name, _)| name == key).map(|(_, value)| value.trim());
         let values = values.flat_map(str::lines).map(str::trim).filter(|value| !value.is_empty());
         field.chosen.clear();
         for value in values {
@@ -539,10 +578,18 @@ async fn mapping(
                 field.chosen.push(value.to_owned());
             }
         }
-        let value = field.value();
-        if value != field.view.value {
-            edits.insert(field.view.key.to_owned(), value);
+        match merged(shown.as_ref(), field.value(), &field.view.value) {
+            Merged::Stays => field.chosen = now,
+            Merged::Changes(value) => drop(edits.insert(key.to_owned(), value)),
+            Merged::Conflict => field.wrong = Some(conflict_words(&in_words)),
         }
+    }
+    if again.groups.iter().flat_map(|group| &group.fields).any(|field| field.wrong.is_some()) {
+        let inventory = inventory(&app).await;
+        for field in again.groups.iter_mut().flat_map(|group| &mut group.fields) {
+            field.offer(inventory.as_ref());
+        }
+        return Ok(page.show_with(StatusCode::CONFLICT, &again));
     }
     let to = format!("{PAGE}#mapping");
     if edits.is_empty() {
@@ -569,7 +616,7 @@ async fn mapping(
 }
 
 async fn reconnect(State(app): State<Arc<App>>, by: By, sender: Sender) -> Result<Response, Problem> {
-    obs::connect_anew(&app, &by).await?;
+    obs::connect_anew(&app.control, &by).await?;
     Ok(sender.done(&app, PAGE, &Flash::done("OBS is asked again. What comes of it stands here in a moment.")))
 }
 
@@ -585,7 +632,7 @@ async fn stream(
     sender: Sender,
     Form(to): Form<Switched>,
 ) -> Result<Response, Problem> {
-    obs::stream(&app, &by, to.on).await?;
+    obs::stream(&app.control, &by, to.on).await?;
     let text = if to.on {
         "OBS was told to start its stream. Whether it works stands here in a moment."
     } else {
@@ -595,8 +642,7 @@ async fn stream(
 }
 
 async fn set_up(State(app): State<Arc<App>>, by: By, sender: Sender) -> Result<Response, Problem> {
-    let done = obs::set_up(&app, &by).await?;
-    app.live.poke();
+    let done = obs::set_up(&app.control, &by).await?;
     let text = if done.built.made.is_empty() {
         "Everything was there already: nothing in OBS was changed.".to_owned()
     } else {
@@ -613,16 +659,8 @@ async fn program(
     Form(source): Form<ProgramSource>,
 ) -> Result<Response, Problem> {
     let text = format!("{} plays the programme.", source.input);
-    obs::play(&app, &by, source).await?;
+    obs::play(&app.control, &by, source).await?;
     Ok(sender.go(&app, &format!("{PAGE}#program"), Some(&Flash::done(text))))
-}
-
-/// Words of the adapter as a sentence.
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    let first = letters.next().map(|first| first.to_uppercase().collect::<String>()).unwrap_or_default();
-    let end = if text.ends_with(['.', '!', '?', ')']) { "" } else { "." };
-    first + letters.as_str() + end
 }
 
 #[cfg(test)]
@@ -637,12 +675,13 @@ mod tests {
             value,
             default: Value::Null,
             unit: None,
-            shape: "a name",
+            shape: "a name".to_owned(),
             about: String::new(),
             origin: "built in".to_owned(),
             applies: "at_once",
             locked: None,
             waits_for_start: false,
+            row: config::KEYS.first().unwrap(),
         }
     }
 
@@ -662,7 +701,7 @@ mod tests {
 
     /// Names that are offered, with what is chosen and what is the matter.
     fn offered(value: Value, asked: Asked) -> Vec<(String, bool, Option<&'static str>)> {
-        let field = Field::new(setting("obs.x", value), "", asked, Some(&inventory()));
+        let field = Field::new(setting("obs.x", value), asked, Some(&inventory()));
         field.choices.unwrap().into_iter().map(|choice| (choice.name, choice.chosen, choice.note)).collect()
     }
 
@@ -679,14 +718,14 @@ mod tests {
         let restartable = [plain("Clip", true), plain("Page", false)];
         assert_eq!(offered(Value::from(vec!["Clip"]), Asked::Restartable), restartable);
         assert_eq!(offered(Value::from(vec!["Group"]), Asked::Some).len(), 5);
-        assert!(Field::new(setting("obs.x", Value::Null), "", Asked::Scene, None).choices.is_none());
+        assert!(Field::new(setting("obs.x", Value::Null), Asked::Scene, None).choices.is_none());
     }
 
     #[test]
     fn every_key_of_obs_is_on_the_page() {
         let asked: Vec<_> = MAPPING.iter().flat_map(|(_, keys)| keys.iter().map(|(key, ..)| *key)).collect();
         let others = ["obs.host", "obs.port", "obs.password", "obs.program_source"];
-        let all = crate::config::KEYS.iter().map(|key| key.path).filter(|key| key.starts_with("obs."));
+        let all = config::KEYS.iter().map(|key| key.path).filter(|key| key.starts_with("obs."));
         for key in all {
             assert!(asked.contains(&key) || others.contains(&key), "{key}");
         }

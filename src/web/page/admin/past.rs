@@ -7,16 +7,24 @@ use axum::{extract::State, response::Response};
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Deserialize;
 
-use super::Desk;
+use super::desk::Desk;
 use crate::{
+    control::journal,
     core::queue::TurnId,
     store::{AuditRecord, HistoryRecord},
     web::{
-        App, audit,
-        body::UrlQuery,
-        page::{assets, layout::Page, ui},
-        problem::Problem,
-        rights::{Right, Routes},
+        app::App,
+        http::{
+            body::UrlQuery,
+            problem::Problem,
+            rights::{Right, Routes},
+        },
+        page::{
+            assets,
+            layout::Page,
+            ui,
+            words::{wall, zone},
+        },
     },
 };
 
@@ -25,17 +33,6 @@ const ROWS: usize = 50;
 
 pub(super) fn routes() -> Routes {
     Routes::new().page(Right::Operator, "/admin/history", history).page(Right::Admin, "/admin/audit", log)
-}
-
-/// The venue's time zone: how times of day are told.
-pub(super) fn zone(app: &App) -> TimeZone {
-    let name = app.state.settings.now().venue.timezone.clone();
-    name.and_then(|name| TimeZone::get(&name).ok()).unwrap_or_else(TimeZone::system)
-}
-
-/// A moment of the wall clock, as people of the venue say it.
-pub(super) fn wall(at: Timestamp, zone: &TimeZone) -> String {
-    at.to_zoned(zone.clone()).strftime("%a %-d %b %Y, %H:%M").to_string()
 }
 
 /// Before which row.
@@ -104,7 +101,7 @@ async fn history(
     desk: Desk,
     UrlQuery(from): UrlQuery<Before>,
 ) -> Result<Response, Problem> {
-    let records = app.state.store.history(from.before.map(TurnId), ROWS).await?;
+    let records = app.control.history(from.before.map(TurnId), ROWS).await?;
     let zone = zone(&app);
     let older = records.last().map(|record| record.turn.0).filter(|_| records.len() == ROWS);
     let turns = records.iter().map(|record| Turn::of(record, &zone)).collect();
@@ -170,6 +167,22 @@ fn action(name: &str) -> String {
         "invitation.revoke" => "Invitation revoked",
         "viewer.create" => "Viewer token made",
         "viewer.revoke" => "Viewer token revoked",
+        "me.edit" => "Own account changed",
+        "me.password" => "Own password changed",
+        "session.end-all" => "Signed out everywhere",
+        "slate.set" => "Slate's picture set",
+        "slate.remove" => "Slate's picture removed",
+        "backup.download" => "Backup downloaded",
+        "backup.restore" => "Backup laid ready",
+        "backup.discard" => "Backup discarded",
+        "update.install" => "Update",
+        "system.restart" => "Restart",
+        "system.factory-reset" => "Factory reset",
+        "obs.reconnect" => "OBS connected anew",
+        "obs.stream" => "OBS's stream",
+        "obs.test" => "Connection to OBS tested",
+        "obs.setup" => "OBS set up",
+        "obs.program" => "Programme in OBS",
         other => return other.to_owned(),
     };
     words.to_owned()
@@ -191,9 +204,45 @@ async fn log(
     desk: Desk,
     UrlQuery(from): UrlQuery<Before>,
 ) -> Result<Response, Problem> {
-    let records = audit::read(&app, &audit::Page { limit: Some(ROWS), before: from.before }).await?;
+    let records = journal::read(&app.control, &journal::Part { limit: Some(ROWS), before: from.before }).await?;
     let zone = zone(&app);
     let older = records.last().map(|record| record.number).filter(|_| records.len() == ROWS);
     let rows = records.into_iter().map(|record| Row::of(record, &zone)).collect();
     Ok(page.show(&Log { page: &page, desk, rows, older, later: from.before.is_some() }))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::{fs, path::Path};
+
+    use super::*;
+
+    /// The names that the control room's orders give themselves, as its sources have them.
+    fn names() -> Vec<String> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/control");
+        let files = fs::read_dir(&folder).unwrap().chain(fs::read_dir(folder.join("destinations")).unwrap());
+        let sources =
+            files.map(|file| file.unwrap().path()).filter(|path| path.extension().is_some_and(|it| it == "rs"));
+        let texts = sources.map(|path| fs::read_to_string(path).unwrap());
+        let calls = texts.flat_map(|text| {
+            let calls = text.split(".did").skip(1).map(|call| call.chars().take(120).collect::<String>());
+            calls.collect::<Vec<_>>()
+        });
+        let said = calls.filter(|call| call.starts_with(['(', '_']));
+        let names = said.flat_map(|call| {
+            let head = call.split(");").next().unwrap_or_default().to_owned();
+            let words = head.split('"').skip(1).step_by(2).map(ToOwned::to_owned);
+            words.filter(|word| word.contains('.') && !word.contains(' ') || word == "show").collect::<Vec<_>>()
+        });
+        names.filter(|name| !name.starts_with("test.")).collect()
+    }
+
+    #[test]
+    fn every_order_of_the_control_room_has_words_for_the_log() {
+        let names = names();
+        assert!(names.len() > 40, "only {} found", names.len());
+        let raw: Vec<_> = names.into_iter().filter(|name| action(name) == *name).collect();
+        assert!(raw.is_empty(), "{raw:?}");
+    }
 }

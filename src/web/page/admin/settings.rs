@@ -8,31 +8,27 @@ use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{
-    Desk,
-    invitations::Once,
-    past::{wall, zone},
-};
+use super::{desk::Desk, invitations::Once};
 use crate::{
-    config::SettingView,
+    config::{SECTIONS, SettingView, ValueKind, label},
+    control::{journal::By, settings, viewers, ways::Reached},
+    core::words::sentence,
     web::{
-        App,
-        audit::By,
-        body::Path,
-        encoders::Reached,
+        app::App,
+        http::{
+            body::Path,
+            problem::{Kind, Problem},
+            rights::{Right, Routes},
+        },
         page::{
             assets,
             flash::Flash,
-            form::{Form, Sender},
+            form::{Form, Merged, SHOWN, Sender, conflict_words, merged},
             layout::Page,
             people::{Wrong, to_be_filled_in_again},
             ui,
+            words::{wall, zone},
         },
-        problem::{Kind, Problem},
-        rights::{Right, Routes},
-        settings::change,
-        to_the_end,
-        viewers::{self, make_viewer, revoke_viewer},
     },
 };
 
@@ -44,55 +40,6 @@ pub(super) fn routes() -> Routes {
         .form(Right::Admin, PAGE, save)
         .form(Right::Admin, "/admin/viewers", make)
         .form(Right::Admin, "/admin/viewers/{id}/revoke", revoke)
-}
-
-/// The groups of the page, in its order, each with the beginning of its keys.
-const SECTIONS: &[(&str, &str, &str)] = &[
-    ("venue", "Venue", "venue."),
-    ("accounts", "Who may join", "accounts."),
-    ("queue", "Queue", "queue."),
-    ("program", "Programme", "program."),
-    ("web", "Page", "web."),
-    ("ingest", "Ingest", "ingest."),
-];
-
-/// What keys are called on the page. What is not here is called by its own name.
-const LABELS: &[(&str, &str)] = &[
-    ("venue.name", "Name"),
-    ("venue.timezone", "Time zone"),
-    ("accounts.registration", "Registration"),
-    ("queue.turn_seconds", "Length of a turn"),
-    ("queue.rejoin_seconds", "A lost connection keeps its place for"),
-    ("queue.restart_grace_seconds", "The same after the box was restarted"),
-    ("queue.hold_off_seconds", "A kick keeps out for"),
-    ("queue.stall_limit_seconds", "A stalled stream loses its turn after"),
-    ("queue.overtime", "Turns go on while nobody else is ready"),
-    ("queue.block", "Others first"),
-    ("program.latency_ms", "Buffer"),
-    ("program.house_format", "House format"),
-    ("program.slate_sound", "Sound of the slate"),
-    ("program.idle_end_minutes", "The show ends when nobody was on air for"),
-    ("web.listen", "Address of the page"),
-    ("web.https_listen", "Address over HTTPS"),
-    ("web.public_host", "What streamers are told to connect to"),
-    ("web.open_preview", "The room may watch the programme"),
-    ("web.session_idle_hours", "Signed out when unused for"),
-    ("web.session_max_days", "Signed out at the latest after"),
-    ("ingest.kind", "Ingest"),
-    ("ingest.app", "RTMP application"),
-    ("ingest.rtmp_listen", "Address of RTMP"),
-    ("ingest.max_publishers", "Streamers at once, at most"),
-    ("ingest.handshake_seconds", "Time to begin"),
-    ("ingest.silence_seconds", "Silence that ends a connection"),
-];
-
-fn label(key: &str) -> String {
-    if let Some((_, label)) = LABELS.iter().find(|(known, _)| *known == key) {
-        return (*label).to_owned();
-    }
-    let name = key.rsplit('.').next().unwrap_or(key).replace('_', " ");
-    let srs = if key.starts_with("ingest.srs.") { "SRS: " } else { "" };
-    format!("{srs}{name}")
 }
 
 /// How a key is asked for.
@@ -107,10 +54,10 @@ enum Asked {
 /// One key on the page.
 struct Field {
     view: SettingView,
-    label: String,
+    label: &'static str,
     kind: Asked,
     /// What may be chosen.
-    choices: Vec<String>,
+    choices: &'static [&'static str],
     /// What stands in the field.
     text: String,
     default: String,
@@ -119,17 +66,16 @@ struct Field {
 
 impl Field {
     fn of(view: SettingView) -> Self {
-        let choices = choices(view.shape);
-        let kind = match &view.default {
-            Value::Bool(_) => Asked::Flag,
-            Value::Number(_) => Asked::Number,
-            _ if choices.len() > 1 => Asked::Choice,
+        let kind = match view.row.kind {
+            ValueKind::Flag { .. } => Asked::Flag,
+            ValueKind::Number { .. } | ValueKind::Port { .. } => Asked::Number,
+            ValueKind::Choice { .. } => Asked::Choice,
             _ => Asked::Text,
         };
         Self {
-            label: label(view.key),
+            label: view.row.label,
             kind,
-            choices,
+            choices: view.row.kind.choices(),
             text: words(&view.value),
             default: words(&view.default),
             wrong: None,
@@ -173,12 +119,26 @@ impl Field {
     }
 
     fn default_words(&self) -> String {
-        match (self.kind, self.default.as_str()) {
+        self.said(&self.default)
+    }
+
+    /// What holds now.
+    fn in_words(&self) -> String {
+        self.said(&words(&self.view.value))
+    }
+
+    fn said(&self, value: &str) -> String {
+        match (self.kind, value) {
             (Asked::Flag, "true") => "yes".to_owned(),
             (Asked::Flag, _) => "no".to_owned(),
             (_, "") => "none".to_owned(),
             (_, text) => self.view.unit.map_or_else(|| text.to_owned(), |unit| format!("{text} {unit}")),
         }
+    }
+
+    /// What the form is made with, to be sent along.
+    fn shown(&self) -> String {
+        self.view.value.to_string()
     }
 
     /// What the form's text means as a value; none when it is none of the right kind.
@@ -191,14 +151,6 @@ impl Field {
             Asked::Text | Asked::Choice => Value::from(text),
         }
     }
-}
-
-/// The quoted words of a shape that is nothing but them: `"open", "invite" or "closed"`.
-fn choices(shape: &str) -> Vec<String> {
-    if !shape.starts_with('"') {
-        return Vec::new();
-    }
-    shape.split('"').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
 fn words(value: &Value) -> String {
@@ -225,7 +177,7 @@ struct Viewer {
 
 #[derive(Template)]
 #[template(path = "admin/settings.html")]
-struct Settings<'a> {
+struct SettingsPage<'a> {
     page: &'a Page,
     desk: Desk,
     sections: Vec<Section>,
@@ -233,29 +185,29 @@ struct Settings<'a> {
     fixed: Vec<Field>,
     viewers: Vec<Viewer>,
     viewer_label: String,
-    viewer_wrong: Option<Wrong>,
+    viewer_wrong: Option<String>,
     /// What is wrong with no field in particular.
     wrong: Option<Wrong>,
     slate: Option<SettingView>,
 }
 
-impl<'a> Settings<'a> {
+impl<'a> SettingsPage<'a> {
     fn of(app: &App, page: &'a Page, desk: Desk) -> Self {
-        let mut view = app.state.settings.view();
+        let mut view = app.control.settings();
         // These have a page of their own.
         view.retain(|setting| !setting.key.starts_with("obs."));
         let slate = view.iter().find(|setting| setting.key == "program.slate").cloned();
         let (open, fixed): (Vec<_>, Vec<_>) = view.into_iter().partition(|setting| setting.locked.is_none());
         let mut open: Vec<_> = open.into_iter().map(Field::of).collect();
         let mut sections = Vec::new();
-        for &(id, name, prefix) in SECTIONS {
-            let (fields, others) = open.into_iter().partition(|field: &Field| field.view.key.starts_with(prefix));
+        for &(id, name) in SECTIONS {
+            let (fields, others) = open.into_iter().partition(|field: &Field| field.view.row.section() == id);
             open = others;
             sections.push(Section { id, name, fields });
         }
         sections.retain(|section| !section.fields.is_empty());
         let zone = zone(app);
-        let viewers = app.state.accounts.viewers().list().into_iter();
+        let viewers = app.control.viewers().into_iter();
         let viewers = viewers.map(|it| Viewer { id: it.id, label: it.label, created: wall(it.created, &zone) });
         Self {
             page,
@@ -272,7 +224,7 @@ impl<'a> Settings<'a> {
 }
 
 async fn show(State(app): State<Arc<App>>, page: Page, desk: Desk) -> Response {
-    page.show(&Settings::of(&app, &page, desk))
+    page.show(&SettingsPage::of(&app, &page, desk))
 }
 
 /// A section's form: its fields by their keys, `section`, and `reset` with a key when that is to be as it was without the page.
@@ -284,7 +236,7 @@ async fn save(
     sender: Sender,
     Form(sent): Form<BTreeMap<String, String>>,
 ) -> Result<Response, Problem> {
-    let mut again = Settings::of(&app, &page, desk);
+    let mut again = SettingsPage::of(&app, &page, desk);
     let wanted = sent.get("section").map(String::as_str).unwrap_or_default();
     let Some(section) = again.sections.iter_mut().find(|section| section.id == wanted) else {
         return Err(Problem::invalid("section", "this is none of the page's forms"));
@@ -293,37 +245,41 @@ async fn save(
     if let Some(key) = sent.get("reset") {
         edits.insert(key.clone(), Value::Null);
     } else {
-        for field in &section.fields {
-            let value = field.value(sent.get(field.view.key).map(String::as_str));
-            if value != field.view.value {
-                edits.insert(field.view.key.to_owned(), value);
+        for field in &mut section.fields {
+            let key = field.view.key;
+            let shown: Option<Value> =
+                sent.get(&format!("{SHOWN}{key}")).and_then(|text| serde_json::from_str(text).ok());
+            let value = field.value(sent.get(key).map(String::as_str));
+            match merged(shown.as_ref(), value, &field.view.value) {
+                Merged::Stays => continue,
+                Merged::Changes(value) => drop(edits.insert(key.to_owned(), value)),
+                Merged::Conflict => field.wrong = Some(conflict_words(&field.in_words())),
             }
+            // In case that it has to be filled in again.
+            let sent = sent.get(key).map(String::as_str);
+            let off = if field.is_flag() { "false" } else { "" };
+            sent.unwrap_or(off).clone_into(&mut field.text);
+        }
+        if section.fields.iter().any(|field| field.wrong.is_some()) {
+            return Ok(page.show_with(StatusCode::CONFLICT, &again));
         }
     }
     let to = format!("{PAGE}#{wanted}");
     if edits.is_empty() {
         return Ok(sender.go(&app, &to, Some(&Flash::done("Everything stays as it was."))));
     }
-    by.did("settings.change", edits.keys().map(String::as_str).collect::<Vec<_>>().join(", "));
-    let names: Vec<_> = edits.keys().map(|key| label(key)).collect();
+    let names: Vec<_> = edits.keys().map(|key| label(key).to_owned()).collect();
     let reset = sent.contains_key("reset");
-    let shared = Arc::clone(&app);
-    match to_the_end(async move { change(&shared, edits).await }).await {
+    match settings::change(&app.control, &by, edits).await {
         Ok(changed) => {
-            app.live.poke();
             let what = if reset { "As it was without the page" } else { "Saved" };
             let text = format!("{what}: {}.", names.join(", "));
-            let text = changed.notes.iter().fold(text, |text, note| format!("{text} {}.", sentence(note)));
+            let text = changed.notes.iter().fold(text, |text, note| format!("{text} {}", sentence(note)));
             Ok(sender.go(&app, &to, Some(&Flash::done(text))))
         }
         Err(problem) => {
             let wrong = to_be_filled_in_again(problem)?;
             for field in &mut section.fields {
-                if let Some(text) = sent.get(field.view.key) {
-                    text.clone_into(&mut field.text);
-                } else if field.is_flag() && !reset {
-                    "false".clone_into(&mut field.text);
-                }
                 if wrong.is(field.view.key) {
                     field.wrong = Some(wrong.text.clone());
                 }
@@ -335,12 +291,6 @@ async fn save(
             Ok(page.show_with(StatusCode::UNPROCESSABLE_ENTITY, &again))
         }
     }
-}
-
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    let first = letters.next().map(|first| first.to_uppercase().collect::<String>()).unwrap_or_default();
-    first + letters.as_str().trim_end_matches('.')
 }
 
 /// What the form of a new token sends.
@@ -357,7 +307,7 @@ async fn make(
     reached: Reached,
     Form(new): Form<NewViewer>,
 ) -> Result<Response, Problem> {
-    match make_viewer(&app, &by, &new.label).await {
+    match viewers::make(&app.control, &by, &new.label).await {
         Ok((viewer, token)) => {
             let page = page.with_secrets();
             Ok(page.show(&Once {
@@ -374,34 +324,17 @@ async fn make(
             }))
         }
         Err(problem) => {
-            let viewer_wrong = Some(to_be_filled_in_again(problem)?);
-            let again = Settings { viewer_label: new.label, viewer_wrong, ..Settings::of(&app, &page, desk) };
+            let viewer_wrong = Some(to_be_filled_in_again(problem)?.text);
+            let again = SettingsPage { viewer_label: new.label, viewer_wrong, ..SettingsPage::of(&app, &page, desk) };
             Ok(page.show_with(StatusCode::UNPROCESSABLE_ENTITY, &again))
         }
     }
 }
 
 async fn revoke(State(app): State<Arc<App>>, by: By, sender: Sender, Path(id): Path<u64>) -> Result<Response, Problem> {
-    let known = app.state.accounts.viewers().list().into_iter().find(|viewer| viewer.id == id);
+    let known = app.control.viewers().into_iter().find(|viewer| viewer.id == id);
     let label = known.ok_or_else(|| Problem::new(Kind::NotFound, "no such viewer token"))?.label;
-    revoke_viewer(&app, &by, id).await?;
+    viewers::revoke(&app.control, &by, id).await?;
     let text = format!("The token for {label} is dead, and who played with it is cut off.");
     Ok(sender.go(&app, &format!("{PAGE}#viewers"), Some(&Flash::done(text))))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn choices_are_the_words_of_a_shape_that_is_nothing_else() {
-        assert_eq!(choices("\"open\", \"invite\" or \"closed\""), ["open", "invite", "closed"]);
-        assert!(choices("a name, such as \"Blue Room\"").is_empty());
-    }
-
-    #[test]
-    fn key_without_a_label_is_called_by_its_name() {
-        assert_eq!(label("queue.block"), "Others first");
-        assert_eq!(label("ingest.srs.api_listen"), "SRS: api listen");
-    }
 }

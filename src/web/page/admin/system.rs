@@ -6,22 +6,31 @@ use askama::Template;
 use axum::{extract::State, response::Response};
 use serde::Deserialize;
 
-use super::{Desk, destinations::bytes, past::zone};
+use super::desk::Desk;
 use crate::{
+    control::{
+        backup,
+        log::{LogQuery, latest},
+        machine::{self, SystemView, UpdateView},
+        status::{ready_now, troubles},
+    },
+    core::words,
     obs::Link,
-    store::backup,
     telemetry::RecentEvent,
     update::Progress,
     web::{
-        App,
-        body::UrlQuery,
-        health::ready_now,
-        log::{self, LogQuery},
-        page::{assets, layout::Page, ui},
-        problem::{self, Problem},
-        rights::{Right, Routes},
-        system::{self, SystemView},
-        updates::{self, UpdateView},
+        app::App,
+        http::{
+            body::UrlQuery,
+            problem::Problem,
+            rights::{Right, Routes},
+        },
+        page::{
+            assets,
+            layout::Page,
+            ui,
+            words::{bytes, zone},
+        },
     },
 };
 
@@ -33,7 +42,7 @@ pub(super) fn routes() -> Routes {
 }
 
 /// A figure with its bar.
-struct Gauge {
+struct GaugeCard {
     name: &'static str,
     /// Of a hundred.
     percent: u32,
@@ -41,7 +50,7 @@ struct Gauge {
     more: String,
 }
 
-impl Gauge {
+impl GaugeCard {
     /// The class of its bar.
     fn tone(&self) -> &'static str {
         match self.percent {
@@ -62,13 +71,13 @@ fn percent(value: f64) -> u32 {
     value.round().clamp(0.0, 100.0) as u32
 }
 
-fn gauges(view: &SystemView) -> Vec<Gauge> {
+fn gauges(view: &SystemView) -> Vec<GaugeCard> {
     let figures = &view.figures;
     let [one, ..] = figures.load;
     let memory = figures.memory_total_bytes.saturating_sub(figures.memory_available_bytes);
     let disk = figures.disk_total_bytes.saturating_sub(figures.disk_free_bytes);
     let mut gauges = vec![
-        Gauge {
+        GaugeCard {
             name: "Processor",
             percent: percent(figures.cpu_percent),
             words: format!("{:.0} %", figures.cpu_percent),
@@ -77,13 +86,13 @@ fn gauges(view: &SystemView) -> Vec<Gauge> {
                 figures.own_cpu_percent, figures.cpus
             ),
         },
-        Gauge {
+        GaugeCard {
             name: "Memory",
             percent: percent(share(memory, figures.memory_total_bytes)),
             words: format!("{} of {}", bytes(memory), bytes(figures.memory_total_bytes)),
             more: format!("{} of it the box's own.", bytes(figures.own_memory_bytes)),
         },
-        Gauge {
+        GaugeCard {
             name: "Disk",
             percent: percent(share(disk, figures.disk_total_bytes)),
             words: format!("{} free", bytes(figures.disk_free_bytes)),
@@ -91,7 +100,7 @@ fn gauges(view: &SystemView) -> Vec<Gauge> {
         },
     ];
     if let Some(celsius) = figures.temperature_celsius {
-        gauges.push(Gauge {
+        gauges.push(GaugeCard {
             name: "Temperature",
             // Boards slow down at 80 to 85 degrees.
             percent: percent(celsius / 85.0 * 100.0),
@@ -148,9 +157,9 @@ struct System<'a> {
     page: &'a Page,
     desk: Desk,
     view: SystemView,
-    gauges: Vec<Gauge>,
-    /// What works and what does not.
-    parts: Vec<(&'static str, bool)>,
+    gauges: Vec<GaugeCard>,
+    /// What does not work.
+    troubles: Vec<String>,
     ready: bool,
     /// A backup lies ready for the next start.
     restore_waits: bool,
@@ -186,33 +195,34 @@ async fn show(
     desk: Desk,
     UrlQuery(filter): UrlQuery<Filter>,
 ) -> Result<Response, Problem> {
-    let view = system::look(&app).await?;
-    let ready = ready_now(&app);
+    let view = machine::system(&app.control).await?;
+    let ready = ready_now(&app.control);
     let log = if desk.admin { Some(log(&app, filter).await?) } else { None };
     let gauges = gauges(&view);
-    let obs = app.state.obs.status().borrow().link.clone();
-    let parts = vec![
-        ("The store does not work: nothing can be remembered.", ready.store),
-        ("The programme does not run.", ready.program),
-        ("Nobody can publish at the moment.", ready.ingest),
-        ("The venue's OBS is not connected. Everything else goes on without it.", !matches!(obs, Link::Away { .. })),
-    ];
-    let machine = if desk.admin { machine(&app).await } else { None };
-    let memory_disk = app.state.updates.memory_disk();
-    let restore_waits = backup::is_staged(&app.state.config.data_dir);
-    let ignored = app.state.settings.ignored();
+    let obs = app.control.obs_status().link.clone();
+    let obs = matches!(obs, Link::Away { .. })
+        .then(|| "The venue's OBS is not connected. Everything else goes on without it.".to_owned());
+    let troubles = troubles(&app.control, ready).chain(obs).collect();
+    let machine = if desk.admin { about_the_machine(&app).await } else { None };
+    let memory_disk = machine::memory_disk(&app.control);
+    let restore_waits = backup::is_staged(&app.control);
+    let ignored = app.control.ignored_settings();
     let ready = ready.ready;
     let template =
-        System { page: &page, desk, view, gauges, parts, ready, restore_waits, machine, memory_disk, ignored, log };
+        System { page: &page, desk, view, gauges, troubles, ready, restore_waits, machine, memory_disk, ignored, log };
     Ok(page.show(&template))
 }
 
-async fn machine(app: &Arc<App>) -> Option<Machine> {
-    if !app.state.updates.can_reset() {
+async fn about_the_machine(app: &Arc<App>) -> Option<Machine> {
+    if !machine::can_reset(&app.control) {
         return None;
     }
-    let venue = app.state.settings.now().venue.name.clone();
-    Some(Machine { update: updates::look(app).await.ok(), can_restart: app.state.updates.can_restart(), venue })
+    let venue = app.control.config().venue.name.clone();
+    Some(Machine {
+        update: machine::updates(&app.control).await.ok(),
+        can_restart: machine::can_restart(&app.control),
+        venue,
+    })
 }
 
 async fn log(app: &Arc<App>, filter: Filter) -> Result<Log, Problem> {
@@ -222,7 +232,7 @@ async fn log(app: &Arc<App>, filter: Filter) -> Result<Log, Problem> {
         before: filter.before,
         limit: None,
     };
-    let events = log::latest(app, query, LINES).await?;
+    let events = latest(&app.control, query, LINES).await?;
     let zone = zone(app);
     let query = |before: Option<u64>| {
         let mut query = url::form_urlencoded::Serializer::new(String::new());

@@ -3,30 +3,27 @@
 use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use crate::{
+    control::{journal::By, night, people},
     core::{
         account::AccountId,
         queue::{EntryId, TurnId},
     },
-    director::{EntryView, QueueView},
+    director::{EntryView, QueueView, queue_at},
     web::{
-        App,
-        accounts::{ban_account, end_hold_off},
-        audit::By,
-        body::Path,
+        app::App,
+        http::{
+            body::Path,
+            problem::{Kind, Problem},
+            rights::{Right, Routes},
+        },
         page::{
             flash::Flash,
-            form::{Form, Sender},
+            form::{Form, Sender, Switched},
+            words::minutes_in_words,
         },
-        problem::{Kind, Problem},
-        queue::{
-            change_this_turn, change_turn, kick_entry, move_before, put_on_air, queue_at, set_hold, set_slate,
-            skip_turn, switch_block,
-        },
-        rights::{Right, Routes},
-        show::switch_show,
     },
 };
 
@@ -53,24 +50,8 @@ pub(super) fn routes() -> Routes {
         .form(Right::Operator, "/admin/streamers/{id}/lift", lift)
 }
 
-/// A switch of a form.
-#[derive(Deserialize)]
-pub(in crate::web::page::admin) struct Switched {
-    #[serde(deserialize_with = "on_or_off")]
-    pub(in crate::web::page::admin) on: bool,
-}
-
-/// `true` and `false` as a form's button says them.
-fn on_or_off<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    match String::deserialize(deserializer)?.as_str() {
-        "true" => Ok(true),
-        "false" => Ok(false),
-        _ => Err(serde::de::Error::custom("neither true nor false")),
-    }
-}
-
 fn queue(app: &App) -> QueueView {
-    app.state.director.snapshot().borrow().queue.clone()
+    app.control.snapshot().queue.clone()
 }
 
 /// The entry as it is before the order, for its name and place.
@@ -94,7 +75,7 @@ async fn skip(
     Form(skip): Form<Skip>,
 ) -> Result<Response, Problem> {
     let before = queue(&app);
-    skip_turn(&app, &by, Some(skip.turn)).await?;
+    let kept = night::skip(&app.control, &by, Some(skip.turn)).await?;
     let name = before.on_air.filter(|turn| turn.id == skip.turn).map(|turn| turn.entry.name);
     let name = name.map_or_else(|| "The turn is over.".to_owned(), |name| format!("{name}'s turn is over."));
     let next = before.waiting.into_iter().find(|entry| Some(entry.id) == before.next && !before.hold);
@@ -102,7 +83,7 @@ async fn skip(
         Some(next) => format!("{name} {} goes on.", next.name),
         None => format!("{name} The slate is shown until somebody is ready."),
     };
-    Ok(sender.done(&app, NIGHT, &Flash::done(text)))
+    Ok(sender.done(&app, NIGHT, &Flash::done(text).kept(kept)))
 }
 
 async fn hold(
@@ -111,13 +92,13 @@ async fn hold(
     sender: Sender,
     Form(to): Form<Switched>,
 ) -> Result<Response, Problem> {
-    set_hold(&app, &by, to.on).await?;
+    let kept = night::set_hold(&app.control, &by, to.on).await?;
     let text = if to.on {
         "The order is on hold: nobody goes on air, and no turn ends, by itself."
     } else {
         "The order goes on."
     };
-    Ok(sender.done(&app, NIGHT, &Flash::done(text).undo_switch("/admin/hold", to.on)))
+    Ok(sender.done(&app, NIGHT, &Flash::done(text).undo_switch("/admin/hold", to.on).kept(kept)))
 }
 
 async fn slate(
@@ -126,14 +107,14 @@ async fn slate(
     sender: Sender,
     Form(to): Form<Switched>,
 ) -> Result<Response, Problem> {
-    set_slate(&app, &by, to.on).await?;
+    let kept = night::set_slate(&app.control, &by, to.on).await?;
     let text = match (to.on, queue(&app).on_air) {
         (true, _) => "The slate covers the programme. The turn's clock stands.".to_owned(),
         (false, Some(turn)) => format!("The slate is lifted. {} is seen and heard.", turn.entry.name),
         (false, None) => "The slate is lifted. Whoever is ready goes on.".to_owned(),
     };
     // The button is as large as it was: it needs no second one to take it back.
-    Ok(sender.done(&app, NIGHT, &Flash::done(text)))
+    Ok(sender.done(&app, NIGHT, &Flash::done(text).kept(kept)))
 }
 
 async fn block(
@@ -142,7 +123,7 @@ async fn block(
     sender: Sender,
     Form(to): Form<Switched>,
 ) -> Result<Response, Problem> {
-    let on = switch_block(&app, &by, Some(to.on)).await?;
+    let on = night::switch_block(&app.control, &by, Some(to.on)).await?;
     let text = if on {
         "Whoever has just been on air lets somebody else go first."
     } else {
@@ -157,8 +138,8 @@ async fn show(
     sender: Sender,
     Form(to): Form<Switched>,
 ) -> Result<Response, Problem> {
-    switch_show(&app, &by, to.on).await?;
-    let all = app.state.destinations.all();
+    let kept = night::switch_show(&app.control, &by, to.on).await?;
+    let all = app.control.destinations();
     let names: Vec<_> = all.iter().filter(|one| one.enabled).map(|one| one.name.as_str()).collect();
     let text = match (to.on, names.is_empty()) {
         (true, true) => "The show is on. No destination is switched on, so only the room sees it.".to_owned(),
@@ -166,7 +147,7 @@ async fn show(
         (false, true) => "The show is over.".to_owned(),
         (false, false) => format!("The show is over. Closed: {}.", joined(&names)),
     };
-    Ok(sender.done(&app, NIGHT, &Flash::done(text)))
+    Ok(sender.done(&app, NIGHT, &Flash::done(text).kept(kept)))
 }
 
 /// `Twitch, Kick and YouTube`.
@@ -195,9 +176,9 @@ async fn this_turn(
     sender: Sender,
     Form(to): Form<ThisTurn>,
 ) -> Result<Response, Problem> {
-    let snapshot = app.state.director.snapshot().borrow().clone();
+    let snapshot = app.control.snapshot();
     let over = || Problem::new(Kind::AlreadyOver, "that turn is already over");
-    let turn = queue_at(&snapshot, app.state.clock.now()).on_air;
+    let turn = queue_at(&snapshot, app.control.now()).on_air;
     let turn = turn.filter(|turn| turn.id == to.turn).ok_or_else(over)?;
     let (before, elapsed) = (turn.length_seconds.round() as u64, turn.elapsed_seconds.round() as u64);
     let seconds = match (to.add, to.left, to.seconds) {
@@ -206,11 +187,11 @@ async fn this_turn(
         (_, _, Some(seconds)) => seconds,
         _ => return Err(Problem::invalid("left", "say in how many minutes the turn is to be over")),
     };
-    change_this_turn(&app, &by, to.turn, i64::try_from(seconds).unwrap_or(i64::MAX)).await?;
+    night::change_this_turn(&app.control, &by, to.turn, i64::try_from(seconds).unwrap_or(i64::MAX)).await?;
     let left = seconds.saturating_sub(elapsed);
     let text = match left {
         0 => format!("{}'s time is up.", turn.entry.name),
-        left => format!("{} has {} left.", turn.entry.name, super::minutes_in_words(left)),
+        left => format!("{} has {} left.", turn.entry.name, minutes_in_words(left)),
     };
     let (id, before) = (to.turn.0.to_string(), before.to_string());
     let flash = Flash::done(text).undo("/admin/turn/this", &[("turn", &id), ("seconds", &before)]);
@@ -237,8 +218,8 @@ async fn every_turn(
         (None, Some(seconds)) => seconds,
         _ => return Err(Problem::invalid("minutes", "a turn lasts 1 minute to 24 hours")),
     };
-    change_turn(&app, &by, i64::try_from(seconds).unwrap_or(i64::MAX), false).await?;
-    let text = format!("Every turn lasts {} from now on, this one too.", super::minutes_in_words(seconds));
+    night::change_turn(&app.control, &by, i64::try_from(seconds).unwrap_or(i64::MAX), false).await?;
+    let text = format!("Every turn lasts {} from now on, this one too.", minutes_in_words(seconds));
     Ok(sender.done(&app, NIGHT, &Flash::done(text).undo("/admin/turn/every", &[("seconds", &before)])))
 }
 
@@ -250,13 +231,18 @@ async fn take(
 ) -> Result<Response, Problem> {
     let before = queue(&app);
     let name = entry(&before, id)?.name;
-    put_on_air(&app, &by, id).await?;
+    let mut refused = night::refused_by_platforms(&app.control, id).join("; ");
+    night::put_on_air(&app.control, &by, id).await?;
+    if !refused.is_empty() {
+        refused = format!(" Beware: {refused}.");
+    }
     let flash = match before.on_air {
         Some(turn) => {
-            Flash::done(format!("{name} goes on air. {} is next, with the rest of the turn.", turn.entry.name))
+            let next = turn.entry.name;
+            Flash::done(format!("{name} goes on air. {next} is next, with the rest of the turn.{refused}"))
                 .undo(format!("/admin/entries/{}/take", turn.entry.id.0), &[])
         }
-        None => Flash::done(format!("{name} goes on air.")),
+        None => Flash::done(format!("{name} goes on air.{refused}")),
     };
     Ok(sender.done(&app, NIGHT, &flash))
 }
@@ -268,15 +254,15 @@ async fn kick(
     Path(id): Path<EntryId>,
 ) -> Result<Response, Problem> {
     let entry = entry(&queue(&app), id)?;
-    kick_entry(&app, &by, id).await?;
-    let held = app.state.settings.now().queue.hold_off_seconds;
+    let kept = night::kick(&app.control, &by, id).await?;
+    let held = app.control.config().queue.hold_off_seconds;
     let flash = if held == 0 {
         Flash::done(format!("{} is out of the queue.", entry.name))
     } else {
-        let text = format!("{} is out, and may join again in {}.", entry.name, super::minutes_in_words(held));
+        let text = format!("{} is out, and may join again in {}.", entry.name, minutes_in_words(held));
         Flash::done(text).undo(format!("/admin/streamers/{}/lift", entry.account.0), &[])
     };
-    Ok(sender.done(&app, NIGHT, &flash))
+    Ok(sender.done(&app, NIGHT, &flash.kept(kept)))
 }
 
 /// Where to.
@@ -319,7 +305,7 @@ async fn move_entry(
             others.iter().position(|other| *other == before).ok_or_else(gone)?
         }
     };
-    move_before(&app, &by, id, others.get(place).copied()).await?;
+    night::move_before(&app.control, &by, id, others.get(place).copied()).await?;
     let action = format!("/admin/entries/{}/move", id.0);
     let flash = Flash::done(format!("{name} is number {} in the queue.", place + 1));
     let flash = match others.get(from) {
@@ -336,9 +322,9 @@ async fn ban(
     sender: Sender,
     Path(id): Path<AccountId>,
 ) -> Result<Response, Problem> {
-    let account = ban_account(&app, &by, id, true).await?;
+    let (account, kept) = people::ban(&app.control, &by, id).await?;
     let flash = Flash::done(format!("{} is banned: out of the queue, and can not sign in.", account.name));
-    Ok(sender.done(&app, NIGHT, &flash.undo(format!("/admin/streamers/{}/unban", id.0), &[])))
+    Ok(sender.done(&app, NIGHT, &flash.undo(format!("/admin/streamers/{}/unban", id.0), &[]).kept(kept)))
 }
 
 async fn unban(
@@ -347,7 +333,7 @@ async fn unban(
     sender: Sender,
     Path(id): Path<AccountId>,
 ) -> Result<Response, Problem> {
-    let account = ban_account(&app, &by, id, false).await?;
+    let account = people::unban(&app.control, &by, id).await?;
     Ok(sender.done(&app, NIGHT, &Flash::done(format!("{} is not banned any more, and may stream.", account.name))))
 }
 
@@ -357,7 +343,7 @@ async fn lift(
     sender: Sender,
     Path(id): Path<AccountId>,
 ) -> Result<Response, Problem> {
-    let account = app.state.accounts.get(id).ok_or_else(|| Problem::new(Kind::NotFound, "no such account"))?;
-    end_hold_off(&app, &by, id).await?;
+    let account = app.control.account(id).ok_or_else(|| Problem::new(Kind::NotFound, "no such account"))?;
+    people::lift_hold_off(&app.control, &by, id).await?;
     Ok(sender.done(&app, NIGHT, &Flash::done(format!("{} may join again now.", account.name))))
 }

@@ -1,0 +1,66 @@
+//! What the store keeps for the director, besides the queue itself.
+
+use crate::{
+    core::queue::TurnOver,
+    store::{AuditRecord, Change, HistoryRecord, Loaded, Note},
+};
+
+/// The setting under which the store remembers whether a show is on.
+pub(super) const SHOW_SETTING: &str = "show";
+
+/// What the store knew about the queue when it was opened.
+#[derive(Clone, Debug, Default)]
+pub struct Stored {
+    /// The queue's record; none before the first commit.
+    pub queue: Option<Vec<u8>>,
+    /// That the box was alive, and the time on air of the turn that ran last, noted after the last commit.
+    pub note: Note,
+    /// Whether a show was on.
+    pub show: bool,
+}
+
+impl From<&Loaded> for Stored {
+    fn from(loaded: &Loaded) -> Self {
+        Self {
+            queue: loaded.queue.clone(),
+            note: loaded.note.clone(),
+            show: loaded.settings.get(SHOW_SETTING).and_then(serde_json::Value::as_bool).unwrap_or(false),
+        }
+    }
+}
+
+pub(super) fn show_change(on: bool) -> Change {
+    Change::PutSetting(SHOW_SETTING.to_owned(), on.into())
+}
+
+/// A row of the audit log about what the box did by itself.
+pub(super) fn audit_change(action: &str, target: String) -> Change {
+    Change::AppendAudit(AuditRecord {
+        number: 0,
+        at: jiff::Timestamp::now(),
+        account: None,
+        who: "the box".to_owned(),
+        address: None,
+        action: action.to_owned(),
+        target,
+        outcome: "done".to_owned(),
+        extra: serde_json::Map::new(),
+    })
+}
+
+/// A turn that ended just now. Where the wall clock was set back meanwhile its begin is reckoned from its end.
+pub(super) fn history_change(turn: &TurnOver) -> Change {
+    let ended = jiff::Timestamp::now();
+    let started = if turn.began <= ended { turn.began } else { ended.checked_sub(turn.on_air).unwrap_or(ended) };
+    tracing::info!(streamer = %turn.name, elapsed_ms = turn.on_air.as_millis(), reason = %turn.why, "turn over");
+    Change::AppendHistory(HistoryRecord {
+        turn: turn.turn,
+        account: turn.account,
+        name: turn.name.to_string(),
+        started,
+        ended,
+        seconds_on_air: turn.on_air.as_secs_f64(),
+        reason: turn.why.to_string(),
+        extra: serde_json::Map::new(),
+    })
+}
