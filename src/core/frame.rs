@@ -186,6 +186,7 @@ pub trait FrameSink: Send {
 
     /// Takes what is to be told about the stream though it is shown.
     fn remark(&mut self, _remark: Remark) {}
+
     /// A message was odd and left out. Never blocks.
     fn odd(&mut self, oddity: Oddity) {
         // Whoever looks at frames alone need not know.

@@ -426,9 +426,9 @@ impl Queue {
         }
         if let Some(next) = self.next_ready() {
             add(next.connection());
-            // Who is before them and could not be taken can show by what is kept that this is over.
-            let doubted = self.waiting.iter().take_while(|entry| entry.id != next.id).find(|entry| entry.is_doubted());
-            add(doubted.and_then(Entry::connection));
+            // Who is before them keeps what came, for when they are ready, be it again.
+            let mut before = self.waiting.iter().take_while(|entry| entry.id != next.id);
+            add(before.find(|entry| entry.may_be_ready()).and_then(Entry::connection));
         } else {
             for entry in self.waiting.iter().filter(|entry| entry.connection().is_some()).take(2) {
                 add(entry.connection());

@@ -373,11 +373,6 @@ impl Switcher {
         self.input(self.selected?).map(|input| &input.id)
     }
 
-    /// Why a cued connection can not be shown, if so.
-    pub fn problem(&self, connection: &ConnectionId) -> Option<String> {
-        self.inputs.iter().find(|input| input.id == *connection)?.problem.map(|problem| problem.to_string())
-    }
-
     /// Bytes that the rings hold.
     pub fn ring_bytes(&self) -> usize {
         self.inputs.iter().map(Input::bytes).sum()

@@ -183,13 +183,14 @@ impl Pacer {
         let now = self.at.clock.now();
         match order {
             ProgramOrder::SetCued(connections) => {
-                for connection in &connections {
-                    self.feed(connection);
-                }
+                self.at.gauges.set_cued(connections.clone());
+                // Met before they go, so that what already comes in ends.
+                self.meet();
                 for connection in self.wanted.iter().filter(|old| !connections.contains(old)) {
                     self.at.switcher.uncue(connection);
                 }
                 self.wanted = connections;
+                self.meet();
             }
             ProgramOrder::Take(take, connection, urgency) => {
                 if self.feed(&connection) {
@@ -223,10 +224,20 @@ impl Pacer {
         }
     }
 
-    /// Lets the frames of a connection come in. False when there is no such connection any more.
+    /// Lets the frames of those come in that were cued before they opened.
+    fn meet(&mut self) {
+        let wanted = std::mem::take(&mut self.wanted);
+        for connection in &wanted {
+            self.feed(connection);
+        }
+        self.wanted = wanted;
+    }
+
+    /// Lets the frames of a connection come in. False when there is no such connection, or not any more.
     fn feed(&mut self, connection: &ConnectionId) -> bool {
         if !self.fed.iter().any(|gauge| gauge.connection == *connection) {
-            let Some(gauge) = self.at.gauges.get(connection) else { return false };
+            let open = |gauge: &Arc<Gauge>| !gauge.ended.load(Relaxed);
+            let Some(gauge) = self.at.gauges.get(connection).filter(open) else { return false };
             gauge.set_fed(true);
             self.fed.push(gauge);
         }
@@ -241,6 +252,9 @@ impl Pacer {
         self.ended.extend(self.fed.iter().map(|gauge| gauge.ended.load(Relaxed)));
         while let Ok((gauge, frame, arrival)) = self.at.frames.try_recv() {
             gauge.landed(&frame);
+            if !self.fed.iter().any(|fed| Arc::ptr_eq(fed, &gauge)) {
+                self.meet();
+            }
             self.at.switcher.push(&gauge.connection, frame, arrival);
         }
         let mut ended = self.ended.iter().copied();

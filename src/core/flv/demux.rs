@@ -132,17 +132,11 @@ impl Demuxer {
 
     /// Whether pictures of this track are those that are shown. Notes what is left out.
     fn choose_video(&mut self, track: u8, supported: bool) -> bool {
-        match self.video_track.of(track, supported) {
-            Chosen::Held => true,
-            Chosen::Instead => {
-                self.pictures = PictureIntake::default();
-                true
-            }
-            Chosen::Other => {
-                self.remarks.add(Remark::SecondPicture);
-                false
-            }
+        let chosen = self.video_track.choose(track, supported, &mut self.pictures);
+        if !chosen {
+            self.remarks.add(Remark::SecondPicture);
         }
+        chosen
     }
 
     fn picture(&mut self, payload: &Bytes, dts_ms: u32, composition_ms: i32) -> Result<Option<Frame>, FlvError> {
@@ -202,17 +196,11 @@ impl Demuxer {
     }
 
     fn choose_audio(&mut self, track: u8, supported: bool) -> bool {
-        match self.audio_track.of(track, supported) {
-            Chosen::Held => true,
-            Chosen::Instead => {
-                self.sounds = SoundIntake::default();
-                true
-            }
-            Chosen::Other => {
-                self.remarks.add(Remark::SecondSound);
-                false
-            }
+        let chosen = self.audio_track.choose(track, supported, &mut self.sounds);
+        if !chosen {
+            self.remarks.add(Remark::SecondSound);
         }
+        chosen
     }
 
     fn sound(&mut self, payload: Bytes, dts_ms: u32) -> Result<Option<Frame>, FlvError> {
@@ -240,25 +228,19 @@ fn look_at_container(body: &[u8]) -> Result<(), FlvError> {
 #[derive(Debug, Default)]
 struct Choice(Option<u8>);
 
-/// What a message's track is to those that came before.
-enum Chosen {
-    /// The one that is shown.
-    Held,
-    /// The default one, in place of another.
-    Instead,
-    /// Another one.
-    Other,
-}
-
 impl Choice {
-    fn of(&mut self, track: u8, supported: bool) -> Chosen {
+    /// Whether a message's track is the one that is shown. When the default one takes another's place, `intake` begins anew.
+    fn choose<I: Default>(&mut self, track: u8, supported: bool, intake: &mut I) -> bool {
         match self.0 {
-            _ if !supported => Chosen::Other,
-            Some(held) if held == track => Chosen::Held,
-            Some(_) if track != DEFAULT_TRACK => Chosen::Other,
+            _ if !supported => false,
+            Some(held) if held == track => true,
+            Some(_) if track != DEFAULT_TRACK => false,
             held => {
+                if held.is_some() {
+                    *intake = I::default();
+                }
                 self.0 = Some(track);
-                if held.is_none() { Chosen::Held } else { Chosen::Instead }
+                true
             }
         }
     }

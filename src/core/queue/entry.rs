@@ -92,9 +92,9 @@ impl Entry {
         }
     }
 
-    /// Why it cannot be taken although it is there and sends.
-    pub(super) const fn is_doubted(&self) -> bool {
-        matches!(self.link, Link::Present { lack: Lack::Fitness(_) | Lack::Take, .. })
+    /// It is there and sends, and cannot be taken yet, or not any more.
+    pub(super) const fn may_be_ready(&self) -> bool {
+        matches!(self.link, Link::Present { lack: Lack::Picture | Lack::Fitness(_) | Lack::Take, .. })
     }
 
     pub(super) fn look(&self) -> EntryLook {

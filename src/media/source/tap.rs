@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
 };
@@ -121,14 +121,15 @@ impl Gauge {
 
     /// Lets frames go to the pacing thread, or no longer. Wakes the pull of one that is pulled.
     pub(in crate::media) fn set_fed(&self, fed: bool) {
+        if self.is_fed() == fed {
+            return;
+        }
+        if let Some(pulled) = self.pulled().filter(|_| fed) {
+            pulled.cued();
+        }
+        self.fed.store(fed, Relaxed);
         if let Some(pulled) = self.pulled() {
-            if fed {
-                pulled.cued();
-            }
-            self.fed.store(fed, Relaxed);
             pulled.wake();
-        } else {
-            self.fed.store(fed, Relaxed);
         }
     }
 
@@ -239,25 +240,46 @@ impl Gauge {
 /// All open connections. The lock is taken when one opens or closes, for an order that names one, and by the monitor; never for a
 /// frame, and never by the web.
 #[derive(Debug, Default)]
-pub(in crate::media) struct Gauges(Mutex<HashMap<ConnectionId, Arc<Gauge>>>);
+pub(in crate::media) struct Gauges(Mutex<Open>);
+
+#[derive(Debug, Default)]
+struct Open {
+    gauges: HashMap<ConnectionId, Arc<Gauge>>,
+    /// Who is cued, open or not yet.
+    cued: Vec<ConnectionId>,
+}
 
 impl Gauges {
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(in crate::media) fn get(&self, connection: &ConnectionId) -> Option<Arc<Gauge>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(connection).cloned()
+        self.open().gauges.get(connection).cloned()
     }
 
     pub(in crate::media) fn all(&self) -> Vec<Arc<Gauge>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.open().gauges.values().cloned().collect()
+    }
+
+    /// Notes who is cued. An encoder's first key frame comes some milliseconds after it was let in, so that a connection may be cued before
+    /// it opens.
+    pub(in crate::media) fn set_cued(&self, connections: Vec<ConnectionId>) {
+        self.open().cued = connections;
     }
 
     pub(super) fn insert(&self, gauge: Arc<Gauge>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(gauge.connection.clone(), gauge);
+        let mut open = self.open();
+        if open.cued.contains(&gauge.connection) {
+            gauge.set_fed(true);
+        }
+        open.gauges.insert(gauge.connection.clone(), gauge);
     }
 
     pub(super) fn remove(&self, gauge: &Arc<Gauge>) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.get(&gauge.connection).is_some_and(|held| Arc::ptr_eq(held, gauge)) {
-            all.remove(&gauge.connection);
+        let gauges = &mut self.open().gauges;
+        if gauges.get(&gauge.connection).is_some_and(|held| Arc::ptr_eq(held, gauge)) {
+            gauges.remove(&gauge.connection);
         }
     }
 }

@@ -5,6 +5,7 @@
 mod program;
 mod server;
 mod srs;
+mod tap;
 
 use std::{sync::Arc, time::Duration};
 

@@ -140,11 +140,11 @@ fn the_first_who_may_become_ready_are_cued() {
     }
     assert_eq!(stage.cued(), ["a1", "b1"]);
     stage.ready("c1");
-    assert_eq!(stage.cued(), ["c1"]);
+    assert_eq!(stage.cued(), ["c1", "a1"], "what is kept of the first one is not thrown away");
     stage.taken();
     assert_eq!(stage.cued(), ["c1", "a1", "b1"]);
     stage.ready("b1");
-    assert_eq!(stage.cued(), ["c1", "b1"]);
+    assert_eq!(stage.cued(), ["c1", "b1", "a1"]);
 }
 
 /// Rule 3.

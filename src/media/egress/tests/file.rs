@@ -136,3 +136,25 @@ async fn failure_of_a_session_is_told_in_the_words_of_its_protocol() {
     assert!(reason.starts_with("the file: "), "{reason}");
     session.close().await;
 }
+
+/// Where no key frame is at hand, as in a stream of long groups: sound does not wait for one.
+#[tokio::test]
+async fn session_is_heard_before_it_is_seen_and_live_when_it_is_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = url::Url::from_file_path(folder.path().join("programme.flv")).unwrap();
+    let session = Session::open(&DRIVER, destination(url.as_str())).await.unwrap();
+    let shared = Arc::new(Shared::default());
+    shared.outlet.store(Some(session.outlet()));
+    let mut feed = EgressFeed::new(shared.clone());
+    let at = |millis| Moment::from_start(Duration::from_millis(millis));
+    let sound = |millis| Tag { kind: TagKind::Audio, ..video(millis, false, false) };
+    let preroll = Preroll { headers: vec![], tags: VecDeque::from([sound(900)]) };
+    feed.push(&[], &preroll, at(0));
+    assert!(session.look_for_acceptance());
+    feed.push(&[sound(920)], &preroll, at(20));
+    feed.push(&[video(930, false, false), sound(940)], &preroll, at(40));
+    assert!(session.outlet().is_heard() && !session.outlet().has_begun());
+    feed.push(&[video(960, true, false)], &preroll, at(60));
+    assert!(session.outlet().has_begun());
+    session.finish().await;
+}

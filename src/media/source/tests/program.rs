@@ -107,6 +107,29 @@ async fn takes_between_pulled_inputs_right_after_their_cue_keep_the_promise() {
     eprintln!("largest hole in arrival {hole:?}");
 }
 
+/// The queue cues whom it lets in, and the ingest opens the connection after that; an encoder's key frame follows at once, and the next one
+/// much later.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_cued_before_the_connection_opens_is_taken_from_the_first_key_frame() {
+    let mut stage = Stage::new().await;
+    let id = ConnectionId::new("a");
+    stage.media.set_cued(vec![id.clone()]);
+    sleep(Duration::from_millis(200)).await;
+    let mut sink = stage.media.sinks().open(id.clone());
+    let clock = stage.clock;
+    let encoder = tokio::spawn(async move {
+        for picture in 0..200 {
+            sink.push(super::tap::picture(picture * 33, picture == 0), clock.now());
+            sleep(Duration::from_millis(33)).await;
+        }
+    });
+    stage.wait(&MediaEvent::Ready(id.clone())).await;
+    stage.media.take(TakeId(1), id, Urgency::Now);
+    let taken = timeout(Duration::from_secs(4), stage.wait(&MediaEvent::Taken(TakeId(1))));
+    assert!(taken.await.is_ok(), "not taken from the only key frame there is");
+    encoder.abort();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn input_on_air_whose_pull_breaks_is_not_seen_to_break() {
     let mut stage = Stage::new().await;

@@ -1,0 +1,43 @@
+//! What the tap of a connection hands on.
+
+use super::{super::tap::Tap, *};
+use crate::core::frame::AvcConfig;
+
+pub(super) fn picture(shown: i64, keyframe: bool) -> Frame {
+    let config = Arc::new(CodecConfig::Avc(AvcConfig {
+        record: vec![1].into(),
+        length_size: 4,
+        sps: vec![],
+        pps: vec![],
+        width: 640,
+        height: 360,
+        profile: 100,
+        level: 31,
+    }));
+    let pts = MediaTime::from_millis(shown);
+    Frame { track: Track::Video, dts: pts, pts, keyframe, payload: vec![0; 8].into(), config }
+}
+
+/// An open GOP's leading pictures refer to what is missing, the first time and after each hole.
+#[tokio::test]
+async fn leading_pictures_are_handed_on_only_where_nothing_was_missing_before_their_key_frame() {
+    gstreamer::init().unwrap();
+    let gauge = Arc::new(Gauge::new(ConnectionId::new("a"), None, &Pictures::start().unwrap()));
+    let (sender, mut frames) = mpsc::channel(64);
+    let mut tap = Tap::new(gauge, sender, Arc::new(Notify::new()));
+    let mut handed_on = |tap: &mut Tap, pictures: &[(i64, bool)]| {
+        for (shown, keyframe) in pictures {
+            tap.feed(picture(*shown, *keyframe), Moment::from_start(Duration::ZERO));
+        }
+        std::iter::from_fn(|| frames.try_recv().ok()).map(|(_, frame, _)| frame.pts.as_millis()).collect::<Vec<_>>()
+    };
+    let group = [(100, true), (40, false), (80, false), (140, false)];
+    assert_eq!(handed_on(&mut tap, &[(0, false), (20, false)]), [] as [i64; 0], "nothing to decode from yet");
+    assert_eq!(handed_on(&mut tap, &group), [100, 140], "the first group");
+    let later = group.map(|(shown, keyframe)| (shown + 200, keyframe));
+    assert_eq!(handed_on(&mut tap, &later), [300, 240, 280, 340], "whole");
+    tap.skip();
+    let after = group.map(|(shown, keyframe)| (shown + 400, keyframe));
+    assert_eq!(handed_on(&mut tap, &[(360, false)]), [] as [i64; 0], "a hole");
+    assert_eq!(handed_on(&mut tap, &after), [500, 540], "after a hole");
+}
