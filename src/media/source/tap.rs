@@ -1,11 +1,8 @@
 //! What is known of an input, and the tap that measures it.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -244,7 +241,8 @@ pub(in crate::media) struct Gauges(Mutex<Open>);
 
 #[derive(Debug, Default)]
 struct Open {
-    gauges: HashMap<ConnectionId, Arc<Gauge>>,
+    /// In the order in which they opened: who came first is ready first, where that is seen of several at once.
+    gauges: Vec<Arc<Gauge>>,
     /// Who is cued, open or not yet.
     cued: Vec<ConnectionId>,
 }
@@ -255,11 +253,11 @@ impl Gauges {
     }
 
     pub(in crate::media) fn get(&self, connection: &ConnectionId) -> Option<Arc<Gauge>> {
-        self.open().gauges.get(connection).cloned()
+        self.open().gauges.iter().find(|gauge| gauge.connection == *connection).cloned()
     }
 
     pub(in crate::media) fn all(&self) -> Vec<Arc<Gauge>> {
-        self.open().gauges.values().cloned().collect()
+        self.open().gauges.clone()
     }
 
     /// Notes who is cued. An encoder's first key frame comes some milliseconds after it was let in, so that a connection may be cued before
@@ -273,14 +271,12 @@ impl Gauges {
         if open.cued.contains(&gauge.connection) {
             gauge.set_fed(true);
         }
-        open.gauges.insert(gauge.connection.clone(), gauge);
+        open.gauges.retain(|held| held.connection != gauge.connection);
+        open.gauges.push(gauge);
     }
 
     pub(super) fn remove(&self, gauge: &Arc<Gauge>) {
-        let gauges = &mut self.open().gauges;
-        if gauges.get(&gauge.connection).is_some_and(|held| Arc::ptr_eq(held, gauge)) {
-            gauges.remove(&gauge.connection);
-        }
+        self.open().gauges.retain(|held| !Arc::ptr_eq(held, gauge));
     }
 }
 

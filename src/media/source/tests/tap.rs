@@ -41,3 +41,16 @@ async fn leading_pictures_are_handed_on_only_where_nothing_was_missing_before_th
     assert_eq!(handed_on(&mut tap, &[(360, false)]), [] as [i64; 0], "a hole");
     assert_eq!(handed_on(&mut tap, &after), [500, 540], "after a hole");
 }
+
+/// Events follow that order, so that of several who are ready at once the first is taken.
+#[tokio::test]
+async fn open_connections_are_looked_at_in_the_order_in_which_they_opened() {
+    gstreamer::init().unwrap();
+    let (gauges, pictures) = (Gauges::default(), Pictures::start().unwrap());
+    let names: Vec<_> = (0..20).map(|number| format!("c-{number}")).collect();
+    for name in &names {
+        gauges.insert(Arc::new(Gauge::new(ConnectionId::new(name.as_str()), None, &pictures)));
+    }
+    let order: Vec<_> = gauges.all().iter().map(|gauge| gauge.connection.to_string()).collect();
+    assert_eq!(order, names);
+}
