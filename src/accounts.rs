@@ -40,7 +40,7 @@ mod resets;
 mod tests;
 mod viewers;
 
-/// Accounts there may be, so that open registration can not fill memory and disk: 1 KB each.
+/// Accounts there may be, so that open registration cannot fill memory and disk: 1 KB each.
 const MAX_ACCOUNTS: usize = 10_000;
 
 /// The setting that holds the setup code until it is used.
@@ -215,7 +215,7 @@ impl Accounts {
     /// Builds the accounts from what the store held, and makes the setup code at the first start.
     ///
     /// # Errors
-    /// [`AccountError::Store`] when the setup code can not be stored.
+    /// [`AccountError::Store`] when the setup code cannot be stored.
     pub async fn open(store: Store, loaded: &Loaded, config: &Config) -> Result<Self, AccountError> {
         let index = Index::new(loaded.accounts.iter().cloned());
         let highest = loaded.accounts.last().map_or(0, |record| record.id.0);
@@ -272,7 +272,7 @@ impl Accounts {
     /// Registers a streamer by the policy in force. Whoever is better known waits less.
     ///
     /// # Errors
-    /// A field that is wrong, a name that is taken, a policy that forbids it, or a store that can not write.
+    /// A field that is wrong, a name that is taken, a policy that forbids it, or a store that cannot write.
     pub async fn register(
         &self,
         registration: Registration,
@@ -296,7 +296,7 @@ impl Accounts {
     /// Makes a streamer's account by an admin's order, whatever the policy says: enabled, and waiting for no approval.
     ///
     /// # Errors
-    /// A field that is wrong, a name that is taken, or a store that can not write.
+    /// A field that is wrong, a name that is taken, or a store that cannot write.
     pub async fn create(&self, registration: Registration) -> Result<(Account, StreamKey), AccountError> {
         self.add(registration, Admission::streamer(), Standing::Crew).await
     }
@@ -329,7 +329,7 @@ impl Accounts {
         if self.is_claimed() { None } else { self.state().setup_code.clone() }
     }
 
-    /// Why nobody is known here, where the store can not be opened.
+    /// Why nobody is known here, where the store cannot be opened.
     pub fn trouble(&self) -> Option<&StoreError> {
         self.inner.store.trouble()
     }
@@ -402,14 +402,14 @@ impl Accounts {
     pub fn key_owner(&self, key: &StreamKey) -> Option<KeyOwner> {
         let state = self.state();
         let record = state.index.by_key(key)?;
-        let refusal = refusal(record).map(|reason| format!("this account can not publish: {reason}"));
+        let refusal = refusal(record).map(|reason| format!("this account cannot publish: {reason}"));
         Some(KeyOwner { id: record.id, name: record.name.clone(), refusal })
     }
 
     /// A fresh key; the old one is dead at once. The caller tells the director, which drops the connection.
     ///
     /// # Errors
-    /// [`AccountError::NotFound`], or a store that can not write.
+    /// [`AccountError::NotFound`], or a store that cannot write.
     pub async fn new_stream_key(&self, id: AccountId) -> Result<StreamKey, AccountError> {
         let key = StreamKey::from_random(rand::random());
         let fresh = key.clone();
@@ -424,7 +424,7 @@ impl Accounts {
     /// Edits an account. The caller tells the director if it was disabled.
     ///
     /// # Errors
-    /// A field that is wrong, a name that is taken, [`AccountError::LastAdmin`], or a store that can not write.
+    /// A field that is wrong, a name that is taken, [`AccountError::LastAdmin`], or a store that cannot write.
     pub async fn edit(&self, id: AccountId, edit: Edit) -> Result<Account, AccountError> {
         let Edit { name, password, email, timezone, role, enabled } = edit;
         let name = name.map(|name| valid_name(&name)).transpose()?;
@@ -461,7 +461,7 @@ impl Accounts {
     /// Takes a ban back. Nothing else: it approves nobody, and enables nobody who was disabled besides.
     ///
     /// # Errors
-    /// [`AccountError::NotFound`], or a store that can not write.
+    /// [`AccountError::NotFound`], or a store that cannot write.
     pub async fn unban(&self, id: AccountId) -> Result<Account, AccountError> {
         self.change(id, |_, record| {
             record.banned = false;
@@ -506,7 +506,7 @@ impl Accounts {
     /// Deletes. The caller tells the director.
     ///
     /// # Errors
-    /// [`AccountError::NotFound`], [`AccountError::LastAdmin`], or a store that can not write.
+    /// [`AccountError::NotFound`], [`AccountError::LastAdmin`], or a store that cannot write.
     pub async fn delete(&self, id: AccountId) -> Result<(), AccountError> {
         let accounts = self.clone();
         to_the_end(async move {

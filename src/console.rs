@@ -70,7 +70,7 @@ async fn look(client: &reqwest::Client, address: SocketAddr, key: &Path) -> Resu
     // Anew each time: the box makes another one at each start.
     let key = MachineKey::read(key).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => "it does not run, or is still starting".to_owned(),
-        _ => format!("its key at {} can not be read: {error}", key.display()),
+        _ => format!("its key at {} cannot be read: {error}", key.display()),
     })?;
     let url = format!("http://{address}/api/v1/console");
     let answer = client.get(url).bearer_auth(key.expose()).send().await.map_err(|error| {

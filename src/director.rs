@@ -57,12 +57,12 @@ pub fn settings(queue: &QueueConfig, ingest: &IngestConfig) -> QueueSettings {
     }
 }
 
-/// Why the director can not start.
+/// Why the director cannot start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// The stored queue can not be read.
+    /// The stored queue cannot be read.
     #[error(
-        "the stored queue can not be read ({0}); it was left as it is: put a backup of the store in its place, or move it away \
+        "the stored queue cannot be read ({0}); it was left as it is: put a backup of the store in its place, or move it away \
          to begin empty"
     )]
     Record(#[from] serde_json::Error),
@@ -81,7 +81,7 @@ impl Director {
     /// It asks the ingest for its connections first, so the ingest has to be running by then.
     ///
     /// # Errors
-    /// When the stored queue can not be read.
+    /// When the stored queue cannot be read.
     pub fn start<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort>(
         parts: Parts<M, I, S, A>,
         token: CancellationToken,
@@ -188,7 +188,7 @@ impl Director {
     /// Sets or toggles (`None`) the block toggle and says what it is now. Rule 12.
     ///
     /// # Errors
-    /// When it can not be stored.
+    /// When it cannot be stored.
     pub async fn set_block(&self, on: Option<bool>) -> Result<bool, OrderError> {
         self.order(Order::SetBlock(on)).await
     }
@@ -196,7 +196,7 @@ impl Director {
     /// Follows other settings from here on.
     ///
     /// # Errors
-    /// When it can not be stored: the length of turns and the block toggle, which an admin may have set, are.
+    /// When it cannot be stored: the length of turns and the block toggle, which an admin may have set, are.
     pub async fn configure(&self, settings: QueueSettings) -> Result<(), OrderError> {
         self.order(Order::Configure(settings)).await.map(drop)
     }
@@ -229,7 +229,7 @@ impl Director {
     /// Begins the show by hand; remembered across a restart.
     ///
     /// # Errors
-    /// When it can not be stored, and when the show was ended meanwhile.
+    /// When it cannot be stored, and when the show was ended meanwhile.
     pub async fn begin_show(&self) -> Result<(), OrderError> {
         let (answer, answered) = oneshot::channel();
         self.send(Message::BeginShow { answer }).await?;

@@ -145,7 +145,7 @@ fn disk(data_dir: &Path) -> Vec<Finding> {
     let absolute = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
     let Some(existing) = absolute.ancestors().find(|folder| folder.exists()) else {
         return vec![bad(
-            format!("data_dir {} can not be reached", data_dir.display()),
+            format!("data_dir {} cannot be reached", data_dir.display()),
             "set data_dir to another folder",
         )];
     };
@@ -155,7 +155,7 @@ fn disk(data_dir: &Path) -> Vec<Finding> {
         good(format!("data_dir {shown} can be written"))
     } else {
         bad(
-            format!("data_dir {shown} can not be written by this user"),
+            format!("data_dir {shown} cannot be written by this user"),
             format!("give this user the right to write {}, or set data_dir to another folder", existing.display()),
         )
     }];
@@ -168,7 +168,7 @@ fn disk(data_dir: &Path) -> Vec<Finding> {
 fn free(bytes: u64) -> Finding {
     let what = format!("{} MB free on its disk", bytes >> 20);
     match bytes {
-        0..NO_DISK => bad(what, "free some space: accounts and the queue can not be stored"),
+        0..NO_DISK => bad(what, "free some space: accounts and the queue cannot be stored"),
         NO_DISK..LITTLE_DISK => note(what, "free some space soon"),
         _ => good(what),
     }

@@ -29,7 +29,7 @@ enum Command {
     Doctor,
     /// Draws the status page of the box's own screen, for ever
     Console,
-    /// Prints every key with its value and where it came from; on standard error what the page has set and can not be
+    /// Prints every key with its value and where it came from; on standard error what the page has set and cannot be
     Config,
 }
 

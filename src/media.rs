@@ -85,17 +85,17 @@ impl MediaSettings {
     }
 }
 
-/// Why media can not start.
+/// Why media cannot start.
 #[derive(Debug, Error)]
 pub enum MediaError {
     /// GStreamer does not start, or something of it is missing.
     #[error("GStreamer: {0}; run `motherstream doctor`")]
     GStreamer(String),
-    /// The slate can not be made.
-    #[error("the slate can not be made: {0}")]
+    /// The slate cannot be made.
+    #[error("the slate cannot be made: {0}")]
     Slate(String),
     /// The system gives no thread.
-    #[error("a thread of media's can not be started: {0}")]
+    #[error("a thread of media's cannot be started: {0}")]
     Thread(std::io::Error),
 }
 
@@ -129,8 +129,8 @@ const EVENTS: usize = 1024;
 
 impl Media {
     /// Renders the slate or takes the kept one, builds the house stage and starts the programme on the slate. Blocks for as long as that
-    /// takes (a fraction of a second): to be called off the async threads, within a tokio runtime. A picture of the venue's that can
-    /// not be used is said in the log, and the built-in one stands in.
+    /// takes (a fraction of a second): to be called off the async threads, within a tokio runtime. A picture of the venue's that
+    /// cannot be used is said in the log, and the built-in one stands in.
     ///
     /// # Errors
     /// See [`MediaError`].
@@ -384,7 +384,7 @@ fn render_slate(settings: &MediaSettings) -> Result<SlateLoop, MediaError> {
     match (render(settings.slate.as_deref()), &settings.slate) {
         (Ok(slate), _) => Ok(slate),
         (Err(error), Some(_)) => {
-            tracing::warn!(error = %error, "the venue's slate can not be used, the built-in one stands in");
+            tracing::warn!(error = %error, "the venue's slate cannot be used, the built-in one stands in");
             render(None).map_err(|error| MediaError::Slate(error.to_string()))
         }
         (Err(error), None) => Err(MediaError::Slate(error.to_string())),

@@ -96,7 +96,7 @@ impl Store {
         Ok((Self { inner: Arc::new(inner) }, loaded))
     }
 
-    /// Stands in for a store that can not be opened, so that the box comes up on the slate and can say why: it is empty, refuses every
+    /// Stands in for a store that cannot be opened, so that the box comes up on the slate and can say why: it is empty, refuses every
     /// request with that reason, forgets facts, and never touches the disk.
     pub fn stand_in(data_dir: &Path, trouble: StoreError) -> (Self, Loaded) {
         let cell = Arc::new(Cell::closed(data_dir, trouble.clone()));
@@ -154,7 +154,7 @@ impl Store {
     /// Past turns, the latest first, at most `limit`; only those before a turn, if one is given.
     ///
     /// # Errors
-    /// When the file can not be read.
+    /// When the file cannot be read.
     pub async fn history(&self, before: Option<TurnId>, limit: usize) -> Result<Vec<HistoryRecord>, StoreError> {
         self.read(move |cell| cell.history(before, limit)).await
     }
@@ -162,7 +162,7 @@ impl Store {
     /// The audit log, the latest first, at most `limit` rows, all below `before` if that is given.
     ///
     /// # Errors
-    /// When the file can not be read.
+    /// When the file cannot be read.
     pub async fn audit(&self, before: Option<u64>, limit: usize) -> Result<Vec<AuditRecord>, StoreError> {
         self.read(move |cell| cell.audit(before, limit)).await
     }

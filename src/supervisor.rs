@@ -98,9 +98,9 @@ pub enum SupervisorError {
     /// SRS as the ingest.
     #[error(transparent)]
     Srs(#[from] srs::StartError),
-    /// A port can not be opened.
+    /// A port cannot be opened.
     #[error(
-        "{what} can not listen on {address}: {error}; is another box running, or does the port need more rights? (`{key}` changes it)"
+        "{what} cannot listen on {address}: {error}; is another box running, or does the port need more rights? (`{key}` changes it)"
     )]
     Listen {
         /// What wants to listen there, in words.
@@ -411,13 +411,13 @@ impl Running {
     }
 }
 
-/// The key by which programs on this machine are told from everybody else. The data folder may lie on a disk that can not be written.
+/// The key by which programs on this machine are told from everybody else. The data folder may lie on a disk that cannot be written.
 async fn lay_down_key(data_dir: &Path) -> MachineKey {
     let (key, file) = (MachineKey::new(), MachineKey::place(data_dir));
     let (laid, place) = (key.clone(), file.clone());
     let done = spawn_blocking(move || laid.lay_down(&place)).await.unwrap_or_else(|error| Err(io::Error::other(error)));
     if let Err(error) = done {
-        tracing::warn!(%error, file = %file.display(), "programs on this machine can not show who they are: its screen shows nothing");
+        tracing::warn!(%error, file = %file.display(), "programs on this machine cannot show who they are: its screen shows nothing");
     }
     key
 }
@@ -435,7 +435,7 @@ async fn follow_ingest(ingest: Ingest, readiness: Readiness, token: Cancellation
     }
 }
 
-/// The store, or what stands in for one that is there and can not be read: then the programme runs on the slate, and the page says why.
+/// The store, or what stands in for one that is there and cannot be read: then the programme runs on the slate, and the page says why.
 async fn open_store(config: &Config) -> Result<(Store, Loaded), SupervisorError> {
     let data_dir = config.data_dir.clone();
     let trouble = match blocking("the store", move || Store::open(&data_dir)).await {
@@ -594,7 +594,7 @@ fn greet(config: &Config, accounts: &Accounts, page_port: u16, secure: Option<(u
     let written = thread::Builder::new().name("greeting".to_owned()).spawn(move || {
         let mut out = io::stdout();
         if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-            tracing::warn!(%error, "nobody can read where the page is: standard output can not be written");
+            tracing::warn!(%error, "nobody can read where the page is: standard output cannot be written");
         }
     });
     if let Err(error) = written {

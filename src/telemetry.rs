@@ -53,7 +53,7 @@ fn filter() -> EnvFilter {
 /// Sets up logging for the whole process. To be kept until the end: when it is dropped, what waits is written.
 ///
 /// # Errors
-/// When it was set up before, or the thread that writes can not be started.
+/// When it was set up before, or the thread that writes cannot be started.
 pub fn start() -> io::Result<Telemetry> {
     let (lines, waiting) = sync_channel(WAITING_LINES);
     let lost = Arc::new(AtomicU64::new(0));

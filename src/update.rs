@@ -123,7 +123,7 @@ pub enum UpdateError {
     /// RAUC failed for another reason.
     #[error("the update could not be installed, and this version stays: {0}")]
     Failed(String),
-    /// RAUC can not be asked.
+    /// RAUC cannot be asked.
     #[error("the system's updater: {0}")]
     Rauc(String),
 }
@@ -305,7 +305,7 @@ impl Updates {
     /// Asks the machine to start again.
     ///
     /// # Errors
-    /// Where it can not be asked.
+    /// Where it cannot be asked.
     pub fn restart(&self) -> Result<(), UpdateError> {
         let folder = self.inner.requests.as_deref().filter(|_| self.can_restart());
         let folder = folder.ok_or(UpdateError::NoImage("can start the machine again"))?;
@@ -324,7 +324,7 @@ impl Updates {
     /// this program may not write.
     ///
     /// # Errors
-    /// Where it can not be asked.
+    /// Where it cannot be asked.
     pub fn reset(&self) -> Result<(), UpdateError> {
         let folder = self.inner.requests.as_deref().filter(|_| self.can_reset());
         let folder = folder.ok_or(UpdateError::NoImage("can be reset"))?;
@@ -395,7 +395,7 @@ impl Update {
     /// Writes an upload to the data partition, as it comes, and leaves room there. What does not begin as an update does is not written.
     ///
     /// # Errors
-    /// When it is another file, too large, does not arrive whole, or can not be written.
+    /// When it is another file, too large, does not arrive whole, or cannot be written.
     pub async fn receive<E: std::fmt::Debug>(
         &mut self,
         mut upload: impl Stream<Item = Result<Bytes, E>> + Unpin,
@@ -404,7 +404,7 @@ impl Update {
         let path = folder.join(FILE_NAME);
         // A file that a power cut left: its room counts. RAUC may still read one that a crash left; then it keeps what it has open.
         if fs::symlink_metadata(&path).is_ok_and(|left| left.is_file()) {
-            fs::remove_file(&path).map_err(io("an older update can not be removed"))?;
+            fs::remove_file(&path).map_err(io("an older update cannot be removed"))?;
         }
         let free = rustix::fs::statvfs(folder.as_path()).map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
         self.received = Some(path.clone());
@@ -497,7 +497,7 @@ impl Update {
     }
 
     async fn run(&self, path: &Path) -> Result<(), UpdateError> {
-        let start = io("rauc can not be started");
+        let start = io("rauc cannot be started");
         let mut command = Command::new(&self.rauc);
         command.arg("install").arg(path).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.kill_on_drop(true).spawn().map_err(&start)?;
@@ -547,7 +547,7 @@ async fn ask(rauc: &Path, arguments: &[&str]) -> Result<(bool, String, String), 
     let mut command = Command::new(rauc);
     command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
     let output = match timeout(SAYING, command.output()).await {
-        Ok(output) => output.map_err(io("rauc can not be started"))?,
+        Ok(output) => output.map_err(io("rauc cannot be started"))?,
         Err(_) => return Err(UpdateError::Rauc("RAUC does not answer".to_owned())),
     };
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();

@@ -102,7 +102,7 @@ fn faces(app: &Arc<App>, channels: &Arc<Channels>, encrypted: bool) -> Router {
     // Once and only here. As text: what it is made of takes 4 MB.
     match serde_json::to_vec(&document) {
         Ok(text) => drop(description.set(text.into())),
-        Err(error) => error!(%error, "the API can not be described"),
+        Err(error) => error!(%error, "the API cannot be described"),
     }
     drop(document);
     router

@@ -28,7 +28,7 @@ pub enum AccountError {
     #[error("name or password is wrong")]
     WrongCredentials,
     /// The account is disabled, banned or awaits approval.
-    #[error("this account can not sign in: {0}")]
+    #[error("this account cannot sign in: {0}")]
     NotEnabled(&'static str),
     /// The setup code is wrong.
     #[error("the setup code is wrong")]
@@ -42,8 +42,8 @@ pub enum AccountError {
     /// A link that sets a password was used, replaced, is too old, or never was.
     #[error("this link was used already, is older than a day, or never was one; ask an admin for a new one")]
     LinkOver,
-    /// The last admin can not be removed, disabled or demoted.
-    #[error("the last admin can not be removed, disabled or demoted")]
+    /// The last admin cannot be removed, disabled or demoted.
+    #[error("the last admin cannot be removed, disabled or demoted")]
     LastAdmin,
     /// Too many passwords are being checked at the moment.
     #[error("busy; try again in a moment")]

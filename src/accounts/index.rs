@@ -81,7 +81,7 @@ impl Index {
         self.all().any(|record| record.role == Role::Admin && record.is_in_order())
     }
 
-    /// The key's fingerprint under this process's own secret. None for what can not be a key.
+    /// The key's fingerprint under this process's own secret. None for what cannot be a key.
     fn digest(&self, key: &StreamKey) -> Option<Digest> {
         let folded = key.folded()?;
         let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&self.blind).ok()?;

@@ -77,7 +77,7 @@ impl Accounts {
     /// Makes an invitation. Its code is shown this once; only its hash is kept.
     ///
     /// # Errors
-    /// A field that does not fit, too many invitations, or a store that can not write.
+    /// A field that does not fit, too many invitations, or a store that cannot write.
     pub async fn invite(&self, new: NewInvitation) -> Result<(Invitation, SecretString), AccountError> {
         let invalid = |field, reason: String| Err(AccountError::Invalid { field, reason });
         let label = new.label.trim().to_owned();
@@ -134,7 +134,7 @@ impl Accounts {
     /// Revokes an invitation. Who registered with it stays.
     ///
     /// # Errors
-    /// [`AccountError::NotFound`], or a store that can not write.
+    /// [`AccountError::NotFound`], or a store that cannot write.
     pub async fn revoke_invitation(&self, id: u64) -> Result<(), AccountError> {
         let accounts = self.clone();
         to_the_end(async move {

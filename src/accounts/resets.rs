@@ -22,7 +22,7 @@ impl Accounts {
     /// only its hash is kept.
     ///
     /// # Errors
-    /// [`AccountError::NotFound`], or a store that can not write.
+    /// [`AccountError::NotFound`], or a store that cannot write.
     pub async fn reset_code(&self, id: AccountId) -> Result<(SecretString, Timestamp), AccountError> {
         // As long as a stream key: 130 bits.
         let code = SecretString::from(StreamKey::from_random(rand::random()).expose().to_owned());
@@ -61,7 +61,7 @@ impl Accounts {
     /// Sets the password that a link is for, and uses the link up. The caller ends the sessions.
     ///
     /// # Errors
-    /// [`AccountError::LinkOver`], a password that does not fit, or a store that can not write.
+    /// [`AccountError::LinkOver`], a password that does not fit, or a store that cannot write.
     pub async fn reset_password(&self, code: &SecretString, password: SecretString) -> Result<Account, AccountError> {
         let sha256 = fingerprint(code);
         let id = self.state().reset(&sha256)?;

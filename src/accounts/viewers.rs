@@ -48,7 +48,7 @@ impl Viewers {
     /// Makes a token. It is shown this once; only its hash is kept.
     ///
     /// # Errors
-    /// A label of no or more than 64 characters, too many tokens, or a store that can not write.
+    /// A label of no or more than 64 characters, too many tokens, or a store that cannot write.
     pub async fn create(&self, label: &str) -> Result<(Viewer, SecretString), AccountError> {
         let label = label.trim().to_owned();
         if label.is_empty() || label.chars().count() > 64 || label.chars().any(char::is_control) {
@@ -88,7 +88,7 @@ impl Viewers {
     /// Revokes a token. Who watches with it at this moment is the caller's business.
     ///
     /// # Errors
-    /// [`AccountError::NotFound`], or a store that can not write.
+    /// [`AccountError::NotFound`], or a store that cannot write.
     pub async fn revoke(&self, id: u64) -> Result<(), AccountError> {
         let viewers = self.clone();
         to_the_end(async move {

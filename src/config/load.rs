@@ -33,7 +33,7 @@ const NOT_CONFIGURATION: [&str; 6] = ["TEST_", "DEMO_", "BENCH_", "SOAK_", "TARG
 
 /// Who may register.
 const REGISTRATION: &str = "accounts.registration";
-/// What stands in for a data partition's file that can not be read.
+/// What stands in for a data partition's file that cannot be read.
 const NOBODY_REGISTERS: &str = "[accounts]\nregistration = \"closed\"";
 
 /// What is shown of a secret.
@@ -120,7 +120,7 @@ impl Sources {
             None => layers.extend(read_file(&self.fallback, false, &mut problems)),
         }
         let environment = environment_layers(&self.environment, &mut problems);
-        // Where the data partition is can not be said on it, but anywhere else.
+        // Where the data partition is cannot be said on it, but anywhere else.
         let data_dir: Option<PathBuf> =
             merge(layers.iter().chain(&environment)).extract_inner::<String>("data_dir").ok().map(PathBuf::from);
         if let Some(data_dir) = data_dir {
@@ -138,7 +138,7 @@ impl Sources {
                 }
             }
             if let Some(layer) = settings.as_ref().filter(|layer| layer.dict.contains_key("data_dir")) {
-                problems.push(Problem::new(&layer.name, "data_dir", "this file lies in it and can not name another"));
+                problems.push(Problem::new(&layer.name, "data_dir", "this file lies in it and cannot name another"));
             }
             if let Some(layer) = &mut settings {
                 // The box writes this file itself. After a rollback it may hold keys of the newer program: no reason not to start.
@@ -187,14 +187,14 @@ pub struct LoadedConfig {
     pub(super) values: Values,
     /// Every key with its value and origin, to show.
     pub settings: Vec<Setting>,
-    /// Keys of the data partition's file that this program does not know, and what else of it can not be.
+    /// Keys of the data partition's file that this program does not know, and what else of it cannot be.
     pub ignored: Vec<Problem>,
     /// Where that came from.
     pub(super) sources: Sources,
 }
 
 impl LoadedConfig {
-    /// What of the data partition's file can not be, other than keys that this program does not know.
+    /// What of the data partition's file cannot be, other than keys that this program does not know.
     pub fn damage(&self) -> impl Iterator<Item = &Problem> {
         self.ignored.iter().filter(|problem| problem.is_damage())
     }
@@ -267,7 +267,7 @@ fn read_file(path: &Path, must_exist: bool, problems: &mut Vec<Problem>) -> Opti
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound && !must_exist => return None,
         Err(error) => {
-            problems.push(Problem::new(&name, "", format!("can not be read: {error}")));
+            problems.push(Problem::new(&name, "", format!("cannot be read: {error}")));
             return None;
         }
     };
@@ -397,7 +397,7 @@ fn apply_rtmp_port(
         problems.push(Problem::new(SOURCE, KEY, "write a port from 1 to 65535"));
         return;
     };
-    // An address that can not be read is blamed on its own source.
+    // An address that cannot be read is blamed on its own source.
     let Ok(Ok(mut address)) = merge(layers.iter()).extract_inner::<String>(KEY).map(|text| text.parse::<SocketAddr>())
     else {
         return;

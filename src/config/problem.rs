@@ -48,7 +48,7 @@ impl Problem {
         Some(Self { source: self.source.clone(), field: key.path.to_owned(), reason })
     }
 
-    /// Whether something is wrong that was meant for this program: a part of a file that can not be read, or a key that it knows.
+    /// Whether something is wrong that was meant for this program: a part of a file that cannot be read, or a key that it knows.
     pub(super) fn is_damage(&self) -> bool {
         self.field.is_empty() || self.field.starts_with("line ") || self.of_its_key().is_some()
     }

@@ -41,7 +41,7 @@ pub(super) fn read(path: &Path) -> Option<Salvaged> {
     match content(path) {
         Ok(content) => Some(salvage(path, &content)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => Some(Salvaged::nothing(path, format!("can not be read: {error}"))),
+        Err(error) => Some(Salvaged::nothing(path, format!("cannot be read: {error}"))),
     }
 }
 
@@ -69,7 +69,7 @@ fn salvage(path: &Path, content: &[u8]) -> Salvaged {
         let reason = format!("{reason}; what stood there is left out");
         problems.push(Problem::new(&name, &format!("line {}", at + 1), reason));
         let heads = lines.get(at).is_some_and(|line| line.trim_start().starts_with('['));
-        // What follows the head of a section that can not be read must not fall into the section before.
+        // What follows the head of a section that cannot be read must not fall into the section before.
         let section = lines.iter().skip(at + 1).take_while(|line| heads && !line.trim_start().starts_with('[')).count();
         lines.iter_mut().skip(at).take(1 + section).for_each(|line| *line = "");
     };

@@ -55,7 +55,7 @@ pub struct SettingView {
     pub origin: String,
     /// When a change takes effect: `at_once`, `next_start` or `never`.
     pub applies: &'static str,
-    /// Why it can not be changed here, if so.
+    /// Why it cannot be changed here, if so.
     pub locked: Option<String>,
     /// Whether it was changed, and the change takes effect at the next start.
     pub waits_for_start: bool,
@@ -73,7 +73,7 @@ pub enum ChangeError {
         /// As it was named.
         key: String,
     },
-    /// It can not be changed here.
+    /// It cannot be changed here.
     #[error("{reason}")]
     Locked {
         /// The key that was to be changed.
@@ -89,8 +89,8 @@ pub enum ChangeError {
         /// What would be right.
         reason: String,
     },
-    /// The file can not be read or written.
-    #[error("{path} can not be written: {reason}", path = path.display())]
+    /// The file cannot be read or written.
+    #[error("{path} cannot be written: {reason}", path = path.display())]
     File {
         /// The data partition's file.
         path: PathBuf,
@@ -134,7 +134,7 @@ struct Inner {
     values: Values,
     /// What was left out of the data partition's file when the box started.
     ignored: Vec<Problem>,
-    /// Whether that file is still as it was then, with something in it that can not be.
+    /// Whether that file is still as it was then, with something in it that cannot be.
     damaged: AtomicBool,
     /// What is wanted: what the next start would find.
     wanted: RwLock<Vec<Setting>>,

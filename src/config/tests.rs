@@ -382,7 +382,7 @@ fn secrets_are_never_repeated() {
 #[test]
 fn file_that_was_named_must_exist() {
     let sources = Sources { file: Some("/no/such.toml".into()), fallback: "/nowhere".into(), environment: Vec::new() };
-    assert!(sources.load().unwrap_err().to_string().starts_with("/no/such.toml: can not be read"));
+    assert!(sources.load().unwrap_err().to_string().starts_with("/no/such.toml: cannot be read"));
 }
 
 #[test]

@@ -319,7 +319,7 @@ fn public_host(host: &str) -> Result<(), &'static str> {
 /// Whether the venue's picture is there and of a kind that can be read. Decoding it is the slate's work.
 fn picture(path: &Path) -> Result<(), String> {
     let mut start = [0; 8];
-    let mut file = std::fs::File::open(path).map_err(|error| format!("{} can not be read: {error}", path.display()))?;
+    let mut file = std::fs::File::open(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
     let read = file.read_exact(&mut start);
     if read.is_ok() && (start == *b"\x89PNG\r\n\x1a\n" || start.starts_with(&[0xff, 0xd8, 0xff])) {
         Ok(())

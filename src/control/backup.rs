@@ -130,7 +130,7 @@ async fn check_and_stage(control: &Control, file: Bytes, how: Restoring) -> Resu
         let mut backup: Backup = backup::unpack(&file).map_err(|error| refused(&error))?;
         if let Some(picture) = &backup.slate {
             slate::check(picture).map_err(|reason| {
-                Denied::invalid("backup", format!("its picture for the slate can not be used: {reason}"))
+                Denied::invalid("backup", format!("its picture for the slate cannot be used: {reason}"))
             })?;
         }
         let mut left_out = Vec::new();
@@ -138,7 +138,7 @@ async fn check_and_stage(control: &Control, file: Bytes, how: Restoring) -> Resu
             let kept = settings.restorable(text);
             (*text, left_out) = kept.map_err(|error| match error {
                 ChangeError::File { .. } => Denied::from(error),
-                error => Denied::invalid("backup", format!("its settings can not be read: {error}")),
+                error => Denied::invalid("backup", format!("its settings cannot be read: {error}")),
             })?;
             *text = at_home(text, &data_dir);
             settings.check(text).map_err(|error| {

@@ -41,7 +41,7 @@ async fn keep(control: &Control, picture: Bytes) -> Result<Changed, Denied> {
     // Before anything is written: what does not decode never comes near the disk.
     let fitted = spawn_blocking(move || slate::fit(&checked)).await.map_err(|_| Denied::BrokenOff)?;
     let Fitted { kind, smaller } =
-        fitted.map_err(|reason| Denied::invalid("picture", format!("this picture can not be used: {reason}")))?;
+        fitted.map_err(|reason| Denied::invalid("picture", format!("this picture cannot be used: {reason}")))?;
     let picture = smaller.map_or(picture, Bytes::from);
     let ending = match kind {
         PictureKind::Png => "png",

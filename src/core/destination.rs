@@ -60,7 +60,7 @@ pub struct Destination {
     pub key: SecretString,
     /// Whether it takes part in shows.
     pub enabled: bool,
-    /// Whether it comes from the configuration and can not be edited on the page.
+    /// Whether it comes from the configuration and cannot be edited on the page.
     pub locked: bool,
 }
 

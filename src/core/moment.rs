@@ -8,7 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 /// A point in monotonic time: the time since this process started (`clock::Clock`). It never runs back and says nothing about
-/// the time of day. Moments of two processes can not be compared; what is stored across a restart is a `Duration`.
+/// the time of day. Moments of two processes cannot be compared; what is stored across a restart is a `Duration`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Moment(Duration);

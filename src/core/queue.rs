@@ -67,7 +67,7 @@ pub const DARK_LIMITS: [Duration; 3] =
 /// Rings at the same time.
 const MOST_CUED: usize = 4;
 
-/// How many ended connections are remembered, so that a late event can not bring one back.
+/// How many ended connections are remembered, so that a late event cannot bring one back.
 const RETIRED_KEPT: usize = 128;
 
 /// How many orders are remembered, so that one that is sent twice is carried out once.
@@ -156,7 +156,7 @@ pub enum Event {
         /// The time of day, for the history only.
         wall: jiff::Timestamp,
     },
-    /// The take can not happen.
+    /// The take cannot happen.
     TakeFailed(TakeId),
     /// Time passed: limits that are over take effect.
     Tick,

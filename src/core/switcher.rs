@@ -120,7 +120,7 @@ const EXCUSED: MediaTime = MediaTime::from_millis(10_000);
 /// By so much the delay shrinks from one picture to the next: with 25 a second the decoding times are 44 ms apart then, and with 120 still no
 /// half a step more than usual.
 const DELAY_SHRINKS: MediaTime = MediaTime::from_millis(4);
-/// Decisions per track in one call at most, so that a clock that leapt can not keep it for ever.
+/// Decisions per track in one call at most, so that a clock that leapt cannot keep it for ever.
 const MOST_PER_POLL: usize = 20_000;
 
 /// Which source a track has. Inputs by their serial number.

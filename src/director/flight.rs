@@ -199,7 +199,7 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
     fn break_promise(&mut self, promise: Promise, error: &StoreError) {
         match promise {
             Promise::Publish { account, answer, .. } => {
-                let reason = "the box can not store your place in the queue at the moment; try again".to_owned();
+                let reason = "the box cannot store your place in the queue at the moment; try again".to_owned();
                 self.note_refusal(account, reason.clone());
                 let _gone = answer.send(PublishVerdict::Refuse { reason });
             }

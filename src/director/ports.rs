@@ -159,7 +159,7 @@ pub trait AccountsPort: Send + 'static {
     fn key_owner(&self, key: &StreamKey) -> Option<KeyOwner>;
     /// The account's present name.
     fn name(&self, account: AccountId) -> Option<String>;
-    /// Why nobody is known: the accounts can not be read.
+    /// Why nobody is known: the accounts cannot be read.
     fn trouble(&self) -> Option<String> {
         None
     }
@@ -168,7 +168,7 @@ pub trait AccountsPort: Send + 'static {
 impl AccountsPort for Accounts {
     fn trouble(&self) -> Option<String> {
         Self::trouble(self).map(|_| {
-            "this box can not read what it remembers, so nobody can publish; its page says what to do".to_owned()
+            "this box cannot read what it remembers, so nobody can publish; its page says what to do".to_owned()
         })
     }
 

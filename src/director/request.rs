@@ -102,7 +102,7 @@ pub(super) struct Flight {
     pub(super) commit: BoxFuture<'static, Result<(), StoreError>>,
     pub(super) since: Moment,
     pub(super) promises: Vec<Promise>,
-    /// The state without the requests, and the facts since: what is left if they can not be stored.
+    /// The state without the requests, and the facts since: what is left if they cannot be stored.
     pub(super) base: Queue,
     pub(super) facts: Vec<(Event, Moment)>,
     /// Whether anything was done since on the strength of the requests.

@@ -574,7 +574,7 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
         let mut record = self.queue.record((self.now)());
         record.alive = self.life_sign();
         serde_json::to_vec(&record)
-            .inspect_err(|error| tracing::error!(%error, "the queue can not be written as JSON"))
+            .inspect_err(|error| tracing::error!(%error, "the queue cannot be written as JSON"))
             .map(Change::PutQueue)
             .ok()
     }

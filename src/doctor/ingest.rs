@@ -81,7 +81,7 @@ fn held(port: &ports::Port, folder: &Path) -> Finding {
             format!("`ss -lntup sport = :{number}` says by which; stop it, or set {} to another port", port.key),
         ),
         Held::Refused(error) => {
-            bad(format!("{what} can not be listened on: {error}"), format!("set {} to another address", port.key))
+            bad(format!("{what} cannot be listened on: {error}"), format!("set {} to another address", port.key))
         }
     }
 }

@@ -60,7 +60,7 @@ fn boot(folder: &Path) -> Finding {
     match rustix::fs::access(folder, Access::READ_OK | Access::EXEC_OK) {
         Ok(()) => good(format!("boot partition {name}")),
         Err(error) => note(
-            format!("the boot partition {name} can not be read: {error}"),
+            format!("the boot partition {name} cannot be read: {error}"),
             "a setup code that is put there is not taken; give this user the right to read it",
         ),
     }

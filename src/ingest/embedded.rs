@@ -103,7 +103,7 @@ async fn listen(
             }
             Err(error) => {
                 if !failing {
-                    tracing::warn!(%error, "connections can not be accepted");
+                    tracing::warn!(%error, "connections cannot be accepted");
                 }
                 failing = true;
                 tokio::time::sleep(ACCEPT_PAUSE).await;

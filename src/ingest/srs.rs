@@ -52,14 +52,14 @@ const VERDICT_LIMIT: Duration = Duration::from_secs(10);
 /// What waits for the one task. Hooks are bounded by their connections; verdicts and looks by the publishers.
 const MESSAGES: usize = 256;
 
-/// Why this ingest can not start at all. A server that does not run is no such reason: it is tried again, and the status says why.
+/// Why this ingest cannot start at all. A server that does not run is no such reason: it is tried again, and the status says why.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// The hooks' port can not be opened.
-    #[error("can not listen for SRS's hooks on {0}: {1}")]
+    /// The hooks' port cannot be opened.
+    #[error("cannot listen for SRS's hooks on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
-    /// The folder for its files can not be used.
-    #[error("{0} can not be used: {1}")]
+    /// The folder for its files cannot be used.
+    #[error("{0} cannot be used: {1}")]
     Folder(PathBuf, std::io::Error),
     /// The HTTP client.
     #[error("SRS's API: {0}")]

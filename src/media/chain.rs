@@ -12,14 +12,14 @@ use std::{
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
-/// Why a chain can not be built.
+/// Why a chain cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum ChainError {
     /// An element is missing.
     #[error("the GStreamer element `{0}` is not installed; `motherstream doctor` says which package has it")]
     Missing(&'static str),
     /// GStreamer did not do what it must.
-    #[error("the {chain} can not be started: {reason}")]
+    #[error("the {chain} cannot be started: {reason}")]
     Start {
         /// Which chain of elements.
         chain: &'static str,
@@ -94,7 +94,7 @@ impl Chain {
         let missing = || gst::glib::bool_error!("an element has no pad to link to");
         let entry = first.static_pad("sink").ok_or_else(missing)?;
         let exit = last.static_pad("src").ok_or_else(missing)?;
-        let refused = |error| gst::glib::bool_error!("two pads can not be linked: {error:?}");
+        let refused = |error| gst::glib::bool_error!("two pads cannot be linked: {error:?}");
         self.head.link(&entry).map_err(refused)?;
         exit.link(&self.tail).map_err(refused)?;
         // From the end to the beginning, so that nothing is pushed into an element that is not ready.
@@ -137,7 +137,7 @@ impl Chain {
 impl Drop for Chain {
     fn drop(&mut self) {
         for element in &self.elements {
-            // Going down can not fail in an element without hardware; there is nothing to do if it did.
+            // Going down cannot fail in an element without hardware; there is nothing to do if it did.
             let _ = element.set_state(gst::State::Null);
         }
         for pad in [&self.head, &self.tail] {

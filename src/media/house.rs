@@ -42,18 +42,18 @@ const STEP: MediaTime = MediaTime::from_millis(40);
 /// not torn first, and a resampler holds a millisecond back.
 const PATIENCE: MediaTime = MediaTime::from_millis(45);
 
-/// A hole longer than this is left out rather than encoded. It can not come about while somebody calls
+/// A hole longer than this is left out rather than encoded. It cannot come about while somebody calls
 /// [`House::fill_until`], and keeps a wild time stamp from stopping the caller.
 const LONGEST_HOLE: MediaTime = MediaTime::from_millis(10_000);
 
 /// Complaints about a source's sound are at least this far apart.
 const COMPLAINT_INTERVAL: MediaTime = MediaTime::from_millis(10_000);
 
-/// Why the stage can not be built.
+/// Why the stage cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum HouseError {
     /// GStreamer itself does not start.
-    #[error("GStreamer can not be started: {0}")]
+    #[error("GStreamer cannot be started: {0}")]
     Library(#[from] gstreamer::glib::Error),
     /// An element is missing or does not do what it must.
     #[error(transparent)]
@@ -126,7 +126,7 @@ impl House {
     ///
     /// # Errors
     ///
-    /// When GStreamer can not be started or an element is missing.
+    /// When GStreamer cannot be started or an element is missing.
     pub fn new() -> Result<Self, HouseError> {
         gstreamer::init()?;
         let [first, second] = EncoderKind::ALL;

@@ -30,9 +30,9 @@ pub enum MediaEvent {
     Recovered(ConnectionId),
     /// The take has happened: the first picture (or sound) of its input left.
     Taken(TakeId),
-    /// The take can not happen: its input is gone.
+    /// The take cannot happen: its input is gone.
     TakeFailed(TakeId),
-    /// Why a connection that sends is not ready yet or sends something that can not be shown, in words for its streamer.
+    /// Why a connection that sends is not ready yet or sends something that cannot be shown, in words for its streamer.
     Advice(ConnectionId, String),
     /// The show began by itself with the first take, or ended by itself after `program.idle_end_minutes`.
     Show(bool),

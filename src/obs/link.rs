@@ -225,7 +225,7 @@ fn cause<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
 
 /// Nothing came in time: what is it? A stopped process's connections are still taken by its kernel. So: what takes none is not there;
 /// silence where an OBS answered before is a frozen OBS; silence at a first
-/// contact is taken for the wrong port, though it can not be told from a frozen OBS; the words name both.
+/// contact is taken for the wrong port, though it cannot be told from a frozen OBS; the words name both.
 pub(super) async fn silent(target: &Target) -> Trouble {
     match timeout(Duration::from_secs(1), TcpStream::connect((bare(&target.host), target.port))).await {
         Ok(Ok(_)) if known(target) => Trouble::Frozen,

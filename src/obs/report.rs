@@ -9,20 +9,20 @@ pub(super) fn log(before: &Status, status: &Status, connected: bool) {
         tracing::info!(scene = status.scene, left_alone, "obs is left alone or follows again");
     }
     for problem in status.problems.iter().filter(|problem| !before.problems.contains(problem)) {
-        tracing::warn!(error = problem, "obs can not be brought to the mapping");
+        tracing::warn!(error = problem, "obs cannot be brought to the mapping");
     }
     if status.streaming == Streaming::GivenUp && before.streaming != Streaming::GivenUp {
         tracing::warn!("obs failed to stream three times, a person is needed");
     }
 }
 
-/// What can not be done.
+/// What cannot be done.
 pub(super) fn describe(step: &Step) -> String {
     match step {
-        Step::Text { input, .. } => format!("the text of \"{input}\" can not be written"),
-        Step::Visible { source, on: true, .. } => format!("\"{source}\" can not be shown"),
-        Step::Visible { source, on: false, .. } => format!("\"{source}\" can not be hidden"),
-        Step::Restart { input, .. } => format!("\"{input}\" can not begin anew"),
-        Step::Switch { scene } => format!("the scene \"{scene}\" can not be shown"),
+        Step::Text { input, .. } => format!("the text of \"{input}\" cannot be written"),
+        Step::Visible { source, on: true, .. } => format!("\"{source}\" cannot be shown"),
+        Step::Visible { source, on: false, .. } => format!("\"{source}\" cannot be hidden"),
+        Step::Restart { input, .. } => format!("\"{input}\" cannot begin anew"),
+        Step::Switch { scene } => format!("the scene \"{scene}\" cannot be shown"),
     }
 }

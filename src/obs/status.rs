@@ -115,6 +115,6 @@ pub struct Status {
     pub left_alone: Option<String>,
     /// Its own stream.
     pub streaming: Streaming,
-    /// What of the mapping can not be done, in words: a scene or a source that is not there, a request that OBS refused.
+    /// What of the mapping cannot be done, in words: a scene or a source that is not there, a request that OBS refused.
     pub problems: Vec<String>,
 }

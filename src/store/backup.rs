@@ -88,10 +88,10 @@ pub enum BackupError {
          `?without_admin=true`, and the box comes up without an owner and makes a new setup code"
     )]
     NoAdmin,
-    /// It can not be kept, or its rows do not fit.
+    /// It cannot be kept, or its rows do not fit.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The data folder can not be written.
+    /// The data folder cannot be written.
     #[error("the backup could not be kept: {0}")]
     Io(#[from] io::Error),
 }
@@ -138,7 +138,7 @@ impl Store {
     /// All rows but sessions, reset links and what belongs to tonight, of one moment.
     ///
     /// # Errors
-    /// When the file can not be read.
+    /// When the file cannot be read.
     pub async fn dump(&self) -> Result<Tables, StoreError> {
         self.read(|cell| cell.read(dump)).await
     }
@@ -194,7 +194,7 @@ fn of_the_box(table: &str, key: &Value, row: Value) -> Result<Option<Value>, ser
 /// Packs a backup.
 ///
 /// # Errors
-/// When it can not be packed.
+/// When it cannot be packed.
 pub fn pack(
     tables: &Tables,
     settings: Option<&str>,
@@ -345,7 +345,7 @@ fn build(tables: &Tables, folder: &Path, without_admin: bool) -> Result<usize, B
     let (cell, loaded) = Cell::open(disk)?;
     cell.close();
     if let Some(account) = loaded.accounts.iter().find(|account| !is_bearable(account.password_hash.expose_secret())) {
-        let reason = format!("the password of account {} is kept in a way that this box can not check", account.id.0);
+        let reason = format!("the password of account {} is kept in a way that this box cannot check", account.id.0);
         return Err(BackupError::Damaged(reason));
     }
     let runs_the_box = |account: &AccountRecord| account.role == Role::Admin && account.is_in_order();

@@ -1,15 +1,15 @@
-//! Why the store can not be used.
+//! Why the store cannot be used.
 
 use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// Why the store can not be opened or written. Each says what to do about it.
+/// Why the store cannot be opened or written. Each says what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum StoreError {
-    /// The data folder can not be made or entered.
+    /// The data folder cannot be made or entered.
     #[error(
-        "the data folder {path} can not be used: {detail}; create it, or set `data_dir` to a folder that this user may write"
+        "the data folder {path} cannot be used: {detail}; create it, or set `data_dir` to a folder that this user may write"
     )]
     Folder {
         /// The data folder.
@@ -19,7 +19,7 @@ pub enum StoreError {
     },
     /// The folder or the file is read-only.
     #[error(
-        "{path} can not be written: {detail}; give this user the right to write it, or set `data_dir` to another folder"
+        "{path} cannot be written: {detail}; give this user the right to write it, or set `data_dir` to another folder"
     )]
     ReadOnly {
         /// The folder or file.
@@ -55,7 +55,7 @@ pub enum StoreError {
         /// What the reading stumbled over.
         detail: String,
     },
-    /// A newer program wrote it, and said that this one can not read it.
+    /// A newer program wrote it, and said that this one cannot read it.
     #[error(
         "{path} was written by a newer motherstream (schema {found}, readable from {oldest}; this program knows {known}); \
          update motherstream, or put back the backup made before the update"
@@ -77,7 +77,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// The disk failed in another way.
-    #[error("{path} can not be read or written: {detail}; check the disk")]
+    #[error("{path} cannot be read or written: {detail}; check the disk")]
     Io {
         /// The file that could not be read or written.
         path: PathBuf,

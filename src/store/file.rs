@@ -27,7 +27,7 @@ use crate::core::queue;
 /// The schema that this program writes.
 pub(super) const SCHEMA: u32 = 1;
 
-/// The oldest schema whose program can read what this one writes. It rises only when a change can not be made by adding.
+/// The oldest schema whose program can read what this one writes. It rises only when a change cannot be made by adding.
 const OLDEST_READER: u32 = 1;
 
 /// Bytes that redb may keep in memory; its default is 1 GB, on boards that have no more than that in all.
@@ -233,7 +233,7 @@ struct Stopped(bool);
 /// What is open.
 struct Open {
     database: Database,
-    /// A copy in memory, to read from: the file itself can not be opened, which takes writing.
+    /// A copy in memory, to read from: the file itself cannot be opened, which takes writing.
     copy: bool,
 }
 
@@ -635,7 +635,7 @@ fn delete<'k, K: Key + 'static>(
 
 fn document(row: &impl Serialize) -> Result<Vec<u8>, redb::Error> {
     serde_json::to_vec(row)
-        .map_err(|error| redb::Error::Corrupted(format!("a row that can not be written as JSON: {error}")))
+        .map_err(|error| redb::Error::Corrupted(format!("a row that cannot be written as JSON: {error}")))
 }
 
 /// An error of the folder, before there is a file to blame.

@@ -305,7 +305,7 @@ impl Writer {
     /// One line when it begins to fail, one when it works again.
     fn report(&mut self, error: Option<&StoreError>) {
         match error {
-            Some(error) if self.failed.is_none() => tracing::error!(%error, "store can not write"),
+            Some(error) if self.failed.is_none() => tracing::error!(%error, "store cannot write"),
             None if self.failed.is_some() => tracing::info!("store writes again"),
             _ => {}
         }
@@ -318,7 +318,7 @@ impl Writer {
             Ok(()) => self.note_failing = false,
             Err(error) if !self.note_failing => {
                 self.note_failing = true;
-                tracing::warn!(%error, "the turn's elapsed time can not be noted");
+                tracing::warn!(%error, "the turn's elapsed time cannot be noted");
             }
             Err(_) => {}
         }

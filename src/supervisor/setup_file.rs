@@ -35,7 +35,7 @@ impl SetupFile {
         }
         self.done = Some(code.is_some());
         if let Err(error) = ask(path, code) {
-            tracing::warn!(%error, path = %path.display(), "the file with the setup code can not be kept");
+            tracing::warn!(%error, path = %path.display(), "the file with the setup code cannot be kept");
         }
     }
 }
@@ -60,7 +60,7 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "abcd2345\n");
         file.keep(None);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "");
-        // A folder that can not be written is no reason to end.
+        // A folder that cannot be written is no reason to end.
         SetupFile::new(Some(Path::new("/proc/nothing"))).keep(Some(&code));
         SetupFile::new(None).keep(Some(&code));
     }

@@ -133,7 +133,7 @@ def first(lab: Lab) -> None:
 
 
 def asks(lab: Lab) -> None:
-    """what the program asks of the machine: the setup code's file, a reset, a restart; and what it can not do by itself"""
+    """what the program asks of the machine: the setup code's file, a reset, a restart; and what it cannot do by itself"""
     card = lab.card(lab.image("one", "1.0"), "asks")
     with lab.machine(card) as box:
         box.start()
@@ -249,11 +249,11 @@ def damaged(lab: Lab) -> None:
         check("a box that is whole is kept", looked_after_again(box, back) == "kept", found(box))
         # A reset that can never be taken back would clear the box at every start.
         lock = "/usr/lib/motherstream/boot-write touch /boot/firmware/factory-reset && blockdev --setro /dev/motherstream/boot"
-        check("no reset when its flag can not be taken away", looked_after_again(box, lock) == "kept", found(box))
+        check("no reset when its flag cannot be taken away", looked_after_again(box, lock) == "kept", found(box))
         check("and nothing is gone", box.sh(f"sha256sum <{store}") == box.sh("sha256sum </run/store"))
         said = box.sh("journalctl -D /run/log/journal --no-pager -o cat -u motherstream-data | tail -n 20")
         check("the box says why", "no factory reset" in said, said)
-        say("a reset is not done when the boot partition can not be written, and the box says so")
+        say("a reset is not done when the boot partition cannot be written, and the box says so")
         # A check that comes to no end; the limit of five minutes is three seconds here.
         hangs = (
             "blockdev --setrw /dev/motherstream/boot && /usr/lib/motherstream/boot-write rm /boot/firmware/factory-reset && mkdir -p /run/rig-bin && cd /run/rig-bin"

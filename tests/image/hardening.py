@@ -16,7 +16,7 @@ UDP = {5353, 68, 546, 10080, 8000}
 # What programs on the box reach: SRS's own API, its streams and our hooks where SRS is there. Nothing without it.
 LOOPBACK = {"tcp/1985", "tcp/8086", "tcp/8085"}
 # The worst of systemd's own exposure score (0 is best, 10 worst) that our units may have. Those of root that mount something for others
-# can not have a view of the file system of their own, which most of the score is made of.
+# cannot have a view of the file system of their own, which most of the score is made of.
 EXPOSURE = {
     "motherstream.service": 2.0, "motherstream-console@tty1.service": 2.0, "motherstream-requests.service": 2.0, "motherstream-trial.service": 1.5,
     "motherstream-identity.service": 4.0, "motherstream-data.service": 4.2, "motherstream-usb@sda.service": 4.9,

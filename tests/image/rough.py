@@ -312,7 +312,7 @@ def files(lab: Lab) -> None:
         check("a link in the program's folder is not followed", taken == ["whole", "# again", "800 600"], f"{taken} {said}")
         # The kernel reads no other file system from a stick than the one that is documented.
         said = box.sh("rm -rf /run/rig-bin /run/motherstream-usb/*; truncate -s 8M /run/rig.img && mke2fs -q -F -t ext4 -L MSTREAM-USB /run/rig.img && sh /usr/lib/motherstream/usb $(basename $(losetup -f --show /run/rig.img))")
-        check("a stick that is not FAT is not mounted", "can not be read" in said and box.sh("mountpoint -q /run/motherstream-usb && echo mounted") == "", said)
+        check("a stick that is not FAT is not mounted", "cannot be read" in said and box.sh("mountpoint -q /run/motherstream-usb && echo mounted") == "", said)
         say("a stick's settings follow no link, and a stick that is not FAT is not mounted")
         box.sh("systemctl restart --no-block motherstream", ok=True)
         time.sleep(5)

@@ -181,7 +181,7 @@ fn srs_comes_from_the_last_layer_that_has_it_and_only_for_arm64() {
         (deleted, "arm64", "has no usr/local/srs/objs/srs"),
         (absent, "arm64", "has no usr/local/srs/objs/srs"),
         (foreign, "arm64", "not a program for arm64"),
-        (elsewhere, "amd64", "can not be fetched"),
+        (elsewhere, "amd64", "cannot be fetched"),
     ] {
         let _ = fs::remove_file(folder.join("srs"));
         let _ = fs::remove_file(folder.join("srs.lock"));

@@ -135,7 +135,7 @@ fn three_hundred_pages_learn_of_a_change_within_a_second_and_cost_little() {
         let (moved, before) = (id(first), id(last));
         let told: Vec<_> = heard.iter().map(|heard| heard.borrow().times).collect();
         let begin = Instant::now();
-        // The client has a runtime of its own, and that one can not be driven within this one.
+        // The client has a runtime of its own, and that one cannot be driven within this one.
         api.post(&format!("/api/v1/queue/entries/{}/move", path_part(&moved)), &json!({ "before": before }));
         runtime.block_on(async {
             let all = |heard: &[watch::Receiver<Heard>]| {

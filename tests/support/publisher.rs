@@ -1,5 +1,5 @@
 //! Encoders: ffmpeg that copies an asset in real time, stopped and killed as a test likes; and one of the tests' own for
-//! what ffmpeg can not be made to send.
+//! what ffmpeg cannot be made to send.
 
 use std::{
     net::SocketAddr,

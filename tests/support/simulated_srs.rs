@@ -10,7 +10,7 @@
 //! - A stream that somebody plays by HTTP is taken down 100 ms after its publisher left. Whoever is let in before that is refused,
 //!   and the name is called busy from then on, until the process ends.
 //! - Hooks of different publishers run at once; an answer that is not HTTP 200 with code 0 refuses, and so does none at all.
-//! - Lists are in the order of the ids, ten a page unless more are asked for; fewer can not be had.
+//! - Lists are in the order of the ids, ten a page unless more are asked for; fewer cannot be had.
 //! - The end of its process is the end of every publisher, without a word.
 
 use std::{

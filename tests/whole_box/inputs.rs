@@ -104,7 +104,7 @@ fn unusual_inputs_are_part_of_one_unbroken_programme(ingest: Through) {
     assert!(tones.iter().all(|stretch| stretch.owner != Some(660)), "a sound that was never sent\n{all}");
 }
 
-/// Pictures that never begin with an IDR can not be cut to: the streamer is told, and disconnected when the time is over.
+/// Pictures that never begin with an IDR cannot be cut to: the streamer is told, and disconnected when the time is over.
 fn pictures_without_key_frames_are_never_ready_and_the_streamer_is_told(ingest: Through) {
     let the_box =
         TheBox::builder().through(ingest).set("queue.stall_limit_seconds", 6).set("ingest.silence_seconds", 12).start();

@@ -1,4 +1,4 @@
-//! What the box remembers can not be read: it comes up on the slate, and says so.
+//! What the box remembers cannot be read: it comes up on the slate, and says so.
 
 use std::{
     fs,
@@ -81,7 +81,7 @@ fn box_whose_store_is_damaged_comes_up_on_the_slate_and_says_so() {
         }
         match Publisher::publish(the_box.rtmp, "live", &ada.key).map(|_| ()) {
             Err(PublishError::Refused { description, .. }) => {
-                assert!(description.contains("can not read what it remembers"), "{what}: {description}");
+                assert!(description.contains("cannot read what it remembers"), "{what}: {description}");
             }
             other => panic!("{what}: {other:?}"),
         }

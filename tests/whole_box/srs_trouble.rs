@@ -1,4 +1,4 @@
-//! SRS that can not run: the box runs all the same, shows its slate, and says in clear words what is wrong, in the status and in `doctor`.
+//! SRS that cannot run: the box runs all the same, shows its slate, and says in clear words what is wrong, in the status and in `doctor`.
 
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, path::PathBuf};
 

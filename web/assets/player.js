@@ -69,7 +69,7 @@
       script.onerror = () => {
         library = undefined;
         script.remove();
-        reject(new Error("the player can not be fetched"));
+        reject(new Error("the player cannot be fetched"));
       };
       document.head.append(script);
     });
@@ -170,7 +170,7 @@
         if (this.run !== run) return;
         if (!Hls || !Hls.isSupported()) {
           this.stop();
-          this.say("This browser can not play the programme.");
+          this.say("This browser cannot play the programme.");
           return;
         }
         this.hls = new Hls({

@@ -351,7 +351,7 @@ pub struct DestinationView {
     pub(crate) url: String,
     /// Whether it takes part in shows.
     pub(crate) enabled: bool,
-    /// Whether it is set by the configuration and can not be edited here.
+    /// Whether it is set by the configuration and cannot be edited here.
     pub(crate) locked: bool,
     /// What it does, and its figures.
     #[serde(flatten)]

@@ -64,7 +64,7 @@ async fn slate_is_shown_kept_and_taken_away() {
     let set = async |room: &mut Room, picture: Vec<u8>| {
         room.order(&Caller::Token, async |control, by| slate::set(control, by, picture.into()).await).await
     };
-    set(&mut room, b"no picture".to_vec()).await.denied("admin.token slate.set", "this picture can not be used");
+    set(&mut room, b"no picture".to_vec()).await.denied("admin.token slate.set", "this picture cannot be used");
     assert!(!look(&room).await);
     let (_, news) = set(&mut room, picture()).await.done("admin.token slate.set");
     assert_eq!(news, [News::SettingsChanged(vec!["program.slate"])]);

@@ -86,7 +86,7 @@ pub fn audio_header(config: &AacConfig) -> Bytes {
 const AAC: u8 = 0xaf;
 
 /// Appends the body of a picture's tag to `out`. Before an IDR come the parameter sets of its configuration, unless it
-/// brings its own: remuxed to MPEG-TS without them, the pictures after a change of configuration can not be decoded.
+/// brings its own: remuxed to MPEG-TS without them, the pictures after a change of configuration cannot be decoded.
 pub fn video_body(frame: &Frame, out: &mut BytesMut) {
     let composition = (frame.pts.as_millis() - frame.dts.as_millis()).clamp(-0x80_0000, 0x7f_ffff);
     let [.., a, b, c] = composition.to_be_bytes();
@@ -142,7 +142,7 @@ pub fn file_header(audio: bool, video: bool) -> Bytes {
     Bytes::copy_from_slice(&[b'F', b'L', b'V', 1, flags, 0, 0, 0, 9, 0, 0, 0, 0])
 }
 
-/// A whole FLV tag: header, body and the size that follows it. `kind` is 8, 9 or 18; a body of 16 MiB or more can not be
+/// A whole FLV tag: header, body and the size that follows it. `kind` is 8, 9 or 18; a body of 16 MiB or more cannot be
 /// told in its header and is cut off.
 pub fn tag(kind: u8, time_ms: u32, body: &[u8]) -> Bytes {
     let body = body.get(..0xff_ffff).unwrap_or(body);

@@ -241,7 +241,7 @@ impl Queue {
         self.changed = true;
     }
 
-    /// The target can not be taken: it is not ready, whatever it said.
+    /// The target cannot be taken: it is not ready, whatever it said.
     pub(super) fn take_failed(&mut self, take: TakeId, now: Moment) -> Verdict {
         if let Some(pending) = self.pending.take_if(|pending| pending.take == take) {
             self.blame(&pending, now);

@@ -112,7 +112,7 @@ impl Queue {
         self.clear_if_nobody();
     }
 
-    /// Rule 11: a take whose target can not be taken any more, or whose reason is gone, is given up.
+    /// Rule 11: a take whose target cannot be taken any more, or whose reason is gone, is given up.
     fn give_up_stale_take(&mut self, now: Moment) {
         let Some(pending) = &mut self.pending else { return };
         if self.on_air.is_none() && pending.cause != Cause::PutOnAir {
@@ -148,7 +148,7 @@ impl Queue {
         }
     }
 
-    /// A take that could wait can not any more when there is nothing to see meanwhile.
+    /// A take that could wait cannot any more when there is nothing to see meanwhile.
     fn hurry_take(&mut self, now: Moment) {
         if self.on_air.as_ref().is_some_and(|turn| turn.entry.is_ready()) {
             return;

@@ -149,7 +149,7 @@ impl fmt::Display for Reason {
             }
             Self::TurnOver(TurnEnd::Left) | Self::Left => f.write_str("you left the queue"),
             Self::TurnOver(TurnEnd::Kick) => f.write_str("an admin removed you from the queue"),
-            Self::TurnOver(TurnEnd::Revoked) => f.write_str("your account can not publish any more"),
+            Self::TurnOver(TurnEnd::Revoked) => f.write_str("your account cannot publish any more"),
             Self::TurnOver(TurnEnd::Lost | TurnEnd::Displaced) => f.write_str("your turn has ended"),
             Self::Kicked { hold_off } => {
                 write!(f, "an admin removed you from the queue; you can come back in {}", Span(*hold_off))

@@ -265,7 +265,7 @@ impl Connection {
                 Ok(())
             }
             Ok(Ok(PublishVerdict::Refuse { reason })) => Err(End::Refused(reason)),
-            Ok(Err(_)) => Err(End::Refused("the box can not take streams at the moment, try again".to_owned())),
+            Ok(Err(_)) => Err(End::Refused("the box cannot take streams at the moment, try again".to_owned())),
             Err(_) => {
                 // It may be accepted this very moment: then it ends here.
                 self.tell(IngestEvent::Unpublish(publication.id.clone())).await;

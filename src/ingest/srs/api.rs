@@ -256,7 +256,7 @@ impl Api {
             .redirect(redirect::Policy::none())
             .no_proxy()
             .build()
-            .map_err(|error| format!("the HTTP client can not be made: {error}"))?;
+            .map_err(|error| format!("the HTTP client cannot be made: {error}"))?;
         Ok(Self { http, base, login })
     }
 

@@ -315,7 +315,7 @@ impl Dispatcher {
             }
             Err(error) => {
                 // Said by the server's keeper, once.
-                tracing::debug!(%error, "SRS's list of publishers can not be read");
+                tracing::debug!(%error, "SRS's list of publishers cannot be read");
                 self.book.poll_at = now + if self.book.list.is_some() { POLL_AT_START } else { POLL_WATCHED };
             }
         }
@@ -479,7 +479,7 @@ async fn clear(api: &Api, key: &StreamKey) {
         match api.clients().await {
             Ok(clients) if clients.entries.iter().any(pulled) => {}
             Ok(_) => break,
-            Err(error) => tracing::debug!(%error, "SRS's list of players can not be read"),
+            Err(error) => tracing::debug!(%error, "SRS's list of players cannot be read"),
         }
         sleep(LOOK_EVERY).await;
     }

@@ -109,7 +109,7 @@ pub(super) async fn serve(
             Ok(accepted) => accepted,
             Err(error) => {
                 if !failing {
-                    tracing::warn!(%error, "hooks can not be accepted");
+                    tracing::warn!(%error, "hooks cannot be accepted");
                 }
                 failing = true;
                 tokio::time::sleep(Duration::from_millis(100)).await;

@@ -140,7 +140,7 @@ pub(super) struct Said {
 /// Runs it to its end, bounded in time and in what it says.
 pub(super) fn run(command: &mut Command) -> Result<Said, String> {
     let shown = command.get_program().display().to_string();
-    let failed = |error: &dyn std::fmt::Display| format!("{shown} can not be run: {error}");
+    let failed = |error: &dyn std::fmt::Display| format!("{shown} cannot be run: {error}");
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -600,7 +600,7 @@ impl Publishers {
     }
 }
 
-/// What the programme can not carry, in the words that the embedded ingest has for it.
+/// What the programme cannot carry, in the words that the embedded ingest has for it.
 fn unsupported(stream: &Stream) -> Option<FlvError> {
     if let Some(video) = &stream.video
         && !video.codec.is_empty()

@@ -337,7 +337,7 @@ impl Keeper {
         }
         let launch = launch.clone();
         let written = blocking(move || launch.write_environment()).await?;
-        written.map_err(|error| format!("SRS's environment can not be written: {error}; look at data_dir's disk"))
+        written.map_err(|error| format!("SRS's environment cannot be written: {error}; look at data_dir's disk"))
     }
 
     /// The server that runs already: ours by its pid file or by its API, none, or a problem when somebody else holds a port.
@@ -377,11 +377,11 @@ impl Keeper {
         let looked = launch.clone();
         blocking(move || looked.look()).await??;
         // Nothing is awaited from here until the process is known, or nobody could end it.
-        let child = launch.spawn().map_err(|error| format!("SRS can not be started: {error}"))?;
+        let child = launch.spawn().map_err(|error| format!("SRS cannot be started: {error}"))?;
         self.process = Process::started(child);
         match &self.process {
             Some(_) => Ok(()),
-            None => Err("SRS can not be watched; the kernel has to be Linux 5.3 or newer".to_owned()),
+            None => Err("SRS cannot be watched; the kernel has to be Linux 5.3 or newer".to_owned()),
         }
     }
 

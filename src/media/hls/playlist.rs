@@ -110,7 +110,7 @@ pub(super) fn write(segments: &VecDeque<Arc<Segment>>, zero: Timestamp) -> Strin
             period = Some(number);
             let since = SignedDuration::from_micros(segment.start.as_micros());
             let left = zero.checked_add(since).unwrap_or(zero);
-            // Writing to a string can not fail.
+            // Writing to a string cannot fail.
             let _ = writeln!(text, "#EXT-X-MAP:URI=\"init-{number}.mp4\"\n#EXT-X-PROGRAM-DATE-TIME:{left:.3}");
         }
         let micros = u64::try_from(segment.duration.as_micros()).unwrap_or_default();

@@ -58,7 +58,7 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    /// A decoder for frames of `config`. It can not fail: what can not be decoded is silent.
+    /// A decoder for frames of `config`. It cannot fail: what cannot be decoded is silent.
     pub(super) fn new(config: &AacConfig) -> Self {
         Self { chain: None, config: config.clone(), rate: config.sample_rate.max(1), pcm: Vec::new() }
     }

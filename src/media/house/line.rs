@@ -81,7 +81,7 @@ impl Line {
         }
     }
 
-    /// Takes the oldest block, once it can not change any more.
+    /// Takes the oldest block, once it cannot change any more.
     pub(super) fn take_block(&mut self, block: &mut Vec<Stereo>) -> bool {
         let ready = self.pending.len() >= BLOCK + FADE;
         if ready {

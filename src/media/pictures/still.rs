@@ -30,7 +30,7 @@ pub(super) enum StillError {
     Size { width: u32, height: u32 },
     #[error("it has more than one sequence parameter set")]
     ParameterSets,
-    #[error("the picture can not be decoded")]
+    #[error("the picture cannot be decoded")]
     Picture,
 }
 

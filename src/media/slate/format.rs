@@ -21,15 +21,15 @@ pub(super) const PICTURES: usize = 60;
 /// Why there is no slate.
 #[derive(Debug, thiserror::Error)]
 pub enum SlateError {
-    /// The venue's own picture can not be used; the built-in one can.
-    #[error("the slate's picture {} can not be used: {reason}", file.display())]
+    /// The venue's own picture cannot be used; the built-in one can.
+    #[error("the slate's picture {} cannot be used: {reason}", file.display())]
     Picture {
         /// The venue's picture, `program.slate`.
         file: PathBuf,
         /// What is wrong with it.
         reason: String,
     },
-    /// It can not be encoded.
-    #[error("the slate can not be encoded: {0}")]
+    /// It cannot be encoded.
+    #[error("the slate cannot be encoded: {0}")]
     Encode(String),
 }

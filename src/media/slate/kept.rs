@@ -83,7 +83,7 @@ pub(crate) fn folder_of_tests() -> std::path::PathBuf {
     folder
 }
 
-/// Names all that the slate is made from. None when something of it can not be read.
+/// Names all that the slate is made from. None when something of it cannot be read.
 fn key(settings: SlateSettings<'_>) -> Option<String> {
     // Another build may draw or encode in another way.
     let program = fs::metadata(std::env::current_exe().ok()?).ok()?;

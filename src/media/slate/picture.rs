@@ -258,7 +258,7 @@ impl Writer {
         let mut fonts = Database::new();
         fonts.load_font_data(epaint_default_fonts::UBUNTU_LIGHT.to_vec());
         let family = fonts.faces().next().and_then(|face| face.families.first()).map(|(family, _)| family.clone());
-        let family = family.ok_or_else(|| SlateError::Encode("the built-in font can not be read".to_owned()))?;
+        let family = family.ok_or_else(|| SlateError::Encode("the built-in font cannot be read".to_owned()))?;
         fonts.set_serif_family(family.clone());
         let options = Options { font_family: family, fontdb: Arc::new(fonts), ..Options::default() };
         Ok(Self { options })

@@ -242,7 +242,7 @@ impl Pull {
         self.failures += 1;
         // A server that is a moment late, or the end of the publish whose notice is on its way, is worth no line.
         if self.failures > 2 && self.said.as_ref() != Some(&failure) {
-            tracing::warn!(connection = %self.gauge.connection, error = %failure, "a stream can not be pulled, trying again");
+            tracing::warn!(connection = %self.gauge.connection, error = %failure, "a stream cannot be pulled, trying again");
             self.said = Some(failure.clone());
         }
         if let Failure::Unusable(error) = failure {

@@ -78,7 +78,7 @@ async fn add(State(app): State<Arc<App>>, by: By, Body(new): Body<NewDestination
     Ok(json(StatusCode::CREATED, destinations::add(&app.control, &by, input).await?))
 }
 
-/// Edits a destination. One of the configuration can not be edited: 409.
+/// Edits a destination. One of the configuration cannot be edited: 409.
 #[utoipa::path(patch, path = "/api/v1/destinations/{id}", tag = "destinations", params(("id" = DestinationId, Path)),
     request_body = EditDestination, responses((status = 200, description = "As it is now", body = DestinationView),
         (status = 202, description = "It is off, and that is not stored yet", body = DoneNotStored<DestinationView>),
@@ -93,7 +93,7 @@ async fn edit(
     Ok(done_with(kept, view))
 }
 
-/// Lets a destination take part in shows, or not. One of the configuration can not be switched: 409.
+/// Lets a destination take part in shows, or not. One of the configuration cannot be switched: 409.
 #[utoipa::path(put, path = "/api/v1/destinations/{id}/enabled", tag = "destinations",
     params(("id" = DestinationId, Path)), request_body = Switch,
     responses((status = 200, description = "As it is now", body = DestinationView),
@@ -109,7 +109,7 @@ async fn set_enabled(
     Ok(done_with(kept, view))
 }
 
-/// Removes a destination. One of the configuration can not be removed: 409.
+/// Removes a destination. One of the configuration cannot be removed: 409.
 #[utoipa::path(delete, path = "/api/v1/destinations/{id}", tag = "destinations", params(("id" = DestinationId, Path)),
     responses((status = 204, description = "Removed"),
         (status = 409, description = "It is set by the configuration")))]

@@ -180,7 +180,7 @@ impl Listener {
     }
 
     fn push(&mut self, name: &'static str, data: &impl Serialize) {
-        // Only a type that can not be JSON fails here, and these are answers of calls already.
+        // Only a type that cannot be JSON fails here, and these are answers of calls already.
         if let Ok(event) = Event::default().event(name).json_data(data) {
             self.pending.push_back(event);
         }

@@ -71,7 +71,7 @@ async fn table(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     Ok((head, HttpBody::from_stream(pieces(app.control.clone(), &first))).into_response())
 }
 
-/// The table in pieces, so that a long history is never in memory as a whole. What can not be read ends the answer in the middle, and
+/// The table in pieces, so that a long history is never in memory as a whole. What cannot be read ends the answer in the middle, and
 /// the client sees that.
 fn pieces(control: Control, first: &[HistoryRecord]) -> impl Stream<Item = io::Result<Bytes>> + use<> {
     let mut waiting = VecDeque::from([Ok(heading())]);

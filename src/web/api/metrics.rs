@@ -30,7 +30,7 @@ type Number = Gauge<f64, AtomicU64>;
 ///
 /// # Errors
 ///
-/// 500 when the text can not be written.
+/// 500 when the text cannot be written.
 pub(crate) fn answer(app: &App) -> Result<Response, Problem> {
     let mut text = String::new();
     encode(&mut text, &registry(app))

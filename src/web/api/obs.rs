@@ -93,7 +93,7 @@ impl From<ObsConfig> for Mapping {
     }
 }
 
-/// How OBS does: the connection, the scene, its stream, what of the mapping can not be done; and the mapping.
+/// How OBS does: the connection, the scene, its stream, what of the mapping cannot be done; and the mapping.
 #[utoipa::path(get, path = "/api/v1/obs/status", tag = "obs",
     responses((status = 200, description = "How it does", body = ObsView)))]
 async fn status(State(app): State<Arc<App>>) -> Json<ObsView> {
@@ -171,7 +171,7 @@ async fn setup(State(app): State<Arc<App>>, by: By) -> Result<Json<SetUpDone>, P
 /// Points a media source of OBS at the programme, with a viewer token of its own, and notes it as `obs.program_source`.
 #[utoipa::path(post, path = "/api/v1/obs/program", tag = "obs", request_body = ProgramSource,
     responses((status = 204, description = "It plays the programme"),
-        (status = 409, description = "OBS is not connected or refused, or `obs.program_source` is set where the page can not change it")))]
+        (status = 409, description = "OBS is not connected or refused, or `obs.program_source` is set where the page cannot change it")))]
 async fn program(
     State(app): State<Arc<App>>,
     by: By,

@@ -103,7 +103,7 @@ async fn slate(State(app): State<Arc<App>>, by: By, Body(Switch { on }): Body<Sw
 /// Puts an entry on air now.
 #[utoipa::path(post, path = "/api/v1/queue/entries/{id}/take", tag = "queue", params(("id" = EntryId, Path)),
     responses((status = 204, description = "Ordered"),
-        (status = 409, description = "It can not be taken now")))]
+        (status = 409, description = "It cannot be taken now")))]
 async fn take(State(app): State<Arc<App>>, by: By, Path(id): Path<EntryId>) -> Result<StatusCode, Problem> {
     night::put_on_air(&app.control, &by, id).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -39,7 +39,7 @@ async fn every_setting(State(app): State<Arc<App>>) -> Json<Vec<SettingView>> {
 #[utoipa::path(patch, path = "/api/v1/settings", tag = "settings",
     request_body(content = Object, description = "`section.key` and value"),
     responses((status = 200, description = "What changed", body = Changed),
-        (status = 409, description = "A key is set where the page can not change it")))]
+        (status = 409, description = "A key is set where the page cannot change it")))]
 async fn change_settings(
     State(app): State<Arc<App>>,
     by: By,

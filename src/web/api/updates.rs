@@ -88,7 +88,7 @@ async fn from_stick(
 /// Starts the machine again. Not during a show, and not while an update is being installed.
 #[utoipa::path(post, path = "/api/v1/system/restart", tag = "system",
     responses((status = 204, description = "It starts again in a moment"),
-        (status = 409, description = "A show is on, an update is under way, or the machine can not be asked")))]
+        (status = 409, description = "A show is on, an update is under way, or the machine cannot be asked")))]
 async fn restart(State(app): State<Arc<App>>, by: By) -> Result<StatusCode, Problem> {
     machine::restart(&app.control, &by).await?;
     Ok(StatusCode::NO_CONTENT)

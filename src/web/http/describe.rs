@@ -42,7 +42,7 @@ fn refusals(operation: &Operation) -> Vec<(&'static str, &'static str)> {
         ("403", "Not for this caller, not from another site's page, not before the box has an owner"),
         ("421", "The request is for another host"),
         ("429", "Too many wrong tokens or tries from this address"),
-        ("503", "The box can not do it now; try again in a moment"),
+        ("503", "The box cannot do it now; try again in a moment"),
     ];
     let parameters = operation.parameters.as_deref().unwrap_or_default();
     let in_path =
@@ -51,7 +51,7 @@ fn refusals(operation: &Operation) -> Vec<(&'static str, &'static str)> {
         refusals.push(("404", "There is no such thing"));
     }
     if !parameters.is_empty() || operation.request_body.is_some() {
-        refusals.push(("400", "The request can not be understood"));
+        refusals.push(("400", "The request cannot be understood"));
     }
     if operation.request_body.is_some() {
         refusals.push(("408", "The body did not arrive in time"));

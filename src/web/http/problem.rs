@@ -65,7 +65,7 @@ impl Kind {
     /// Status, the last part of the problem's `type`, and its title.
     const fn parts(self) -> (StatusCode, &'static str, &'static str) {
         match self {
-            Self::BadRequest => (StatusCode::BAD_REQUEST, "bad-request", "The request can not be understood"),
+            Self::BadRequest => (StatusCode::BAD_REQUEST, "bad-request", "The request cannot be understood"),
             Self::NotSignedIn => (StatusCode::UNAUTHORIZED, "not-signed-in", "Sign in first"),
             Self::NotAllowed => (StatusCode::FORBIDDEN, "not-allowed", "You may not do this"),
             Self::NotClaimed => (StatusCode::FORBIDDEN, "not-claimed", "The box has no owner yet"),
@@ -80,7 +80,7 @@ impl Kind {
             Self::NameTaken => (StatusCode::CONFLICT, "name-taken", "The name is taken"),
             Self::RegistrationClosed => (StatusCode::FORBIDDEN, "registration-closed", "Registration is not open"),
             Self::WrongCredentials => (StatusCode::UNAUTHORIZED, "wrong-credentials", "Name or password is wrong"),
-            Self::AccountNotEnabled => (StatusCode::FORBIDDEN, "account-not-enabled", "The account can not sign in"),
+            Self::AccountNotEnabled => (StatusCode::FORBIDDEN, "account-not-enabled", "The account cannot sign in"),
             Self::WrongSetupCode => (StatusCode::FORBIDDEN, "wrong-setup-code", "The setup code is wrong"),
             Self::AlreadyClaimed => (StatusCode::CONFLICT, "already-claimed", "The box has been set up already"),
             Self::LastAdmin => (StatusCode::CONFLICT, "last-admin", "The last admin has to stay"),
@@ -93,7 +93,7 @@ impl Kind {
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Busy; try again in a moment"),
             Self::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "not-ready", "Not everything works yet"),
             Self::NoIngest => (StatusCode::SERVICE_UNAVAILABLE, "no-ingest", "Nobody can publish at the moment"),
-            Self::NoStore => (StatusCode::SERVICE_UNAVAILABLE, "no-store", "The box can not read what it remembers"),
+            Self::NoStore => (StatusCode::SERVICE_UNAVAILABLE, "no-store", "The box cannot read what it remembers"),
             Self::NoObs => (StatusCode::CONFLICT, "no-obs", "OBS is not connected"),
             Self::ObsRefused => (StatusCode::CONFLICT, "obs-refused", "OBS did not do it"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here"),
@@ -232,7 +232,7 @@ fn explain(status: StatusCode) -> &'static str {
         StatusCode::PAYLOAD_TOO_LARGE => "a body may be 64 KiB at most",
         StatusCode::SERVICE_UNAVAILABLE => "the answer took too long; try again in a moment",
         status if status.is_server_error() => OURS,
-        _ => "the request can not be answered",
+        _ => "the request cannot be answered",
     }
 }
 

@@ -41,7 +41,7 @@ const LARGEST: u64 = 64 * 1024;
 /// Why there is no HTTPS.
 #[derive(Debug, Error)]
 pub enum HttpsError {
-    /// The certificate can not be made or read.
+    /// The certificate cannot be made or read.
     #[error("the certificate {}: {reason}", file.display())]
     Certificate {
         /// Its file.
@@ -49,8 +49,8 @@ pub enum HttpsError {
         /// What is wrong.
         reason: String,
     },
-    /// The port can not be opened.
-    #[error("{address} can not be listened on: {error}")]
+    /// The port cannot be opened.
+    #[error("{address} cannot be listened on: {error}")]
     Listen {
         /// Where.
         address: SocketAddr,
@@ -115,7 +115,7 @@ impl Identity {
             Ok(identity) => return Ok(identity),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
-                tracing::warn!(file = %file.display(), %error, "certificate can not be used, another one is made");
+                tracing::warn!(file = %file.display(), %error, "certificate cannot be used, another one is made");
             }
         }
         let text = make(public_host)?;
@@ -169,7 +169,7 @@ fn make(public_host: Option<&str>) -> io::Result<String> {
     addresses.extend(["127.0.0.1", "::1"].iter().filter_map(|address| address.parse::<IpAddr>().ok()));
     addresses.extend(public_host.and_then(|host| host.parse::<IpAddr>().ok()));
     let mut params = CertificateParams::default();
-    // A name that can not stand in a certificate is left out.
+    // A name that cannot stand in a certificate is left out.
     let names = names.into_iter().filter_map(|name| name.try_into().ok()).map(SanType::DnsName);
     params.subject_alt_names = names.chain(addresses.into_iter().map(SanType::IpAddress)).collect();
     let mut subject = DistinguishedName::new();

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! A [`Problem`] that a handler returns becomes a message for htmx and a page for everybody else (`errors`). Another site's page
-//! can not send any of these: `hosts::only_our_pages` stands before every POST.
+//! cannot send any of these: `hosts::only_our_pages` stands before every POST.
 
 use std::{convert::Infallible, sync::Arc};
 

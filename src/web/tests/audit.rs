@@ -75,7 +75,7 @@ async fn refusals_are_noted_and_what_strangers_try_is_not() {
     let site = Site::start(folder.path(), &[]).await;
     let (ada, admin) = site.admin("Ada").await;
     site.delete(&format!("/api/v1/accounts/{}", ada.0), &admin).await.is(409);
-    let refused = "Ada account.delete Ada: refused: The last admin can not be removed, disabled or demoted.";
+    let refused = "Ada account.delete Ada: refused: The last admin cannot be removed, disabled or demoted.";
     site.rows(refused).await;
     // Mistyped, refused at the door, read only: nothing of that changed anything.
     site.put("/api/v1/turn", &admin, json!({"seconds": "long"})).await.is(422);

@@ -145,7 +145,7 @@ async fn files_that_are_no_backup_are_refused_and_change_nothing() {
         ("another's slate", manifest("\"slate\": null", "\"slate\": \"slate-x.conf\""), "slate"),
         ("a slate that is missing", manifest("\"slate\": null", "\"slate\": \"slate-0123456789abcdef.png\""), "slate"),
         ("a slate that is no picture", no_picture, "picture"),
-        ("a part that can not be opened", unreadable, "backup.json"),
+        ("a part that cannot be opened", unreadable, "backup.json"),
     ] {
         let refused = restored(&site, file).await;
         assert_eq!(refused.status, 422, "{what}: {refused:?}");

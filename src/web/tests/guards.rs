@@ -52,7 +52,7 @@ async fn change_sent_by_another_sites_page_is_refused() {
         let request = site.request(Method::PUT, "/api/v1/block", by).header(header, value).json(&json!({"on": false}));
         answer(request).await.is(status);
     }
-    // Looking is free: another site can not read the answer.
+    // Looking is free: another site cannot read the answer.
     answer(site.request(Method::GET, "/api/v1/block", &admin).header("sec-fetch-site", "cross-site")).await.is(200);
     site.end().await;
 }

@@ -9,7 +9,7 @@ export default async function (world) {
   await page.goto("/");
   await overlay.goto("/now-page");
   await page.getByText("The stage is free.").waitFor();
-  const lost = page.getByText("The box can not be reached");
+  const lost = page.getByText("The box cannot be reached");
   assert.equal(await lost.isVisible(), false);
   await page.evaluate(() => (window.notReloaded = true));
   await world.ask("kill");

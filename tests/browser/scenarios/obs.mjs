@@ -42,7 +42,7 @@ export default async function (world) {
   assert.ok(!(await page.content()).includes("hush-hush-password"), "the password is never shown again");
   assert.equal(await page.getByRole("button", { name: "Set it up for me" }).count(), 0, "nothing to set up while it is away");
 
-  // Names are typed while OBS can not say what it has.
+  // Names are typed while OBS cannot say what it has.
   await page.getByLabel("While somebody is on air", { exact: true }).fill("Live");
   await page.getByLabel("Shown only while somebody is next").fill("Banner\nArrow");
   await page.getByLabel("Start it with the show, and watch it").check();

@@ -83,7 +83,7 @@ impl Launch {
     /// # Errors
     /// What is missing, in words for an admin.
     pub(super) fn prepare(config: &IngestConfig, folder: &Path, hooks_url: &SecretString) -> Result<Self, String> {
-        fs::create_dir_all(folder).map_err(|error| format!("{} can not be made: {error}", folder.display()))?;
+        fs::create_dir_all(folder).map_err(|error| format!("{} cannot be made: {error}", folder.display()))?;
         let (program, file) = (install::program(&config.srs)?, install::configuration(&config.srs)?);
         let mut environment = environment(config, folder, hooks_url)?;
         let name = name(&program, &file, &environment)?;
@@ -108,7 +108,7 @@ impl Launch {
         ESSENTIAL.iter().any(|name| value(&self.environment, name) != value(from, name))
     }
 
-    /// Starts SRS so that it outlives us: in a session of its own, without our pipes, its output in its log file. It can not fill the
+    /// Starts SRS so that it outlives us: in a session of its own, without our pipes, its output in its log file. It cannot fill the
     /// disk with it, and leaves no core, which would hold keys. The secret is in its environment, never in its arguments.
     ///
     /// # Errors
@@ -248,7 +248,7 @@ fn rehearsal(config: &IngestConfig, folder: &Path) -> Result<Environment, String
 
 /// Program, configuration and environment in one word. Says nothing about the secret, which is far too long to be guessed.
 fn name(program: &Path, config: &Path, environment: &Environment) -> Result<String, String> {
-    let unreadable = |path: &Path, error: io::Error| format!("{} can not be read: {error}", path.display());
+    let unreadable = |path: &Path, error: io::Error| format!("{} cannot be read: {error}", path.display());
     let mut digest = Sha256::new();
     let mut add = |bytes: &[u8]| {
         digest.update((bytes.len() as u64).to_le_bytes());

@@ -184,7 +184,7 @@ struct Tail {
 }
 
 impl Tail {
-    /// The whole lines that came since. Shortens the file when it is long. A file that can not be read has none.
+    /// The whole lines that came since. Shortens the file when it is long. A file that cannot be read has none.
     fn read(&mut self) -> Vec<String> {
         let Ok(mut file) = File::open(&self.path) else { return Vec::new() };
         let length = file.metadata().map_or(0, |file| file.len());

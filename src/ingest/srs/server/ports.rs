@@ -27,7 +27,7 @@ pub(crate) enum Held {
     Own(u32),
     /// Somebody else, as `nginx (process 123)` where this user may know.
     Foreign(Option<String>),
-    /// This user can not have it.
+    /// This user cannot have it.
     Refused(io::Error),
 }
 
@@ -57,7 +57,7 @@ impl Port {
         }
     }
 
-    /// Why SRS can not have it, and what to do.
+    /// Why SRS cannot have it, and what to do.
     pub(super) fn problem(&self, folder: &Path) -> Option<String> {
         let Self { key, address, .. } = self;
         match self.held(folder) {
@@ -68,7 +68,7 @@ impl Port {
                 Some(format!("{key} {address} is in use by {who}; stop it, or set {key} to another port"))
             }
             Held::Refused(error) => {
-                Some(format!("SRS can not listen on {key} {address}: {error}; set {key} to another address"))
+                Some(format!("SRS cannot listen on {key} {address}: {error}; set {key} to another address"))
             }
         }
     }
@@ -81,7 +81,7 @@ enum Protocol {
     Udp,
 }
 
-/// Why an address can not be listened on; none when it can.
+/// Why an address cannot be listened on; none when it can.
 fn taken(protocol: Protocol, address: SocketAddr) -> Option<io::Error> {
     match protocol {
         Protocol::Tcp => TcpListener::bind(address).err(),

@@ -70,7 +70,7 @@ impl Process {
 
     /// Asks it to end, insists after `patience`, and returns when it is gone.
     pub(super) async fn end(&mut self, patience: Duration) {
-        // One that is gone can not be told; one that may not be told is waited for no longer than patience.
+        // One that is gone cannot be told; one that may not be told is waited for no longer than patience.
         let _ = pidfd_send_signal(self.descriptor.get_ref(), Signal::TERM);
         // One that is stopped does not act on it.
         let _ = pidfd_send_signal(self.descriptor.get_ref(), Signal::CONT);

@@ -44,7 +44,7 @@ pub(super) enum Failure {
     Silent(Duration),
     #[error("{0}")]
     Malformed(String),
-    /// What the streamer sends can not be used; the text is for them.
+    /// What the streamer sends cannot be used; the text is for them.
     #[error("{0}")]
     Unusable(FlvError),
     #[error("GStreamer: {0}")]

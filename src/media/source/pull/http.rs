@@ -25,7 +25,7 @@ const REDIRECTIONS: u32 = 3;
 pub(super) enum HttpError {
     #[error("the address is of no use")]
     Address,
-    #[error("the server can not be reached: {0}")]
+    #[error("the server cannot be reached: {0}")]
     Unreachable(std::io::ErrorKind),
     #[error("the server did not answer in time")]
     Late,

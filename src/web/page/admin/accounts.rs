@@ -207,7 +207,7 @@ async fn enable(
     let text = match (to.on, waited) {
         (true, true) => format!("{name} is let in, and may sign in and stream."),
         (true, false) => format!("{name} may sign in and stream again."),
-        (false, _) => format!("{name} is disabled: signed out, out of the queue, and can not stream."),
+        (false, _) => format!("{name} is disabled: signed out, out of the queue, and cannot stream."),
     };
     let flash = Flash::done(text).kept(kept).undo_switch(format!("{}/enable", own_page(id)), to.on);
     let to = if waited { LIST.to_owned() } else { own_page(id) };
@@ -227,7 +227,7 @@ async fn ban(
         (people::unban(&app.control, &by, id).await?, Kept::Stored)
     };
     let text = if to.on {
-        format!("{name} is banned: signed out, out of the queue, and can not stream.")
+        format!("{name} is banned: signed out, out of the queue, and cannot stream.")
     } else {
         format!("{name} is not banned any more.")
     };

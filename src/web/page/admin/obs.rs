@@ -288,7 +288,7 @@ impl Field {
         self.chosen.join("\n")
     }
 
-    /// What is set, in words, where it can not be changed.
+    /// What is set, in words, where it cannot be changed.
     fn words(&self) -> String {
         match (self.asked, self.chosen.as_slice()) {
             (Asked::Flag, _) => if self.is_on() { "yes" } else { "no" }.to_owned(),
@@ -339,7 +339,7 @@ struct Group {
 struct Connection {
     host: String,
     port: String,
-    /// Why a field can not be changed here.
+    /// Why a field cannot be changed here.
     host_locked: Option<String>,
     port_locked: Option<String>,
     password_locked: Option<String>,

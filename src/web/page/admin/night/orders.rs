@@ -323,7 +323,7 @@ async fn ban(
     Path(id): Path<AccountId>,
 ) -> Result<Response, Problem> {
     let (account, kept) = people::ban(&app.control, &by, id).await?;
-    let flash = Flash::done(format!("{} is banned: out of the queue, and can not sign in.", account.name));
+    let flash = Flash::done(format!("{} is banned: out of the queue, and cannot sign in.", account.name));
     Ok(sender.done(&app, NIGHT, &flash.undo(format!("/admin/streamers/{}/unban", id.0), &[]).kept(kept)))
 }
 
