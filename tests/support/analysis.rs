@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    assets::{Asset, run},
+    assets::{Asset, CLOCK_BITS, run},
     flv::{self, Content},
     recorder::{Record, Session},
     rtmp::{AUDIO, DATA, VIDEO},
@@ -403,6 +403,22 @@ pub(crate) fn flashes(file: &Path, times: &[i64]) -> Vec<f64> {
         bright = mean > 200;
     }
     found
+}
+
+/// What [`Asset::Clock`] shows in each picture of `file`, in order. None for a picture of anything else.
+pub(crate) fn clock_pictures(file: &Path) -> Vec<Option<u32>> {
+    let bits = CLOCK_BITS as usize;
+    let mut command = Command::new("ffmpeg");
+    command.args(["-nostdin", "-v", "error", "-i"]).arg(file);
+    command.args(["-map", "0:v", "-fps_mode", "passthrough", "-enc_time_base", "1/90000"]);
+    // The bars alone, and of each its middle; what is right of them is black.
+    let filter = format!("scale=320:180,crop=312:60:0:60,scale={}:1:flags=area,format=gray", bits + 1);
+    command.args(["-vf", &filter, "-s", &format!("{}x1", bits + 1), "-f", "rawvideo", "-"]);
+    let read = |bars: &[u8]| {
+        let clear = bars.iter().all(|bar| *bar < 60 || *bar > 195) && bars[bits] < 60;
+        clear.then(|| (0..bits).map(|bit| u32::from(bars[bit] > 128) << bit).sum())
+    };
+    run(&mut command).chunks_exact(bits + 1).map(read).collect()
 }
 
 /// For each flash, how much later (positive) its beep begins, in milliseconds. Those without a beep nearby are left out.

@@ -27,6 +27,8 @@ pub(crate) enum Asset {
     OneMbit,
     /// 6 Mbit/s, 1280x720 at 30. 32 s.
     SixMbit,
+    /// A clock: the number of the picture as twelve bars, white for one, the lowest bit at the left; 320x180 at 30, a key frame every 4 s. 40 s.
+    Clock,
     /// Red all over; 320x180 at 30, 48 kHz stereo. 60 s.
     Red,
     /// Blue all over; the same.
@@ -37,6 +39,9 @@ pub(crate) enum Asset {
     /// The same with B-frames, over 800 Hz in 44.1 kHz mono.
     SlowB,
 }
+
+/// Bars of [`Asset::Clock`].
+pub(crate) const CLOCK_BITS: u32 = 12;
 
 /// Changes when a recipe does.
 const VERSION: &str = "assets-3";
@@ -110,6 +115,19 @@ impl Asset {
             Self::OneMbit => {
                 let rate = &["-bf", "0", "-g", "60", "-b:v", "900k", "-minrate", "900k", "-x264-params", "nal-hrd=cbr"];
                 (test("testsrc2", "640x360", 30, 60), tone(60, 48_000), "2", rate)
+            }
+            Self::Clock => {
+                let bar = |bit: u32| {
+                    let (left, value) = (bit * 24, 1 << bit);
+                    format!(",drawbox=x={left}:w=24:color=white:t=fill:enable='mod(floor(n/{value}),2)'")
+                };
+                let bars: String = (0..CLOCK_BITS).map(bar).collect();
+                (
+                    format!("color=c=black:s=320x180:r=30:d=40{bars}"),
+                    tone(40, 48_000),
+                    "2",
+                    &["-bf", "0", "-g", "120", "-b:v", "300k"],
+                )
             }
             Self::Red | Self::Blue => {
                 let colour = format!("color=c={self:?}:s=320x180:r=30:d=60");

@@ -146,6 +146,8 @@ impl Drop for Returning {
 
 /// A publisher that sends an asset's tags in real time with time stamps of the test's choice. Ends with its owner.
 pub(crate) struct Paced {
+    /// When time stamp 0 of the asset was due.
+    pub(crate) began: Instant,
     stop: Arc<AtomicBool>,
     ended: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -174,14 +176,15 @@ impl Paced {
         publisher.writer.repeat_extended = !manner.terse;
         let stop = Arc::new(AtomicBool::new(false));
         let ended = Arc::new(AtomicBool::new(false));
+        let began = Instant::now();
         let thread = thread::spawn({
             let (stop, ended) = (stop.clone(), ended.clone());
             move || {
-                send(&tags, &mut publisher, manner.offset, &stop);
+                send(&tags, &mut publisher, began, manner.offset, &stop);
                 ended.store(true, Ordering::Relaxed);
             }
         });
-        Self { stop, ended, thread: Some(thread) }
+        Self { began, stop, ended, thread: Some(thread) }
     }
 
     /// Whether the asset, or the connection, is at its end.
@@ -190,8 +193,7 @@ impl Paced {
     }
 }
 
-fn send(tags: &[FlvTag], publisher: &mut Publisher, offset: u32, stop: &AtomicBool) {
-    let begin = Instant::now();
+fn send(tags: &[FlvTag], publisher: &mut Publisher, begin: Instant, offset: u32, stop: &AtomicBool) {
     for tag in tags {
         let due = begin + Duration::from_millis(u64::from(tag.timestamp));
         thread::sleep(due.saturating_duration_since(Instant::now()));

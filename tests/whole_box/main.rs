@@ -44,6 +44,7 @@ mod evening;
 mod full_card;
 mod goodbye;
 mod inputs;
+mod lag;
 mod machine;
 mod no_store;
 mod refusals;
