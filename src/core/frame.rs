@@ -150,6 +150,23 @@ pub struct AvcConfig {
     pub level: u8,
 }
 
+#[cfg(test)]
+impl AvcConfig {
+    /// One that describes pictures that nobody decodes.
+    pub(crate) fn of_tests() -> Self {
+        Self {
+            record: Bytes::from_static(b"avcC"),
+            length_size: 4,
+            sps: vec![],
+            pps: vec![],
+            width: 640,
+            height: 360,
+            profile: 100,
+            level: 31,
+        }
+    }
+}
+
 /// What a decoder must know before the first frame of a track. Shared by all frames that it describes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CodecConfig {

@@ -127,7 +127,7 @@ pub enum Event {
     },
     /// A connection is over.
     Unpublish(ConnectionId),
-    /// A connection's first IDR is there (or 3 s of sound without any picture).
+    /// A connection can be taken now: its first IDR is there (or 3 s of sound without any picture), and nothing stands in the way.
     Ready(ConnectionId),
     /// A connection delivers no longer.
     Stalled(ConnectionId),
@@ -147,7 +147,7 @@ pub enum Event {
         /// The same in words for its streamer.
         reason: Arc<str>,
     },
-    /// It delivers again, and its first IDR since is there.
+    /// It delivers again, and can be taken: its first IDR since is there.
     Recovered(ConnectionId),
     /// The take has happened.
     Taken {
@@ -267,7 +267,7 @@ pub enum Action {
     /// Give a take up that nobody wants any more.
     CancelTake(TakeId),
     /// Give a take up that did not happen in time: its input is ready again when it has shown that it can be taken.
-    GiveUpTake(TakeId),
+    GiveUpTake(TakeId, ConnectionId),
     /// Nobody is on air: the slate.
     Clear,
     /// Press or lift the panic button.
@@ -399,8 +399,9 @@ impl Queue {
         Outcome { verdict, actions: std::mem::take(&mut self.actions), changed: std::mem::take(&mut self.changed) }
     }
 
-    /// The connections that media should keep in a ring, in order of importance: the one on air, the target of a take, the next.
-    /// While nobody is ready the first two that may become so are, so that their first IDR is not lost.
+    /// The connections that media should keep in a ring, in order of importance: the one on air and what is still seen of one that is over, the
+    /// target of a take, while nobody is seen the ready ones behind it, the next, and the first one before it that may become ready. While
+    /// nobody is ready, the first two that are connected. See *Where rules meet* in docs/queue.md.
     pub fn cued(&self) -> Vec<ConnectionId> {
         let mut cued = Vec::with_capacity(4);
         let mut add = |connection: Option<&ConnectionId>| {

@@ -327,12 +327,6 @@ impl Switcher {
         }
     }
 
-    /// Whose the pending take `take` is.
-    pub fn target(&self, take: TakeId) -> Option<&ConnectionId> {
-        let pending = self.pending.as_ref().filter(|pending| pending.take == take)?;
-        self.input(pending.input).map(|input| &input.id)
-    }
-
     /// Gives a pending take up; one that has happened stays.
     pub fn cancel(&mut self, take: TakeId) {
         if self.pending.as_ref().is_some_and(|pending| pending.take == take) {
@@ -374,7 +368,8 @@ impl Switcher {
     }
 
     /// Bytes that the rings hold.
-    pub fn ring_bytes(&self) -> usize {
+    #[cfg(test)]
+    fn ring_bytes(&self) -> usize {
         self.inputs.iter().map(Input::bytes).sum()
     }
 
@@ -461,11 +456,12 @@ impl Switcher {
             let on = On::Input(serial);
             let picture_missing = input.video_seen && video != on;
             let sound_missing = input.audio_seen && audio != on && !changing;
+            // A sound that starts after its pictures is not a stall.
             let entering = !input.stalled
-                && input.offset.is_none_or(|offset| {
-                    // A sound that starts after its pictures is not a stall.
-                    input.audio.front().is_some_and(|sound| sound.at + offset > now)
-                });
+                && match input.offset {
+                    None => !input.heard,
+                    Some(offset) => input.audio.front().is_some_and(|sound| sound.at + offset > now),
+                };
             let excused = now < input.excused && !(input.video.is_empty() && input.audio.is_empty());
             let missing = !forced && !excused && (picture_missing || (sound_missing && !entering));
             if missing && !input.stalled {

@@ -229,10 +229,12 @@ impl Timeline {
         }
     }
 
-    /// Forgets how late frames were: after a stall the old figures mean nothing.
+    /// Forgets how late frames were of late: after a stall the old figures mean nothing. How little late they ever were is kept, because what
+    /// comes next catches up with that.
     pub fn forget_lateness(&mut self) {
-        self.video.lateness = Lateness::default();
-        self.audio.lateness = Lateness::default();
+        for line in [&mut self.video, &mut self.audio] {
+            line.lateness = Lateness { ever: line.lateness.ever, ..Lateness::default() };
+        }
         self.sound.forget_lateness();
     }
 

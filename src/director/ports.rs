@@ -57,7 +57,7 @@ pub trait MediaPort: Send + 'static {
     /// See [`Media::cancel_take`].
     fn cancel_take(&self, take: TakeId);
     /// See [`Media::give_up_take`].
-    fn give_up_take(&self, take: TakeId);
+    fn give_up_take(&self, take: TakeId, connection: ConnectionId);
     /// See [`Media::clear`].
     fn clear(&self);
     /// See [`Media::force_slate`].
@@ -83,8 +83,8 @@ impl MediaPort for Media {
         Self::cancel_take(self, take);
     }
 
-    fn give_up_take(&self, take: TakeId) {
-        Self::give_up_take(self, take);
+    fn give_up_take(&self, take: TakeId, connection: ConnectionId) {
+        Self::give_up_take(self, take, connection);
     }
 
     fn clear(&self) {

@@ -455,9 +455,9 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
                 self.media.take(take, connection, urgency);
             }
             Action::CancelTake(take) => self.media.cancel_take(take),
-            Action::GiveUpTake(take) => {
+            Action::GiveUpTake(take, connection) => {
                 tracing::info!(take = take.0, "a take did not happen in time and is given up");
-                self.media.give_up_take(take);
+                self.media.give_up_take(take, connection);
             }
             Action::Clear => self.media.clear(),
             Action::ForceSlate(on) => self.media.force_slate(on),

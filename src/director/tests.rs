@@ -128,7 +128,7 @@ impl MediaPort for Neighbours {
         self.say(format!("cancel {}", take.0));
     }
 
-    fn give_up_take(&self, take: TakeId) {
+    fn give_up_take(&self, take: TakeId, _connection: ConnectionId) {
         self.say(format!("give up {}", take.0));
     }
 

@@ -118,7 +118,7 @@ impl Way {
 
 impl House {
     /// The most by which the time stamps of what leaves are behind those of what came in: what is kept for a fade, an unfinished
-    /// block, and what the encoder keeps. Pictures that leave in one order with the sound have to wait for so long. Measured:
+    /// block, and what the encoder keeps. Frames are decided upon so long before they leave, at least. Measured:
     /// 66 ms with `voaacenc`, 75 ms with `avenc_aac`.
     pub const LAG: MediaTime = MediaTime::from_millis(80);
 

@@ -49,6 +49,8 @@ const SILENT: i64 = 1_200_000;
 
 /// A cued input may wait for its first key frame as long as its key frames are apart, and not longer than this.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(10);
+/// Where it is not known yet.
+const USUAL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What the handle asks for.
 pub(super) enum Request {
@@ -57,7 +59,7 @@ pub(super) enum Request {
     HoldShow(bool),
     Put(Destination),
     Remove(DestinationId),
-    /// The show ends after so long without anybody; none: by hand only.
+    /// The show ends after so long without anybody on air; none: by hand only.
     IdleEnd(Option<Duration>),
     /// Ends every destination, so.
     Stop(Parting, oneshot::Sender<()>),
@@ -124,7 +126,7 @@ struct Look {
 }
 
 impl Monitor {
-    /// The show ends after `idle_end` without anybody; none: by hand only.
+    /// The show ends after `idle_end` without anybody on air; none: by hand only.
     pub(super) fn new(parts: Parts, idle_end: Option<Duration>) -> Self {
         let show = Show::new(idle_end, parts.clock.now());
         Self { parts, show, inputs: HashMap::new(), destinations: HashMap::new() }
@@ -240,7 +242,7 @@ impl Monitor {
         });
     }
 
-    /// Says what changed about an input. A waiting one stalls when nothing came for longer than the programme's buffer; of the
+    /// Says what changed about an input. A waiting one stalls when nothing came for longer than [`patience`] says; of the
     /// on-air one the switcher judges.
     async fn watch(&mut self, gauge: &Arc<Gauge>, published: &Published, now: Moment, regular: bool) {
         let watched = self.inputs.entry(gauge.connection.clone()).or_default();
@@ -395,8 +397,11 @@ impl Watched {
         self.cold_since = self.cold_since.filter(|_| ring.is_none() && gauge.is_fed() && !on_air);
         if ring.is_none() && gauge.is_fed() && !on_air {
             let since = *self.cold_since.get_or_insert(now);
-            if judged == Takeable::Yes && now.since(since) > interval.unwrap_or_default().min(LONGEST_INTERVAL) {
+            let cold = now.since(since) > interval.unwrap_or(USUAL_INTERVAL).min(LONGEST_INTERVAL);
+            if judged == Takeable::Yes && cold {
                 judged = Takeable::No(Unfit::NoEntry);
+            } else if judged == Takeable::Yes && !self.confidence.is_ready() {
+                judged = Takeable::Unknown;
             }
         }
         if judged == Takeable::Yes {

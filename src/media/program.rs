@@ -32,6 +32,7 @@ use crate::{
         fitness::Takeable,
         flv::{self, MetaData},
         frame::{CodecConfig, ConnectionId, Frame, MediaTime, Track},
+        moment::Moment,
         queue::{TakeId, Urgency},
         switcher::{ProgramFrame, SlateLoop, Source, SwitchEvent, Switcher},
     },
@@ -43,6 +44,7 @@ use crate::{
 const TICK: Duration = Duration::from_millis(40);
 /// How far ahead of its time a frame is decided upon: the house stage's lag, two ticks and some.
 pub(super) const HORIZON: MediaTime = MediaTime::from_millis(180);
+const _: () = assert!(HORIZON.as_millis() >= House::LAG.as_millis() + 80, "the sound would leave late");
 /// The ring that new sessions begin with holds one group of pictures, and at most so much.
 const MAX_PREROLL_BYTES: usize = 16 << 20;
 /// Where a group is larger it holds so many frames of sound, which is a second and a half.
@@ -57,7 +59,7 @@ pub(super) enum ProgramOrder {
     SetCued(Vec<ConnectionId>),
     Take(TakeId, ConnectionId, Urgency),
     Cancel(TakeId),
-    GiveUp(TakeId),
+    GiveUp(TakeId, ConnectionId),
     Clear,
     ForceSlate(bool),
     Slate(Box<SlateLoop>),
@@ -130,6 +132,8 @@ struct Pacer {
     backlog: VecDeque<MediaEvent>,
     status: ProgramStatus,
     published: Instant,
+    /// What was published last of those who are cued.
+    verdicts: Vec<(ConnectionId, Option<Takeable>)>,
 }
 
 impl Pacer {
@@ -150,6 +154,7 @@ impl Pacer {
             backlog: VecDeque::new(),
             status: ProgramStatus::default(),
             published: Instant::now(),
+            verdicts: Vec::new(),
         }
     }
 
@@ -159,9 +164,7 @@ impl Pacer {
     }
 
     fn tick(&mut self) {
-        while let Ok(order) = self.at.orders.try_recv() {
-            self.obey(order);
-        }
+        self.obey_all();
         self.take_in();
         let now = self.at.clock.now();
         let time = self.at.switcher.program_time(now);
@@ -179,11 +182,16 @@ impl Pacer {
         self.report(time);
     }
 
+    fn obey_all(&mut self) {
+        while let Ok(order) = self.at.orders.try_recv() {
+            self.obey(order);
+        }
+    }
+
     fn obey(&mut self, order: ProgramOrder) {
         let now = self.at.clock.now();
         match order {
             ProgramOrder::SetCued(connections) => {
-                self.at.gauges.set_cued(connections.clone());
                 // Met before they go, so that what already comes in ends.
                 self.meet();
                 for connection in self.wanted.iter().filter(|old| !connections.contains(old)) {
@@ -194,20 +202,15 @@ impl Pacer {
             }
             ProgramOrder::Take(take, connection, urgency) => {
                 if self.feed(&connection) {
-                    let gauge = self.fed.iter().find(|gauge| gauge.connection == connection);
-                    if gauge.is_some_and(|gauge| gauge.last_video.load(Relaxed) >= 0) {
-                        self.at.switcher.expect_pictures(&connection);
-                    }
                     self.at.switcher.take(take, &connection, urgency, now);
                 } else {
                     self.backlog.push_back(MediaEvent::TakeFailed(take));
                 }
             }
             ProgramOrder::Cancel(take) => self.at.switcher.cancel(take),
-            ProgramOrder::GiveUp(take) => {
-                if let Some(target) = self.at.switcher.target(take)
-                    && let Some(gauge) = self.fed.iter().find(|gauge| gauge.connection == *target)
-                {
+            ProgramOrder::GiveUp(take, connection) => {
+                // Also where it happened meanwhile: the queue counts it as not ready, and has to hear when it is.
+                if let Some(gauge) = self.at.gauges.get(&connection) {
                     gauge.not_taken.fetch_add(1, Relaxed);
                     self.at.changed.notify_one();
                 }
@@ -242,6 +245,7 @@ impl Pacer {
             self.fed.push(gauge);
         }
         self.at.switcher.cue(connection);
+        self.expect_pictures();
         true
     }
 
@@ -253,6 +257,8 @@ impl Pacer {
         while let Ok((gauge, frame, arrival)) = self.at.frames.try_recv() {
             gauge.landed(&frame);
             if !self.fed.iter().any(|fed| Arc::ptr_eq(fed, &gauge)) {
+                // The order that it is cued is here by now.
+                self.obey_all();
                 self.meet();
             }
             self.at.switcher.push(&gauge.connection, frame, arrival);
@@ -342,16 +348,29 @@ impl Pacer {
                 break;
             }
         }
-        if news || self.published.elapsed() >= PUBLISH {
-            self.publish(time);
+        let now = self.at.clock.now();
+        // Who can be taken from now on is told at once.
+        let yes = |id: &ConnectionId| self.verdicts.contains(&(id.clone(), Some(Takeable::Yes)));
+        let switcher = &self.at.switcher;
+        let turned = switcher.cued().any(|id| !yes(id) && switcher.can_take(id, now) == Some(Takeable::Yes));
+        if news || turned || self.published.elapsed() >= PUBLISH {
+            self.publish(time, now);
         }
-        if news {
+        if news || turned {
             self.at.changed.notify_one();
         }
     }
 
-    fn publish(&mut self, time: MediaTime) {
+    /// Whose pictures are on their way is not taken for sound alone, though none of them is kept yet.
+    fn expect_pictures(&mut self) {
+        for gauge in self.fed.iter().filter(|gauge| gauge.has_pictures()) {
+            self.at.switcher.expect_pictures(&gauge.connection);
+        }
+    }
+
+    fn publish(&mut self, time: MediaTime, now: Moment) {
         self.published = Instant::now();
+        self.expect_pictures();
         let name = |source| match source {
             Source::Slate => None,
             Source::Input(id) => Some(id),
@@ -359,12 +378,13 @@ impl Pacer {
         let (picture, sound) = self.at.switcher.on_air();
         (self.status.picture, self.status.sound) = (name(picture), name(sound));
         self.status.time_ms = u64::try_from(time.as_millis()).unwrap_or(0);
-        let now = self.at.clock.now();
-        let takeable = |id: &ConnectionId| Some((id.clone(), self.at.switcher.can_take(id, now)?));
+        self.verdicts.clear();
+        self.verdicts.extend(self.at.switcher.cued().map(|id| (id.clone(), self.at.switcher.can_take(id, now))));
+        let takeable = |(id, said): &(ConnectionId, Option<Takeable>)| Some((id.clone(), (*said)?));
         self.at.published.store(Arc::new(Published {
             program: self.status.clone(),
             on_air: self.at.switcher.selected().cloned(),
-            takeable: self.at.switcher.cued().filter_map(takeable).collect(),
+            takeable: self.verdicts.iter().filter_map(takeable).collect(),
         }));
     }
 }
@@ -524,16 +544,7 @@ mod tests {
 
     fn frame(track: Track, millis: i64, keyframe: bool, size: usize) -> ProgramFrame {
         let config = match track {
-            Track::Video => CodecConfig::Avc(AvcConfig {
-                record: Bytes::from_static(b"avcC"),
-                length_size: 4,
-                sps: vec![],
-                pps: vec![],
-                width: 640,
-                height: 360,
-                profile: 100,
-                level: 31,
-            }),
+            Track::Video => CodecConfig::Avc(AvcConfig::of_tests()),
             Track::Audio => CodecConfig::Aac(AacConfig {
                 record: Bytes::from_static(&[0x11, 0x90]),
                 sample_rate: 48_000,

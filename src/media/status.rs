@@ -24,7 +24,7 @@ pub enum MediaEvent {
     /// What the connection sends cannot be used, now or when it is sent again, in words for its streamer.
     Unusable(ConnectionId, Flaw, Arc<str>),
     /// The on-air input's picture or sound (a track it had been sending) has been missing for longer than the programme's
-    /// buffer; or a waiting connection has sent nothing for that long.
+    /// buffer; or a waiting connection has sent nothing for longer than its pictures let expect.
     Stalled(ConnectionId),
     /// A stalled connection sends again, and its first IDR after the stall is here.
     Recovered(ConnectionId),

@@ -29,16 +29,7 @@ mod tests {
 
     #[test]
     fn slice_type_is_read_behind_what_stands_before_the_slice() {
-        let config = Arc::new(CodecConfig::Avc(AvcConfig {
-            record: Bytes::new(),
-            length_size: 4,
-            sps: vec![],
-            pps: vec![],
-            width: 640,
-            height: 360,
-            profile: 100,
-            level: 31,
-        }));
+        let config = Arc::new(CodecConfig::Avc(AvcConfig::of_tests()));
         let is_b = |payload: &'static [u8]| {
             is_bipredictive(&Frame {
                 track: Track::Video,

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::core::{account::AccountId, flaw::Flaw, frame::ConnectionId, moment::Moment, origin::Origin};
 
-/// An entry's connection. Absent -> Present (publish) -> Ready (first IDR) -> Present (stall, takeover) -> Ready; anything ->
+/// An entry's connection. Absent -> Present (publish) -> Ready (can be taken) -> Present (stall, takeover, not fit) -> Ready; anything ->
 /// Absent when the connection is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Link {
@@ -22,7 +22,7 @@ pub(super) enum Link {
         /// Why not.
         lack: Lack,
     },
-    /// Connected, first IDR received, not stalled.
+    /// Connected, and can be taken now.
     Ready { connection: ConnectionId },
 }
 
@@ -229,7 +229,7 @@ pub(super) struct HoldOff {
     pub(super) until: Moment,
 }
 
-/// The streamer whose turn ended last by time, skip or kick.
+/// The streamer whose turn ended last by time, skip, kick or stall, or because the account was shut out.
 pub(super) type LastStreamer = HoldOff;
 
 impl HoldOff {

@@ -1,6 +1,6 @@
 //! What the clock ends, and what the rules say about what is there: takes are ordered and given up, turns end.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use super::{
     Action, BLOCK_RELEASE, DARK_LIMITS, EntryId, LEAST_REST, PENDING_LIMIT, PUT_ON_AIR_LIMIT, Pending, Queue, Reason,
@@ -53,9 +53,9 @@ impl Queue {
         self.waiting.retain(|entry| !matches!(entry.link, Link::Absent { until } if until <= now));
         self.changed |= self.waiting.len() != before;
 
-        let limit = self.take_limit();
-        if let Some(pending) = self.pending.take_if(|pending| pending.since + limit <= now) {
-            self.actions.push(Action::GiveUpTake(pending.take));
+        let until = self.take_until();
+        if let Some(pending) = self.pending.take_if(|_| until.is_some_and(|until| until <= now)) {
+            self.actions.push(Action::GiveUpTake(pending.take, pending.connection.clone()));
             self.blame(&pending, now);
         }
 
@@ -65,19 +65,22 @@ impl Queue {
         }
     }
 
-    /// Rule 11: how long the pending take may wait. When nobody else could be taken there is nothing to be gained by giving it up.
-    fn take_limit(&self) -> Duration {
-        let Some(pending) = &self.pending else { return PENDING_LIMIT };
-        if !self.waiting.iter().any(|entry| entry.is_ready() && entry.id != pending.entry) {
-            return PENDING_LIMIT;
-        }
-        match (self.is_seen(), pending.cause, self.not_taken) {
+    /// Rule 11: until when the pending take may wait. While nobody else could be taken there is nothing to be gained by giving it up, so the
+    /// time counts from when somebody else is ready.
+    fn take_until(&self) -> Option<Moment> {
+        let pending = self.pending.as_ref()?;
+        let others = self.waiting.iter().filter(|entry| entry.is_ready() && entry.id != pending.entry);
+        let Some(other) = others.map(|entry| entry.works_since.unwrap_or(pending.since)).min() else {
+            return Some(pending.since + PENDING_LIMIT);
+        };
+        let limit = match (self.is_seen(), pending.cause, self.not_taken) {
             (true, Cause::PutOnAir, _) => PUT_ON_AIR_LIMIT,
             (true, ..) => TAKE_LIMIT,
             (false, _, 0) => DARK_LIMITS[0],
             (false, _, 1) => DARK_LIMITS[1],
             (false, ..) => DARK_LIMITS[2],
-        }
+        };
+        Some((pending.since.max(other) + limit).min(pending.since + PENDING_LIMIT))
     }
 
     /// Whether somebody is to be seen, as far as is known, rather than the slate alone.
@@ -304,7 +307,7 @@ impl Queue {
             Link::Ready { .. } => None,
         });
         let hold_offs = self.hold_offs.iter().chain(&self.last).map(|hold_off: &HoldOff| hold_off.until);
-        let pending = self.pending.as_ref().map(|pending| pending.since + self.take_limit());
+        let pending = self.take_until();
         waiting
             .chain(hold_offs)
             .chain(self.strike_deadlines())

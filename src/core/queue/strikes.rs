@@ -17,6 +17,13 @@ const LONGEST_HOLD: Duration = Duration::from_mins(10);
 /// Who was ready for so long without a break sends what can be used.
 const SUCCESS: Duration = Duration::from_secs(30);
 
+impl Entry {
+    /// Whether it has been ready for so long without a break that what it sends can be used.
+    fn has_worked(&self, now: Moment) -> bool {
+        self.is_ready() && self.works_since.is_some_and(|since| now.since(since) >= SUCCESS)
+    }
+}
+
 impl Queue {
     /// What the connection sends cannot be used. Its streamer is told, and loses the place when it is not the first time.
     pub(super) fn unusable(&mut self, connection: &ConnectionId, flaw: Flaw, reason: Arc<str>, now: Moment) -> Verdict {
@@ -33,10 +40,9 @@ impl Queue {
 
     /// Notes that the entry's stream could not be used. True when its streamer is refused from here on.
     pub(super) fn strike(&mut self, entry: &Entry, flaw: Flaw, reason: Arc<str>, now: Moment) -> bool {
-        let worked = entry.works_since.is_some_and(|since| now.since(since) >= SUCCESS);
         let before = self.strikes.iter().position(|strike| strike.account == entry.account);
         let before = before.map(|at| self.strikes.swap_remove(at));
-        let before = before.filter(|strike| strike.flaw == flaw && strike.forgotten > now && !worked);
+        let before = before.filter(|strike| strike.flaw == flaw && strike.forgotten > now);
         let count = before.map_or(0, |strike| strike.count) + 1;
         let hold = (count > 1).then(|| FIRST_HOLD.saturating_mul(1 << (count - 2).min(8)).min(LONGEST_HOLD));
         self.strikes.push(Strike {
@@ -78,10 +84,14 @@ impl Queue {
     }
 
     pub(super) fn forget_strikes(&mut self, now: Moment) {
-        self.strikes.retain_mut(|strike| {
+        let mut strikes = std::mem::take(&mut self.strikes);
+        strikes.retain_mut(|strike| {
             strike.until.take_if(|until| *until <= now);
+            // Looked at before what has just happened, which may be that it works no longer.
             strike.forgotten > now
+                && !self.entries().any(|entry| entry.account == strike.account && entry.has_worked(now))
         });
+        self.strikes = strikes;
     }
 
     pub(super) fn strike_deadlines(&self) -> impl Iterator<Item = Moment> {

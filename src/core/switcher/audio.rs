@@ -81,6 +81,7 @@ impl Switcher {
                     splice: std::mem::take(&mut self.audio.splice),
                 });
                 self.audio.end = at + sound.duration;
+                input.heard = true;
                 true
             }
             _ if end > horizon => false,

@@ -85,6 +85,8 @@ pub(super) struct Input {
     cut_off: bool,
     /// It sends pictures, as far as is known.
     pub(super) video_seen: bool,
+    /// Its sound has been on air since it was taken.
+    pub(super) heard: bool,
     pub(super) audio_seen: bool,
     /// The connection is over; what the ring holds still plays.
     pub(super) ended: bool,
@@ -120,6 +122,7 @@ impl Input {
             entered_at: MediaTime::from_micros(i64::MIN / 2),
             cut_off: false,
             video_seen: false,
+            heard: false,
             audio_seen: false,
             ended: false,
             kept: true,

@@ -35,16 +35,7 @@ fn ms(millis: i64) -> MediaTime {
 }
 
 fn avc() -> Arc<CodecConfig> {
-    Arc::new(CodecConfig::Avc(AvcConfig {
-        record: Bytes::new(),
-        length_size: 4,
-        sps: vec![],
-        pps: vec![],
-        width: 640,
-        height: 360,
-        profile: 100,
-        level: 31,
-    }))
+    Arc::new(CodecConfig::Avc(AvcConfig::of_tests()))
 }
 
 fn aac(sample_rate: u32) -> Arc<CodecConfig> {
@@ -546,6 +537,36 @@ fn long_stall_is_filled_and_the_input_returns_at_its_next_idr() {
         matches!(kinds[..], [SwitchEvent::Taken(_), SwitchEvent::Stalled(_), SwitchEvent::Recovered(_)]),
         "{kinds:?}"
     );
+}
+
+/// An encoder whose line is frozen throws pictures away and keeps the sound.
+#[test]
+fn pictures_lost_in_a_freeze_leave_sound_and_picture_in_step() {
+    let (mut switcher, sources) = two(Source { b_frames: 2, ..Source::new("a", 0) }, Source::new("b", 0));
+    let acts = vec![(0, Act::Cue(0)), (SECOND, Act::Take { source: 0, urgency: Urgency::Planned })];
+    let frozen = 6 * SECOND..12 * SECOND;
+    let stall = |_: usize, arrival: i64, frame: &Frame| {
+        if !frozen.contains(&arrival) {
+            return Some(arrival);
+        }
+        // What was on its way comes first.
+        (frame.track == Track::Audio || arrival < frozen.start + SECOND / 2).then_some(frozen.end)
+    };
+    let run = run(&mut switcher, sources, acts, 26 * SECOND, stall);
+    run.assert_sound();
+    assert!(run.share(Track::Video, Some(0), 18 * SECOND, 26 * SECOND) > 0.99, "{:?}", run.events);
+    assert!(run.lip_sync(0, 18 * SECOND, 26 * SECOND) < 30.0, "{}", run.lip_sync(0, 18 * SECOND, 26 * SECOND));
+}
+
+#[test]
+fn sound_alone_that_falls_silent_has_stalled() {
+    let (mut switcher, sources) = two(Source { video: false, ..Source::new("a", 0) }, Source::new("b", 0));
+    let acts = vec![(0, Act::Cue(0)), (3 * SECOND, Act::Take { source: 0, urgency: Urgency::Planned })];
+    let run = run(&mut switcher, sources, acts, 14 * SECOND, |_, arrival, _| (arrival < 8 * SECOND).then_some(arrival));
+    run.assert_sound();
+    let stalled = run.events.iter().find(|(_, event)| matches!(event, SwitchEvent::Stalled(_)));
+    let (at, _) = stalled.expect("it is told");
+    assert!((8 * SECOND..11 * SECOND).contains(at), "{at}");
 }
 
 #[test]

@@ -240,7 +240,7 @@ impl Switcher {
         self.pending = None;
         self.selected = Some(serial);
         if let Some(input) = self.input_mut(serial) {
-            input.stalled = false;
+            (input.stalled, input.heard) = (false, false);
         }
         events.push(SwitchEvent::Taken(take));
     }

@@ -168,7 +168,7 @@ impl Gauge {
         self.sounds.load(Relaxed)
     }
 
-    pub(super) fn has_pictures(&self) -> bool {
+    pub(in crate::media) fn has_pictures(&self) -> bool {
         self.last_video.load(Relaxed) >= 0
     }
 

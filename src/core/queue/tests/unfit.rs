@@ -49,7 +49,7 @@ fn a_take_that_does_not_happen_in_time_goes_to_the_next() {
     stage.arrive("c1");
     stage.leaves("a1");
     stage.after(DARK_LIMITS[0]);
-    assert!(stage.last.iter().any(|action| matches!(action, Action::GiveUpTake(_))));
+    assert!(stage.last.iter().any(|action| matches!(action, Action::GiveUpTake(..))));
     assert_eq!(stage.pending(), "c1");
     stage.taken();
     assert_eq!(stage.waiting(), "AB");
@@ -80,8 +80,10 @@ fn a_take_of_the_only_one_is_not_given_up_so_soon() {
     stage.arrive("a1");
     stage.after(seconds(20));
     assert_eq!(stage.pending(), "a1");
-    // It is given up as soon as another is ready.
+    // Another has only just come: the first is as near to the air as that one.
     stage.arrive("b1");
+    assert_eq!(stage.pending(), "a1");
+    stage.after(DARK_LIMITS[0]);
     assert_eq!(stage.pending(), "b1");
 }
 
@@ -177,6 +179,31 @@ fn who_changed_the_setting_is_believed_again() {
     stage.accepted("a6");
 }
 
+/// Rule 5: a bad line later is no mistake that was not mended.
+#[test]
+fn who_worked_for_long_and_cannot_be_taken_later_is_let_in_again() {
+    let mut stage = Stage::new();
+    stage.goes_on_air("b1");
+    for name in ["a1", "a2", "a3"] {
+        stage.arrive(name);
+        stage.after(seconds(31));
+        unfit(&mut stage, name, "your stream arrives in bursts without end");
+        stage.after(seconds(20));
+        assert!(
+            matches!(stage.closed.last(), Some((closed, Reason::Unusable(_))) if closed == name),
+            "{:?}",
+            stage.closed
+        );
+        stage.leaves(name);
+    }
+    // Without that time in between it is the second time.
+    stage.accepted("a4");
+    unfit(&mut stage, "a4", "your time stamps stand still");
+    stage.after(seconds(20));
+    stage.leaves("a4");
+    stage.refused("a5");
+}
+
 /// Rule 5: another flaw, or the same after long, begins anew.
 #[test]
 fn another_flaw_and_an_old_one_count_as_the_first() {
@@ -232,7 +259,7 @@ impl Simulation {
                     self.take = Some((take, name, when));
                 }
                 Action::CancelTake(take) => drop(self.take.take_if(|(pending, ..)| *pending == take)),
-                Action::GiveUpTake(take) => {
+                Action::GiveUpTake(take, _) => {
                     if let Some((_, name, _)) = self.take.take_if(|(pending, ..)| *pending == take) {
                         let at = self.streams.iter().position(|(other, _)| *other == name).unwrap();
                         self.failed[at] += 1;

@@ -114,7 +114,6 @@ async fn who_is_cued_before_the_connection_opens_is_taken_from_the_first_key_fra
     let mut stage = Stage::new().await;
     let id = ConnectionId::new("a");
     stage.media.set_cued(vec![id.clone()]);
-    sleep(Duration::from_millis(200)).await;
     let mut sink = stage.media.sinks().open(id.clone());
     let clock = stage.clock;
     let encoder = tokio::spawn(async move {
@@ -127,6 +126,30 @@ async fn who_is_cued_before_the_connection_opens_is_taken_from_the_first_key_fra
     stage.media.take(TakeId(1), id, Urgency::Now);
     let taken = timeout(Duration::from_secs(4), stage.wait(&MediaEvent::Taken(TakeId(1))));
     assert!(taken.await.is_ok(), "not taken from the only key frame there is");
+    encoder.abort();
+}
+
+/// Cued in the middle of a group, its sound is kept at once, and is not what a take waits for.
+#[tokio::test(flavor = "multi_thread")]
+async fn sound_of_a_stream_whose_pictures_are_not_kept_yet_makes_nobody_ready() {
+    let mut stage = Stage::new().await;
+    let id = ConnectionId::new("a");
+    let mut sink = stage.media.sinks().open(id.clone());
+    let clock = stage.clock;
+    let encoder = tokio::spawn(async move {
+        for number in 0..300 {
+            sink.push(super::tap::picture(number * 32, number == 0), clock.now());
+            sink.push(super::tap::sound(number * 32), clock.now());
+            sleep(Duration::from_millis(32)).await;
+        }
+    });
+    sleep(Duration::from_millis(300)).await;
+    stage.media.set_cued(vec![id.clone()]);
+    let told = async { while !matches!(stage.events.recv().await, Some(MediaEvent::Unfit(..))) {} };
+    assert!(timeout(Duration::from_secs(6), told).await.is_ok(), "there is nothing to enter at");
+    let ready = MediaEvent::Ready(id);
+    let again = timeout(Duration::from_secs(3), stage.wait(&ready));
+    assert!(again.await.is_err(), "there is still nothing");
     encoder.abort();
 }
 

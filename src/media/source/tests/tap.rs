@@ -1,21 +1,20 @@
 //! What the tap of a connection hands on.
 
 use super::{super::tap::Tap, *};
-use crate::core::frame::AvcConfig;
+use crate::core::frame::{AacConfig, AvcConfig};
 
 pub(super) fn picture(shown: i64, keyframe: bool) -> Frame {
-    let config = Arc::new(CodecConfig::Avc(AvcConfig {
-        record: vec![1].into(),
-        length_size: 4,
-        sps: vec![],
-        pps: vec![],
-        width: 640,
-        height: 360,
-        profile: 100,
-        level: 31,
-    }));
+    let config = Arc::new(CodecConfig::Avc(AvcConfig::of_tests()));
     let pts = MediaTime::from_millis(shown);
     Frame { track: Track::Video, dts: pts, pts, keyframe, payload: vec![0; 8].into(), config }
+}
+
+/// A frame of silence of 32 ms.
+pub(super) fn sound(millis: i64) -> Frame {
+    let config = AacConfig { record: vec![0x14, 0x08].into(), sample_rate: 32_000, channels: 1, frame_samples: 1024 };
+    let at = MediaTime::from_millis(millis);
+    let config = Arc::new(CodecConfig::Aac(config));
+    Frame { track: Track::Audio, dts: at, pts: at, keyframe: true, payload: vec![0; 8].into(), config }
 }
 
 /// An open GOP's leading pictures refer to what is missing, the first time and after each hole.
