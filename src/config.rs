@@ -247,7 +247,7 @@ pub struct ProgramConfig {
     pub slate: Option<PathBuf>,
     /// What is heard under the slate.
     pub slate_sound: SlateSound,
-    /// The show ends after so many minutes without anybody; 0: by hand only.
+    /// The show ends after so many minutes without anybody on air; 0: by hand only.
     pub idle_end_minutes: u64,
     /// After so many minutes without power a show that was on does not go on by itself.
     pub resume_minutes: u64,
@@ -266,7 +266,7 @@ impl ProgramConfig {
         self.idle_end().map_or(limit, |idle| idle.min(limit))
     }
 
-    /// After how long without anybody the show ends; none: by hand only.
+    /// After how long without anybody on air the show ends; none: by hand only.
     pub const fn idle_end(&self) -> Option<Duration> {
         match self.idle_end_minutes {
             0 => None,

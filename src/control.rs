@@ -6,9 +6,11 @@
 //!
 //! - [`people`], [`own`], [`sessions`]: accounts, one's own account, who is signed in.
 //! - [`night`]: the queue, the panic button, the show.
-//! - [`destinations`], [`settings`], [`slate`], [`obs`], [`viewers`]: what the box is set to.
+//! - [`destinations`], [`settings`], [`slate`], [`obs`], [`viewers`]: what the box is set to. [`players`]: who plays the programme.
+//!   [`whip`]: publishing by WebRTC.
 //! - [`machine`], [`backup`]: updates, restart, reset; everything in one file.
-//! - [`looks`], [`status`], [`storing`], [`figures`], [`log`], [`ways`], [`addresses`], [`stage`]: what may be looked at.
+//! - [`looks`], [`stills`], [`status`], [`readiness`], [`storing`], [`figures`], [`log`], [`ways`], [`addresses`], [`stage`]: what may be looked
+//!   at.
 //! - [`journal`]: who did what. [`limits`]: how often one address may try. [`machine_key`], [`neighbours`]: who is on this machine, and who
 //!   in its network.
 

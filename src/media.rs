@@ -66,7 +66,7 @@ pub struct MediaSettings {
     pub tone: bool,
     /// The folder that keeps the encoded slate from one start to the next.
     pub kept: PathBuf,
-    /// The show ends after so long without anybody; none: by hand only.
+    /// The show ends after so long without anybody on air; none: by hand only.
     pub idle_end: Option<Duration>,
 }
 
@@ -230,7 +230,9 @@ impl Media {
 
     /// Says which connections are to be kept in a ring, in order of importance: the on-air one, the next, a put-on-air target.
     pub fn set_cued(&self, connections: Vec<ConnectionId>) {
-        self.order(ProgramOrder::SetCued(connections));
+        self.order(ProgramOrder::SetCued(connections.clone()));
+        // Whoever is let in opens the connection after this, and may send a key frame before the order is obeyed.
+        self.inner.taps.gauges.set_cued(connections);
     }
 
     /// Orders a take. A later one replaces an earlier one that has not happened.
@@ -244,8 +246,8 @@ impl Media {
     }
 
     /// Gives a pending take up that did not happen in time. Its input is ready again when it has shown that it can be taken.
-    pub fn give_up_take(&self, take: TakeId) {
-        self.order(ProgramOrder::GiveUp(take));
+    pub fn give_up_take(&self, take: TakeId, connection: ConnectionId) {
+        self.order(ProgramOrder::GiveUp(take, connection));
     }
 
     /// Nobody is on air: the slate, as soon as can be, and gives up any pending take.
@@ -277,7 +279,7 @@ impl Media {
         self.request(Request::HoldShow(held));
     }
 
-    /// The show ends after so long without anybody; none: by hand only.
+    /// The show ends after so long without anybody on air; none: by hand only.
     pub fn set_idle_end(&self, limit: Option<Duration>) {
         self.request(Request::IdleEnd(limit));
     }

@@ -221,7 +221,7 @@ pub const KEYS: &[Key] = &[
     key("accounts.registration", choice("open", &["open", "invite", "approval", "closed"]), "Registration", AtOnce),
     key(
         "accounts.most",
-        ValueKind::Number { default: 10_000, unit: None, bounds: 1..=1_000_000 },
+        ValueKind::Number { default: 10_000, unit: None, bounds: 1..=10_000 },
         "Accounts at most",
         AtOnce,
     ),

@@ -104,8 +104,6 @@ pub enum ChangeError {
 pub struct Proposal {
     /// What the file will say.
     text: String,
-    /// What it said; none: there was no file.
-    before: Option<String>,
     /// Some of what stands there is lost by that, and has to be kept aside first.
     damaged: bool,
     loaded: LoadedConfig,
@@ -239,7 +237,6 @@ impl Settings {
 
     fn propose_with(&self, edits: &BTreeMap<String, Json>, own: bool) -> Result<Proposal, ChangeError> {
         let (document, damaged) = self.document();
-        let before = document.as_ref().map(ToString::to_string);
         let mut document = document.unwrap_or_default();
         let view = self.view();
         let mut named = Vec::new();
@@ -261,7 +258,7 @@ impl Settings {
         if let Some((key, reason)) = foreign.into_iter().next() {
             return Err(ChangeError::Invalid { key: key.to_owned(), reason });
         }
-        Ok(Proposal { text, before, damaged, loaded, keys: named })
+        Ok(Proposal { text, damaged, loaded, keys: named })
     }
 
     /// Whether the box would start with `text` as the data partition's file. Blocks for as long as files are read.
@@ -334,21 +331,6 @@ impl Settings {
     /// What the page has set, as TOML; none where nothing was. Blocks for as long as a file is read.
     pub fn text(&self) -> Option<String> {
         self.document().0.map(|document| document.to_string())
-    }
-
-    /// Takes a change back that was written just now, because what belongs to it could not be done.
-    pub fn take_back(&self, proposal: &Proposal) {
-        let written = match &proposal.before {
-            Some(text) => write(&self.inner.path, text),
-            None => fs::remove_file(&self.inner.path),
-        };
-        if let Err(error) = written {
-            tracing::error!(%error, "a change of the settings could not be taken back");
-        } else if let Ok(loaded) = self.inner.sources.load()
-            && let Ok(now) = self.in_force_with(&loaded)
-        {
-            self.put_in_force(now, &loaded);
-        }
     }
 
     /// What is in force once `loaded` is wanted: the rest of it waits for the next start.

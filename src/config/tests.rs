@@ -615,16 +615,6 @@ fn what_can_not_be_is_refused_by_its_key_and_nothing_is_written() {
 }
 
 #[test]
-fn change_can_be_taken_back() {
-    let place = Place::new("");
-    let settings = Settings::new(place.load().unwrap());
-    let proposal = settings.propose(&[("queue.turn_seconds".to_owned(), 900.into())].into()).unwrap();
-    assert_eq!(settings.write(&proposal).unwrap().queue.turn_seconds, 900);
-    settings.take_back(&proposal);
-    assert_eq!((settings.now().queue.turn_seconds, file_of(&place).as_str()), (3600, ""));
-}
-
-#[test]
 fn change_is_told_and_what_waits_for_the_start_is_kept_out_of_it() {
     let place = Place::new("[obs]\npassword = \"letmein\"\n[program]\nlatency_ms = 1800")
         .with("MOTHERSTREAM_ADMIN__TOKEN", "0123456789abcdef");

@@ -39,6 +39,9 @@ use crate::{
     store::HistoryRecord,
 };
 
+/// So many who wait are measured at once.
+const MOST_LOOKED_AT: usize = 8;
+
 impl Control {
     /// Follows what happens.
     pub fn news(&self) -> Follower {
@@ -88,6 +91,14 @@ impl Control {
     /// Has a connection measured for a while, also while it only waits.
     pub fn look_at(&self, connection: &ConnectionId) {
         self.parts().media.look_at(connection);
+    }
+
+    /// Has those who wait measured because somebody looks at all of them, the first eight: each may be pulled from the media server for it.
+    pub(crate) fn look_at_waiting(&self, snapshot: &Snapshot) {
+        let waiting = snapshot.queue.waiting.iter().filter_map(|entry| snapshot.connections.get(&entry.id));
+        for connection in waiting.take(MOST_LOOKED_AT) {
+            self.look_at(connection);
+        }
     }
 
     /// What the running ingest takes and how it does, as it changes.

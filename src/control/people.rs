@@ -156,7 +156,7 @@ fn may_ban(control: &Control, caller: &Caller, id: AccountId) -> Result<(), Deni
 pub(crate) async fn ban(control: &Control, by: &By, id: AccountId) -> Result<(Account, Kept), Denied> {
     by.did("account.ban", name_of(control, id));
     may_ban(control, &by.caller, id)?;
-    shut_out(control, id, Out::Banned, "you were banned by an admin").await
+    shut_out(control, id, Out::Banned, "you were banned by those who run this box").await
 }
 
 /// Takes a ban back. Operators may do this for streamers only.

@@ -55,7 +55,7 @@ impl Storing {
     pub(crate) fn words(&self) -> Option<String> {
         let why = self.why.as_ref()?;
         Some(format!(
-            "Nothing can be stored: {why}. What makes the show safe acts at once all the same: the slate, skip, remove, ban, hold, switching a \
+            "Nothing can be stored: {why}. What makes the show safe acts at once all the same: the slate, skip, kick, ban, hold, switching a \
              destination off and ending the show. Everything else is refused. If the box starts again before this is put right, what was stored \
              last holds."
         ))

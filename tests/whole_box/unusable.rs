@@ -13,7 +13,7 @@ use crate::support::{
 
 /// An encoder that was set to AV1 over enhanced RTMP, as OBS is: it reconnects as soon as it is dropped.
 #[test]
-fn av1_is_told_once_and_refused_from_the_second_time_on() {
+fn av1_is_told_twice_and_refused_from_then_on() {
     let platform = Recorder::start();
     let the_box = TheBox::builder().destination("recorder", &platform.url()).start();
     let api = the_box.api.clone();

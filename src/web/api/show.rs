@@ -56,17 +56,10 @@ async fn set_show(State(app): State<Arc<App>>, by: By, Body(switch): Body<Switch
     Ok(done_with(kept, switch))
 }
 
-/// So many waiting connections are measured because somebody looks at all of them: each is pulled from the media server for it.
-const MOST_LOOKED_AT: usize = 8;
-
 /// How ingest, inputs, programme and destinations do. Asking has the connections that are next in the queue, up to 8, measured for
 /// the next 15 s, also where they only wait.
 #[utoipa::path(get, path = "/api/v1/status", tag = "show", responses((status = 200, description = "The status", body = Status)))]
 async fn status(State(app): State<Arc<App>>) -> Json<Status> {
-    let snapshot = app.control.snapshot();
-    let next = snapshot.queue.waiting.iter().filter_map(|entry| snapshot.connections.get(&entry.id));
-    for connection in next.take(MOST_LOOKED_AT) {
-        app.control.look_at(connection);
-    }
+    app.control.look_at_waiting(&app.control.snapshot());
     Json(status_now(&app.control))
 }

@@ -29,9 +29,6 @@ use crate::{
 
 pub(super) mod orders;
 
-/// So many who wait are measured because somebody looks at all of them: each is pulled from the media server for it.
-const MOST_LOOKED_AT: usize = 8;
-
 pub(super) fn routes() -> Routes {
     Routes::new()
         .page(Right::Operator, "/admin", night)
@@ -264,10 +261,7 @@ pub(crate) fn parts(app: &App) -> askama::Result<Vec<Rendered>> {
 }
 
 fn rendered(app: &App, snapshot: &Snapshot, now: Option<Moment>) -> askama::Result<Vec<Rendered>> {
-    let waits = snapshot.queue.waiting.iter().filter_map(|entry| snapshot.connections.get(&entry.id));
-    for connection in waits.take(MOST_LOOKED_AT) {
-        app.control.look_at(connection);
-    }
+    app.control.look_at_waiting(snapshot);
     let media = app.control.media_status();
     let health = |entry: &EntryView| health(snapshot, &media, entry);
     let queue = &snapshot.queue;
