@@ -96,9 +96,9 @@ fn three_hundred_pages_learn_of_a_change_within_a_second_and_cost_little() {
     let mut encoders = vec![publish(&ada)];
     // On a busy machine whoever comes to rest first is on air first.
     api.wait_on_air("Ada", seconds(10));
-    encoders.extend([&grace, &hedy].map(publish));
-    for name in ["Grace", "Hedy"] {
-        api.wait_ready(name, seconds(10));
+    for streamer in [&grace, &hedy] {
+        encoders.push(publish(streamer));
+        api.wait_ready(&streamer.name, seconds(10));
     }
     // One account has no more than some pages open at once.
     let cookies = ["Grace", "Hedy"].map(|name| Arc::<str>::from(api.sign_in(name)));

@@ -50,8 +50,8 @@ fn turn_that_begins_in_the_past_is_as_far_behind_as_promised_after_two_key_frame
     api.wait_on_air("Anna", seconds(10));
     let clock = Paced::publish(&Asset::Clock.path(), the_box.rtmp, &bert.key, Manner::default());
     api.wait_ready("Bert", seconds(10));
-    // The last key frame to be seen has been, and the next one is too far away to wait for: the take is of the past.
-    let phase = KEYFRAMES + Duration::from_millis(500);
+    // The next key frame is not here yet, nor due for long after it is: the take is of the past.
+    let phase = KEYFRAMES - Duration::from_millis(300);
     thread::sleep((clock.began + phase).saturating_duration_since(Instant::now()));
     api.skip();
     api.wait_on_air("Bert", seconds(2));

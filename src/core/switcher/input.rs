@@ -134,6 +134,7 @@ impl Input {
     }
 
     /// Bytes in the ring.
+    #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
