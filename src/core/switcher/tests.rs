@@ -314,7 +314,11 @@ impl Run {
         }
         let index = self.sources.iter().position(|other| other.id == source.id).unwrap();
         // The pictures of a slow clock are late in the end, too.
-        if self.paused.contains(&index) || source.rate < 1.0 { 10_000.0 } else { open }
+        if self.paused.contains(&index) || source.rate < 1.0 {
+            return 10_000.0;
+        }
+        // Of a source whose sound comes before its pictures there is sound at hand when the next picture is only just late.
+        open.max(source.audio_ahead as f64 / 1000.0)
     }
 
     /// Everything that must hold whatever happens.
