@@ -22,7 +22,7 @@ use crate::{
 /// Tags are handed over this often at most. Nearly all that a destination costs is waking its two threads (measured at 6 Mbit/s:
 /// 0.9 s of CPU a minute at every 20 ms, 0.5 s at every 40 ms); platforms buffer seconds.
 const HAND_OVER: Duration = Duration::from_millis(36);
-/// A destination that lags further behind than this is not sent more until a key frame comes when it has caught up.
+/// A destination that lags further behind than this is not sent more until it has caught up: then sound, and pictures from a key frame on.
 const MOST_LAG: MediaTime = MediaTime::from_millis(4000);
 /// The same in bytes beyond a session's first burst, whatever the bit rate: memory is small.
 const MOST_BYTES: u64 = 12 << 20;
@@ -60,12 +60,23 @@ struct Sending {
     bytes: u64,
     /// Bytes that the first hand-over may keep waiting: a whole group of pictures goes at once.
     burst: u64,
+    /// How far it may lag: further until it has caught up with its first hand-over, which is a group of the past.
+    most_lag: MediaTime,
     /// Sound alone is sent until it opens.
     entrance: Entrance,
-    /// Left behind: nothing is sent until a key frame.
-    dropping: bool,
+    pace: Pace,
     /// The session took nothing more; its end is about to be noticed by the control half.
     over: bool,
+}
+
+/// Whether a session keeps up with the programme.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    InStep,
+    /// Left behind: nothing but headers is sent until it has caught up.
+    Behind,
+    /// It has caught up: sound is sent, and pictures again with a key frame.
+    Returning,
 }
 
 impl EgressFeed {
@@ -106,14 +117,17 @@ impl Sending {
             marks: VecDeque::new(),
             bytes: 0,
             burst: 0,
+            most_lag: MOST_LAG,
             entrance: Entrance::default(),
-            dropping: false,
+            pace: Pace::InStep,
             over: false,
         };
         for tag in tags {
             sending.add(tag);
         }
         sending.burst = sending.pending_bytes;
+        // A connection that is hardly faster than the programme is so late when it has taken it all.
+        sending.most_lag = MOST_LAG + sending.last;
         sending.flush(now);
         Some(sending)
     }
@@ -129,29 +143,39 @@ impl Sending {
             self.marks.pop_front();
         }
         let lag = self.marks.front().map_or(MediaTime::ZERO, |(_, time)| self.last - *time);
-        self.dropping |= lag > MOST_LAG || level > self.burst + MOST_BYTES;
-        let caught_up = lag <= MediaTime::from_millis(MOST_LAG.as_millis() / 2) && level <= self.burst + MOST_BYTES / 2;
+        let is_near = lag <= MediaTime::from_millis(MOST_LAG.as_millis() / 2);
+        // A hand-over leaves the queue at once and goes out on its own: the first one has gone out when the second leaves.
+        if is_near && gone > self.burst {
+            self.most_lag = MOST_LAG;
+        }
+        if lag > self.most_lag || level > self.burst + MOST_BYTES {
+            self.pace = Pace::Behind;
+        } else if self.pace == Pace::Behind && is_near && level <= self.burst + MOST_BYTES / 2 {
+            self.pace = Pace::Returning;
+            self.entrance.close();
+        }
         for tag in batch {
-            if self.dropping && tag.keyframe && caught_up {
-                self.dropping = false;
-                self.entrance.close();
+            if self.pace == Pace::Returning && tag.keyframe {
+                self.pace = Pace::InStep;
             }
-            if self.dropping && !tag.header {
+            let sent = (self.pace != Pace::Behind || tag.header) && self.add(tag);
+            // What the session began without, or shows before its first picture, was not left out for its lag.
+            if !sent && self.pace != Pace::InStep {
                 dropped.fetch_add(1, Ordering::Relaxed);
-            } else {
-                self.add(tag);
             }
         }
     }
 
-    fn add(&mut self, tag: &Tag) {
+    /// False if it is left out because pictures begin with a key frame.
+    fn add(&mut self, tag: &Tag) -> bool {
         if !self.entrance.admits(tag) {
-            return;
+            return false;
         }
         self.last = self.last.max(tag.time - self.base);
         let bytes = self.outlet.write(tag, self.last);
         self.pending_bytes += bytes.len() as u64;
         self.pending.push(gst::Buffer::from_slice(bytes));
+        true
     }
 
     /// Hands over what is pending, unless that was done a moment ago.

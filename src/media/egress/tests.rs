@@ -69,26 +69,44 @@ struct Blocked {
     probe: Option<(gst::Pad, gst::PadProbeId)>,
     preroll: Preroll,
     now: Moment,
+    /// Milliseconds from one key frame to the next.
+    group: i64,
 }
 
 impl Blocked {
     fn new() -> Self {
+        Self::with_ring(0)
+    }
+
+    /// The programme's ring holds a group that began so many seconds ago.
+    fn with_ring(seconds: i64) -> Self {
         gst::init().unwrap();
         let pipeline = gst::Pipeline::new();
         let appsrc = session::appsrc();
+        appsrc.set_property("name", "way");
         let sink =
             gst::ElementFactory::make("fakesink").property("sync", false).property("async", false).build().unwrap();
         pipeline.add_many([appsrc.upcast_ref(), &sink]).unwrap();
         appsrc.link(&sink).unwrap();
-        let pad = appsrc.static_pad("src").unwrap();
-        let what = gst::PadProbeType::BLOCK | gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
-        let probe = pad.add_probe(what, |_, _| gst::PadProbeReturn::Ok).unwrap();
+        let probe = Self::close(appsrc.static_pad("src").unwrap());
         pipeline.set_state(gst::State::Playing).unwrap();
         let shared = Arc::new(Shared::default());
         shared.outlet.store(Some(Arc::new(session::Outlet::accepted(appsrc, FlvFile::into_sink(sink)))));
-        let preroll = Preroll { headers: vec![video(0, false, true)], tags: VecDeque::from([video(0, true, false)]) };
+        let from = -seconds * 1000;
+        let tags = (from..=0).step_by(40).map(|millis| video(millis, millis == from, false)).collect();
+        let preroll = Preroll { headers: vec![video(from, false, true)], tags };
         let feed = EgressFeed::new(shared.clone());
-        Self { pipeline, feed, shared, probe: Some((pad, probe)), preroll, now: Moment::ZERO }
+        Self { pipeline, feed, shared, probe: Some(probe), preroll, now: Moment::ZERO, group: 2000 }
+    }
+
+    fn close(pad: gst::Pad) -> (gst::Pad, gst::PadProbeId) {
+        let what = gst::PadProbeType::BLOCK | gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
+        let probe = pad.add_probe(what, |_, _| gst::PadProbeReturn::Ok).unwrap();
+        (pad, probe)
+    }
+
+    fn block(&mut self) {
+        self.probe = Some(Self::close(self.pipeline.by_name("way").unwrap().static_pad("src").unwrap()));
     }
 
     fn unblock(&mut self) {
@@ -104,17 +122,25 @@ impl Blocked {
         }
     }
 
-    /// Lets `seconds` pass at 25 pictures a second, with a key frame every two seconds.
+    /// Lets `seconds` pass at 25 pictures a second, with a key frame every `group`.
     fn play(&mut self, seconds: u64) {
         for _ in 0..seconds * 25 {
-            self.now = self.now + Duration::from_millis(40);
-            let millis = i64::try_from(self.now.since_start().as_millis()).unwrap();
-            let tag = video(millis, millis % 2000 == 0, false);
-            self.feed.push(&[tag], &self.preroll, self.now);
-            // This clock runs faster than the other end's thread.
-            if self.probe.is_none() {
-                self.drain();
-            }
+            let millis = self.step();
+            self.push(video(millis, millis % self.group == 0, false));
+        }
+    }
+
+    /// A tick, and what its time is.
+    fn step(&mut self) -> i64 {
+        self.now = self.now + Duration::from_millis(40);
+        i64::try_from(self.now.since_start().as_millis()).unwrap()
+    }
+
+    fn push(&mut self, tag: Tag) {
+        self.feed.push(&[tag], &self.preroll, self.now);
+        // This clock runs faster than the other end's thread.
+        if self.probe.is_none() {
+            self.drain();
         }
     }
 
@@ -151,6 +177,45 @@ fn destination_that_lags_is_left_behind_until_a_key_frame_when_it_has_caught_up(
     let resumed = blocked.dropped();
     blocked.play(4);
     assert_eq!(blocked.dropped(), resumed);
+}
+
+#[test]
+fn destination_that_has_caught_up_is_heard_at_once_and_seen_with_the_next_key_frame() {
+    let mut blocked = Blocked::new();
+    blocked.play(8);
+    assert!(blocked.dropped() > 0);
+    blocked.unblock();
+    let before = blocked.dropped();
+    for step in 1..=50 {
+        let millis = blocked.step();
+        blocked.push(Tag { kind: TagKind::Audio, ..video(millis, false, false) });
+        assert_eq!(blocked.dropped(), before + step - 1, "sound does not wait for a key frame");
+        blocked.push(video(millis, false, false));
+        assert_eq!(blocked.dropped(), before + step, "pictures wait for one");
+    }
+    let millis = blocked.step();
+    blocked.push(video(millis, true, false));
+    blocked.group = i64::MAX;
+    blocked.play(8);
+    assert_eq!(blocked.dropped(), before + 50);
+}
+
+#[test]
+fn destination_whose_connection_takes_the_first_group_slowly_is_not_left_behind_for_it() {
+    let mut blocked = Blocked::with_ring(8);
+    blocked.play(11);
+    assert_eq!(blocked.dropped(), 0, "it may lag by the group that it began with");
+    blocked.play(3);
+    assert!(blocked.dropped() > 0, "but not by more");
+    blocked.unblock();
+    blocked.play(4);
+    let resumed = blocked.dropped();
+    blocked.play(2);
+    blocked.block();
+    blocked.play(3);
+    assert_eq!(blocked.dropped(), resumed);
+    blocked.play(4);
+    assert!(blocked.dropped() > resumed, "when it has caught up it is as any other");
 }
 
 #[test]
