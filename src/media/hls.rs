@@ -35,6 +35,8 @@ const ALIVE: Duration = Duration::from_secs(20);
 const PATIENCE: Duration = Duration::from_secs(4);
 /// How long the next segment is waited for: less than an answer may take.
 const NEXT: Duration = Duration::from_secs(8);
+/// A production that ended by itself is begun again after this long: whatever made it too slow may still be there.
+const PAUSE: Duration = Duration::from_secs(1);
 /// A player that asks for one further ahead than this is mistaken, and is told what there is.
 const AHEAD: u64 = 2;
 
@@ -136,6 +138,9 @@ impl Watch {
                 let mut cutter = Cutter::new(next);
                 self.produce(tags, &mut cutter, &token).await;
                 next = cutter.numbers();
+                if self.is_wanted() {
+                    let _ = timeout(PAUSE, token.cancelled()).await;
+                }
             }
             self.shared.running.store(false, Relaxed);
             self.shared.window.send_replace(Arc::default());

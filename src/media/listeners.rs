@@ -126,7 +126,7 @@ impl Follower {
         if self.begun {
             return !self.sender.is_closed() && batch.iter().all(send);
         }
-        // The ring is sound alone for as long as a group of pictures is too large for it.
+        // The ring is sound alone for as long as a group of pictures is too large or too long for it.
         self.begun = preroll.tags.front().is_some_and(|tag| tag.keyframe);
         !self.begun || preroll.headers.iter().chain(&preroll.tags).all(send)
     }

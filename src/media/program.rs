@@ -47,7 +47,10 @@ pub(super) const HORIZON: MediaTime = MediaTime::from_millis(180);
 const _: () = assert!(HORIZON.as_millis() >= House::LAG.as_millis() + 80, "the sound would leave late");
 /// The ring that new sessions begin with holds one group of pictures, and at most so much.
 const MAX_PREROLL_BYTES: usize = 16 << 20;
-/// Where a group is larger it holds so many frames of sound, which is a second and a half.
+/// Nor one that is longer. A session gets the ring at once, so that this is how far behind it may begin; OBS sends a key frame every 8.3 s by
+/// default.
+const LONGEST_PREROLL: MediaTime = MediaTime::from_millis(20_000);
+/// Where a group is larger or longer it holds so many frames of sound, which is a second and a half.
 const SOUNDS_ALONE: usize = 64;
 /// Tags are written into blocks of this size, which are used again once nobody holds a tag of them.
 const BLOCK: usize = 256 << 10;
@@ -511,7 +514,8 @@ impl Writer {
         if tag.keyframe || tags.front().is_some_and(|first| first.keyframe) {
             self.preroll_bytes += tag.body.len();
             tags.push_back(tag.clone());
-            if self.preroll_bytes > MAX_PREROLL_BYTES {
+            let is_long = tags.front().is_some_and(|first| tag.time - first.time > LONGEST_PREROLL);
+            if is_long || self.preroll_bytes > MAX_PREROLL_BYTES {
                 tags.retain(|tag| tag.kind == TagKind::Audio && !tag.header);
                 tags.drain(..tags.len().saturating_sub(SOUNDS_ALONE));
                 self.renew_headers();
@@ -580,5 +584,23 @@ mod tests {
         assert!(!tags.contains(&(TagKind::Video, false)));
         write(&mut writer, Track::Video, 10_100, true, 1000);
         assert_eq!(writer.preroll.beginning().unwrap().0, MediaTime::from_millis(10_100));
+    }
+
+    #[test]
+    fn session_that_begins_long_after_the_only_key_frame_hears_the_present_and_is_not_shown_the_past() {
+        let mut writer = Writer::default();
+        let mut batch = Vec::new();
+        for number in 0..60 * 25 {
+            writer.write(&frame(Track::Video, number * 40, number == 0, 100), None, &mut batch);
+            writer.write(&frame(Track::Audio, number * 40, true, 100), None, &mut batch);
+            let (base, mut tags) = writer.preroll.beginning().unwrap();
+            let begins_with_picture = tags.any(|tag| tag.keyframe);
+            assert_eq!((begins_with_picture, base == MediaTime::ZERO), (number <= 500, number <= 500), "{number}");
+        }
+        let (base, tags) = writer.preroll.beginning().unwrap();
+        assert!(base > MediaTime::from_millis(57_000), "{base:?}");
+        assert_eq!(tags.filter(|tag| !tag.header && tag.kind != TagKind::Audio).count(), 0);
+        writer.write(&frame(Track::Video, 60_000, true, 100), None, &mut batch);
+        assert_eq!(writer.preroll.beginning().unwrap().0, MediaTime::from_millis(60_000));
     }
 }

@@ -85,7 +85,7 @@ pub struct Preroll {
     /// `onMetaData`, AVC and AAC sequence headers in force at the ring's first tag.
     pub headers: Vec<Tag>,
     /// Everything from the programme's last key frame on, in the order in which it left (with the headers that came in between). Where
-    /// that would be too much: the latest sound alone, until a key frame comes.
+    /// that would be too much, or too long: the latest sound alone, until a key frame comes.
     pub tags: std::collections::VecDeque<Tag>,
 }
 

@@ -103,6 +103,30 @@ async fn first_playlist_comes_out_of_the_ring_and_production_ends_when_nobody_as
     token.cancel();
 }
 
+/// A ring of more tags than a follower has room for.
+#[tokio::test(start_paused = true)]
+async fn production_that_cannot_keep_up_is_not_begun_again_at_every_tick() {
+    let slate = slate::render(SlateSettings { venue: "Room", picture: None, tone: false }).unwrap();
+    let (door, mut listeners) = Listeners::new();
+    let (watch, token) = (Watch::new(), CancellationToken::new());
+    tokio::spawn(watch.clone().run(door, token.clone()));
+    watch.ask();
+    let ring = ring(&slate, 0, 40 * 9000);
+    let mut begun = std::collections::BTreeSet::new();
+    for _ in 0..75 {
+        tokio::time::sleep(Duration::from_millis(40)).await;
+        listeners.push(&[], &ring);
+        tokio::task::yield_now().await;
+        if let Some(playlist) = watch.shared.window.borrow().playlist() {
+            let playlist = String::from_utf8(playlist.to_vec()).unwrap();
+            begun.extend(playlist.lines().rfind(|line| line.starts_with("#EXT-X-MAP")).map(str::to_owned));
+        }
+    }
+    assert!(watch.is_running());
+    assert!((2..=4).contains(&begun.len()), "{} productions in 3 s", begun.len());
+    token.cancel();
+}
+
 #[tokio::test(start_paused = true)]
 async fn playlist_of_a_programme_that_shows_nothing_is_not_waited_for_long() {
     let (door, _listeners) = Listeners::new();
