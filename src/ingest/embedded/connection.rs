@@ -37,8 +37,11 @@ const SMALL_READ: usize = 4 * 1024;
 /// costs little.
 const LARGE_READ: usize = 64 * 1024;
 
-/// A peer that does not read our few bytes for this long is gone.
+/// A peer that does not read our few bytes for this long is gone, as long as it is not live.
 const WRITE_LIMIT: Duration = Duration::from_secs(5);
+
+/// One that is live need not read: many encoders never do. But no more than this is kept for it, thousands of answers to what it asks.
+const MOST_UNREAD: usize = 64 * 1024;
 
 /// How long the connection that is taken over has to go.
 const TAKEOVER_LIMIT: Duration = Duration::from_secs(2);
@@ -307,10 +310,6 @@ impl Connection {
                 Err(end) => return end,
             }
             // One timer for the connection's life; it looks at what happened since instead of being set for each read.
-            let step = async {
-                self.flush().await?;
-                self.read(LARGE_READ).await
-            };
             tokio::select! {
                 biased;
                 order = &mut publication.disconnect => {
@@ -322,7 +321,7 @@ impl Connection {
                     }
                     timer.as_mut().reset(last_media + silence);
                 }
-                done = step => {
+                done = self.exchange() => {
                     if let Err(end) = done {
                         return end;
                     }
@@ -373,10 +372,31 @@ impl Connection {
         Ok(any)
     }
 
-    /// Waits for bytes, at most `size` at once.
-    async fn read(&mut self, size: usize) -> Result<(), End> {
+    /// Makes room for `size` bytes.
+    fn make_room(&mut self, size: usize) {
         // All but a part of a header was consumed: this moves a few bytes to the front, and allocates once.
         self.input.reserve(size.saturating_sub(self.input.len()).max(1));
+    }
+
+    /// Waits for bytes of a publisher, or for it to take some of what the dialogue has to say. Safe to be cancelled.
+    async fn exchange(&mut self) -> Result<(), End> {
+        if self.dialogue.output().len() > MOST_UNREAD {
+            self.flush().await?;
+        }
+        self.make_room(LARGE_READ);
+        let output = self.dialogue.output();
+        let (mut from, mut to) = self.stream.split();
+        let moved = tokio::select! {
+            biased;
+            written = to.write_buf(output), if !output.is_empty() => written?,
+            read = from.read_buf(&mut self.input) => read?,
+        };
+        if moved == 0 { Err(End::Closed) } else { Ok(()) }
+    }
+
+    /// Waits for bytes, at most `size` at once.
+    async fn read(&mut self, size: usize) -> Result<(), End> {
+        self.make_room(size);
         if self.stream.read_buf(&mut self.input).await? == 0 {
             return Err(End::Closed);
         }
@@ -414,5 +434,90 @@ impl Connection {
     async fn tell(&self, event: IngestEvent) {
         // Nobody listens only when the box stops.
         let _ = self.common.events.send(event).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use tokio::net::TcpSocket;
+
+    use super::*;
+    use crate::{
+        core::frame::{Frame, PullAddress, RemoteInput},
+        ingest::embedded::{chunk::kind, dialogue::tests::Encoder},
+    };
+
+    /// Media: notes that a frame has come.
+    struct Sinks(mpsc::UnboundedSender<()>);
+
+    impl FrameSinks for Sinks {
+        fn open(&self, _: ConnectionId) -> Box<dyn FrameSink> {
+            Box::new(Self(self.0.clone()))
+        }
+
+        fn announce(&self, _: ConnectionId, _: PullAddress) -> Box<dyn RemoteInput> {
+            unreachable!("the embedded ingest delivers its frames")
+        }
+    }
+
+    impl FrameSink for Sinks {
+        fn push(&mut self, _: Frame, _: Moment) {
+            self.0.send(()).unwrap();
+        }
+    }
+
+    /// As those do that are made with librtmp: after the answer to the publish they read nothing.
+    #[tokio::test]
+    async fn encoder_that_never_reads_stays_on_air_when_its_socket_is_full() {
+        let listening = TcpSocket::new_v4().unwrap();
+        listening.set_send_buffer_size(1).unwrap();
+        listening.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = listening.listen(1).unwrap();
+        let calling = TcpSocket::new_v4().unwrap();
+        calling.set_recv_buffer_size(1).unwrap();
+        let mut encoder = calling.connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, peer) = listener.accept().await.unwrap();
+
+        let (events, mut asked) = mpsc::channel(8);
+        let (came, mut frames) = mpsc::unbounded_channel();
+        let common = Arc::new(Common {
+            clock: Clock::start(),
+            sinks: Arc::new(Sinks(came)),
+            events,
+            token: CancellationToken::new(),
+            registry: Registry::new(4),
+            handshake: Duration::from_mins(1),
+            silence: Duration::from_mins(1),
+        });
+        let visit = common.registry.enter(peer.ip()).unwrap();
+        let connection = Connection::new(stream, peer.ip(), common.clone());
+        tokio::spawn(connection.run(visit, Instant::now() + common.handshake));
+        tokio::spawn(async move {
+            while let Some(event) = asked.recv().await {
+                if let IngestEvent::Publish(request) = event {
+                    let _ = request.verdict.send(PublishVerdict::Accept { replaces: None });
+                }
+            }
+        });
+
+        let mut said = Encoder::publishing();
+        encoder.write_all_buf(&mut said.bytes).await.unwrap();
+        let mut heard = Vec::new();
+        while !heard.windows(23).any(|window| window == b"NetStream.Publish.Start") {
+            let more = timeout(Duration::from_secs(20), encoder.read_buf(&mut heard)).await.unwrap().unwrap();
+            assert_ne!(more, 0, "{}", String::from_utf8_lossy(&heard));
+        }
+        // An acknowledgement is due after each frame: 40 kB of them, and the sockets hold 7.
+        said.control(kind::WINDOW_SIZE, 0);
+        said.audio(&[0xaf, 0, 0x11, 0x90]);
+        for number in 0..2500 {
+            said.audio(&[[0xaf, 1].as_slice(), &[7; 1100]].concat());
+            encoder.write_all_buf(&mut said.bytes).await.unwrap();
+            // Less than anybody waits for a peer that does not read.
+            let frame = timeout(WRITE_LIMIT / 2, frames.recv()).await;
+            assert_eq!(frame, Ok(Some(())), "frame {number}");
+        }
     }
 }

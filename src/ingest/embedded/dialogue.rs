@@ -24,7 +24,7 @@ use crate::core::{
 };
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 /// C1, C2, S1 and S2 (RTMP 1.0, 5.2.3).
 const HANDSHAKE: usize = 1536;
@@ -104,6 +104,8 @@ pub(super) struct Dialogue {
     /// those that do not would.
     received: u64,
     acknowledged: u64,
+    /// An acknowledgement is in the output.
+    acknowledging: bool,
     /// `received` when the last publish ended.
     idle_since: u64,
     window: u32,
@@ -128,6 +130,7 @@ impl Dialogue {
             events: VecDeque::new(),
             received: 0,
             acknowledged: 0,
+            acknowledging: false,
             idle_since: 0,
             window: WINDOW,
             app: String::new(),
@@ -221,9 +224,12 @@ impl Dialogue {
         self.state = State::Over;
     }
 
+    /// Says how much has come, unless the encoder has not taken yet what was said last: many never read, and the next one says it all.
     fn acknowledge(&mut self) {
+        self.acknowledging &= !self.output.is_empty();
         let after = u64::from(self.window.min(WINDOW) / WINDOW_PARTS).max(LEAST_ACKNOWLEDGED);
-        if self.received - self.acknowledged >= after {
+        if !self.acknowledging && self.received - self.acknowledged >= after {
+            self.acknowledging = true;
             self.acknowledged = self.received;
             // The sequence number wraps (5.4.3).
             let number = u32::try_from(self.received & 0xffff_ffff).unwrap_or_default();

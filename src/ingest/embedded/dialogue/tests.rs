@@ -8,9 +8,9 @@ use super::*;
 const FFMPEG: &[u8] = include_bytes!("ffmpeg.rtmp");
 
 /// What an encoder says, put together by hand.
-struct Encoder {
+pub(in crate::ingest::embedded) struct Encoder {
     writer: ChunkWriter,
-    bytes: BytesMut,
+    pub(in crate::ingest::embedded) bytes: BytesMut,
 }
 
 impl Encoder {
@@ -23,7 +23,7 @@ impl Encoder {
     }
 
     /// One whose publish will be asked for.
-    fn publishing() -> Self {
+    pub(in crate::ingest::embedded) fn publishing() -> Self {
         let mut encoder = Self::new();
         encoder.connect();
         encoder.command(0, "createStream", 2.0, nothing);
@@ -57,12 +57,16 @@ impl Encoder {
         });
     }
 
-    fn control(&mut self, kind: u8, value: u32) {
+    pub(in crate::ingest::embedded) fn control(&mut self, kind: u8, value: u32) {
         self.writer.control(&mut self.bytes, kind, value);
     }
 
     fn video(&mut self, body: &[u8]) {
         self.writer.message(&mut self.bytes, 4, kind::VIDEO, 1, body);
+    }
+
+    pub(in crate::ingest::embedded) fn audio(&mut self, body: &[u8]) {
+        self.writer.message(&mut self.bytes, 5, kind::AUDIO, 1, body);
     }
 
     fn raw(&mut self, bytes: &[u8]) {
@@ -141,8 +145,8 @@ fn run(bytes: &[u8], cuts: &[usize]) -> Outcome {
             }
         }
         assert!(input.len() < 1 + HANDSHAKE, "what is not understood yet stays small");
+        outcome.output.extend_from_slice(&dialogue.output().split());
     }
-    outcome.output.extend_from_slice(&dialogue.output().split());
     outcome
 }
 
@@ -284,6 +288,37 @@ fn a_tiny_window_does_not_make_us_talkative() {
         let count = outcome.acknowledged().len();
         assert!((100..=220).contains(&count), "{count} acknowledgements of 200 kB");
     }
+}
+
+#[test]
+fn what_an_encoder_does_not_read_stays_small() {
+    let mut dialogue = Dialogue::new();
+    let mut input = Encoder::publishing().bytes;
+    while let Some(event) = dialogue.advance(&mut input).unwrap() {
+        assert!(matches!(event, Event::Publish { .. }));
+        dialogue.accept();
+    }
+    let said = dialogue.output().split().len();
+    let send = |dialogue: &mut Dialogue| {
+        let mut encoder = Encoder { writer: ChunkWriter::new(), bytes: BytesMut::new() };
+        encoder.control(kind::WINDOW_SIZE, 0);
+        encoder.video(&[1; 2000]);
+        while dialogue.advance(&mut encoder.bytes).unwrap().is_some() {}
+        let output = dialogue.output().to_vec();
+        Outcome { output, ..Outcome::default() }.acknowledged()
+    };
+    let first = send(&mut dialogue);
+    assert_eq!((first.len(), said > 0), (1, true));
+    for _ in 0..100 {
+        assert_eq!(send(&mut dialogue), first);
+    }
+    // What was read in part only is no place for another.
+    let _ = dialogue.output().split_to(10);
+    send(&mut dialogue);
+    assert_eq!(dialogue.output().len(), 6);
+    dialogue.output().clear();
+    let next = send(&mut dialogue);
+    assert!(next.len() == 1 && next[0] > first[0] + 200_000, "{next:?}");
 }
 
 #[test]
