@@ -201,7 +201,7 @@ impl Session {
 
     /// Ends it politely: what is queued is sent, then the platform is told. Takes at most 2 s.
     pub(super) async fn finish(mut self) {
-        if self.outlet.has_begun()
+        if self.outlet.is_heard()
             && let Some(last_words) = self.outlet.transport.finish(&self.outlet.appsrc)
         {
             let ended = async { matches!(self.messages.recv().await, Some(Message::End)) };

@@ -1,6 +1,6 @@
 //! A second protocol: the programme into an FLV file. It shows what a protocol takes: one file, and a row where protocols are listed.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use gstreamer_app::AppSrc;
 
@@ -15,6 +15,9 @@ use crate::{
     core::flv::{self, FileReader, FileTagKind},
     media::tag::session_time,
 };
+
+/// How many sessions ended politely. `nextest` gives each test a process of its own.
+static GOODBYES: AtomicU64 = AtomicU64::new(0);
 
 static DRIVER: Driver = Driver { elements: &["filesink"], open: FlvFile::open, closer: |_, _| None };
 
@@ -68,6 +71,7 @@ impl Transport for FlvFile {
     }
 
     fn finish(&self, source: &AppSrc) -> Option<Duration> {
+        GOODBYES.fetch_add(1, Ordering::Relaxed);
         source.end_of_stream().is_ok().then_some(Duration::ZERO)
     }
 
@@ -135,6 +139,22 @@ async fn failure_of_a_session_is_told_in_the_words_of_its_protocol() {
     let DestinationFailure::Other(reason) = failure else { unreachable!("a file refuses nothing") };
     assert!(reason.starts_with("the file: "), "{reason}");
     session.close().await;
+}
+
+#[tokio::test]
+async fn platform_that_heard_sound_alone_is_said_goodbye_to() {
+    let folder = tempfile::tempdir().unwrap();
+    for (sound, goodbyes) in [(false, 0), (true, 1)] {
+        let url = url::Url::from_file_path(folder.path().join("programme.flv")).unwrap();
+        let session = Session::open(&DRIVER, destination(url.as_str())).await.unwrap();
+        let shared = Arc::new(Shared::default());
+        shared.outlet.store(Some(session.outlet()));
+        assert!(session.look_for_acceptance());
+        let tags = sound.then(|| Tag { kind: TagKind::Audio, ..video(900, false, false) }).into_iter().collect();
+        EgressFeed::new(shared).push(&[], &Preroll { headers: vec![], tags }, Moment::ZERO);
+        session.finish().await;
+        assert_eq!(GOODBYES.load(Ordering::Relaxed), goodbyes, "sound: {sound}");
+    }
 }
 
 /// Where no key frame is at hand, as in a stream of long groups: sound does not wait for one.
