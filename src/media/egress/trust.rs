@@ -4,7 +4,8 @@
 //! the connection is there (measured on 2.74: 4.1 MB each). So a server is looked at once before it is connected to; the authorities that
 //! its certificate's chain names are picked from the system's list, and their short list becomes GIO's. Nothing is decided here: each
 //! connection judges its certificate itself, and by a part of what the system trusts, so that nobody is trusted who was not before. Where
-//! the system's list is not found, GIO goes by its own.
+//! the system's list is not found, GIO goes by its own; so it does where a server could not be looked at, for as long as a connection to it may
+//! be under way.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,6 +14,7 @@ use std::{
     os::fd::AsRawFd,
     path::{Path, PathBuf},
     sync::{LazyLock, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use gio::prelude::*;
@@ -26,6 +28,9 @@ pub const BUNDLES: [&str; 3] =
 
 /// Servers that are remembered; destinations are few, but their addresses change.
 const MOST_SERVERS: usize = 64;
+
+/// A connection has judged its certificate after this long, or is given up.
+const CONNECTS: Duration = Duration::from_secs(15);
 
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
@@ -47,6 +52,11 @@ struct Trust {
     /// Each list that there has been. A connection that is just being made may read one of the earlier ones; there are never more of
     /// them than the system has authorities.
     lists: Vec<File>,
+    /// Servers that could not be looked at, and until when a connection to them may be under way. Meanwhile GIO goes by its own list, and
+    /// nobody is looked at: that takes the short one.
+    away: BTreeMap<String, Instant>,
+    /// GIO goes by its own list, and not by the last of `lists`.
+    whole: bool,
 }
 
 /// Sees to it that `server`'s authorities are in GIO's list. `anew` looks at the server although it is known: it may have got a
@@ -62,13 +72,20 @@ pub(super) fn introduce(server: &str, anew: bool) {
 }
 
 fn introduce_to(trust: &Mutex<Trust>, server: &str, anew: bool) -> io::Result<()> {
-    if !lock(trust).begin(server, anew)? {
+    if !lock(trust).begin(server, anew, Instant::now())? {
         return Ok(());
     }
-    // Without the lock: a server that is slow is in nobody else's way. Whoever does not answer now is looked at the next time.
-    match chain(server) {
-        Some(named) => lock(trust).add(server, &named),
-        None => Ok(()),
+    // Without the lock: a server that is slow is in nobody else's way.
+    let named = chain(server);
+    let mut trust = lock(trust);
+    match named {
+        // That nothing is doubtful says nothing where another's look brought the whole list back meanwhile.
+        Some(named) if !(named.is_empty() && trust.whole) => trust.add(server, &named),
+        // Whoever does not answer now is looked at the next time. A server that is only slow is trusted all the same.
+        _ => {
+            trust.step_back(server, Instant::now());
+            Ok(())
+        }
     }
 }
 
@@ -82,9 +99,20 @@ impl Trust {
     }
 
     /// Whether a server is to be looked at; then there is a list of our own to do it by.
-    fn begin(&mut self, server: &str, anew: bool) -> io::Result<bool> {
+    fn begin(&mut self, server: &str, anew: bool, now: Instant) -> io::Result<bool> {
         let Some(bundle) = self.bundle.clone() else { return Ok(false) };
-        if self.servers.contains(server) && !anew {
+        self.away.retain(|other, until| other != server && now < *until);
+        let is_known = self.servers.contains(server);
+        if !self.away.is_empty() {
+            if !is_known {
+                self.step_back(server, now);
+            }
+            return Ok(false);
+        }
+        if self.whole {
+            self.stand()?;
+        }
+        if is_known && !anew {
             return Ok(false);
         }
         if self.lists.is_empty() {
@@ -119,11 +147,26 @@ impl Trust {
                 list.write_all(certificates.as_bytes())?;
             }
         }
+        self.lists.push(list);
+        if self.away.is_empty() { self.stand() } else { Ok(()) }
+    }
+
+    /// Makes the last list GIO's.
+    fn stand(&mut self) -> io::Result<()> {
+        let Some(list) = self.lists.last() else { return Ok(()) };
         let path = format!("/proc/self/fd/{}", list.as_raw_fd());
         let database = gio::TlsFileDatabase::new(path).map_err(io::Error::other)?;
         gio::TlsBackend::default().set_default_database(Some(&database));
-        self.lists.push(list);
+        self.whole = false;
         Ok(())
+    }
+
+    /// Gives GIO its own list for a connection to `server`, whose authorities are not known.
+    fn step_back(&mut self, server: &str, now: Instant) {
+        self.servers.remove(server);
+        self.away.insert(server.to_owned(), now + CONNECTS);
+        self.whole = true;
+        gio::TlsBackend::default().set_default_database(gio::TlsDatabase::NONE);
     }
 }
 
@@ -264,5 +307,35 @@ mod tests {
         assert!(lock(&trust).servers.is_empty());
         std::fs::write(&bundle, "").unwrap();
         assert!(introduce_to(&Mutex::new(Trust::new(Some(bundle))), &away, false).is_err(), "an empty list is none");
+    }
+
+    #[test]
+    fn server_that_is_too_slow_for_the_first_look_is_judged_by_all_that_the_system_trusts() {
+        let folder = TempDir::new().unwrap();
+        let bundle = folder.path().join("bundle");
+        let (first, ours) = (authority("A first"), authority("Ours"));
+        std::fs::write(&bundle, format!("{}{}", first.pem, ours.pem)).unwrap();
+        let trust = Mutex::new(Trust::new(Some(bundle)));
+        let is_short = || gio::TlsBackend::default().default_database().is::<gio::TlsFileDatabase>();
+        let known = server(&ours, &["127.0.0.1"], (2020, 2049));
+        introduce_to(&trust, &known, false).unwrap();
+        assert!(is_short());
+        let away = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        introduce_to(&trust, &away, false).unwrap();
+        assert!(!is_short());
+        // Others leave that list to it as long as it may be connecting.
+        let other = server(&ours, &["127.0.0.1"], (2020, 2049));
+        for server in [&known, &other] {
+            introduce_to(&trust, server, false).unwrap();
+            assert!(!is_short());
+        }
+        assert_eq!(lock(&trust).servers.iter().collect::<Vec<_>>(), [&known], "nobody is looked at meanwhile");
+        let now = Instant::now();
+        for until in lock(&trust).away.values_mut() {
+            *until = now;
+        }
+        introduce_to(&trust, &other, false).unwrap();
+        assert!(is_short() && lock(&trust).servers.contains(&other));
+        assert_eq!((doubts(&known), doubts(&other)), (vec![], vec![]));
     }
 }
