@@ -300,7 +300,8 @@ impl Dialogue {
     /// Whether media on a message stream is the publish's. Encoders that never use the right one are taken by what they send: only
     /// beside the right one another is another.
     fn is_ours(&mut self, stream: u32) -> bool {
-        self.heard |= stream == self.publish_stream;
+        // Zero belongs to nobody: many send with it what is the publish's, whichever that is.
+        self.heard |= stream != 0 && stream == self.publish_stream;
         !self.heard || stream == self.publish_stream || stream == 0
     }
 

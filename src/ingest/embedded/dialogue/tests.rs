@@ -682,6 +682,22 @@ fn media_on_a_wrong_stream_is_taken_when_there_is_no_right_one() {
     assert_eq!((outcome.media.len(), outcome.odd.len()), (4, 0));
 }
 
+/// Some publish without a message stream, send media with one, and now and then a sound with a header that was cut short.
+#[test]
+fn sound_on_no_stream_does_not_end_the_pictures_of_an_encoder_that_published_on_none() {
+    let mut encoder = Encoder::new();
+    encoder.connect();
+    encoder.command(0, "publish", 3.0, |out| {
+        out.null();
+        out.string("secret-key");
+    });
+    encoder.video(&[1]);
+    encoder.writer.message(&mut encoder.bytes, 5, kind::AUDIO, 0, &[2]);
+    encoder.video(&[3]);
+    let outcome = encoder.run();
+    assert_eq!((outcome.media.len(), outcome.odd.len()), (3, 0), "{:?}", outcome.odd);
+}
+
 #[test]
 fn other_protocols_are_told_by_name() {
     for (bytes, dialect, answer) in [
