@@ -21,10 +21,21 @@ const CLOSES: u32 = 3;
 /// The failures of one destination.
 #[derive(Debug, Default)]
 pub(super) struct Judge {
-    /// Failures that were looked at, what each was, and when. Few: what has nothing to look at is not kept.
-    looked: Vec<(DestinationFailure, Option<DestinationFailure>, Moment)>,
+    /// Servers' failures that were looked at. Few: what has nothing to look at is not kept.
+    looked: Vec<Looked>,
     /// Closes in a row, without a word, since something else happened.
     closes: u32,
+}
+
+/// A failure that was looked at.
+#[derive(Debug)]
+struct Looked {
+    /// Whose it was, without the key: a platform that is elsewhere may fail there in the same words.
+    server: String,
+    failure: DestinationFailure,
+    /// What it was.
+    seen: Option<DestinationFailure>,
+    at: Moment,
 }
 
 impl Judge {
@@ -60,14 +71,15 @@ impl Judge {
         failure: DestinationFailure,
         now: Moment,
     ) -> DestinationFailure {
-        self.looked.retain(|(_, _, at)| now.since(*at) < LOOK_AGAIN);
-        let known = self.looked.iter().find(|(before, ..)| *before == failure).map(|(_, seen, _)| seen.clone());
-        let seen = if let Some(seen) = known {
-            seen
+        let server = destination.redacted();
+        self.looked.retain(|looked| now.since(looked.at) < LOOK_AGAIN);
+        let known = self.looked.iter().find(|looked| looked.server == server && looked.failure == failure);
+        let seen = if let Some(looked) = known {
+            looked.seen.clone()
         } else {
             let seen = protocols::closer(destination, &failure).await;
             self.looked.truncate(KEPT - 1);
-            self.looked.insert(0, (failure.clone(), seen.clone(), now));
+            self.looked.insert(0, Looked { server, failure: failure.clone(), seen: seen.clone(), at: now });
             seen
         };
         seen.unwrap_or(failure)

@@ -47,6 +47,20 @@ async fn new_address_at_the_same_host_is_followed_once() {
 }
 
 #[tokio::test]
+async fn no_of_the_server_that_a_platform_names_is_its_own() {
+    const WORDS: &str = "[ Server.Reject ] : moved";
+    let there = format!("rtmp://{}/app2", start(Answers::Rejects(WORDS)));
+    let first = format!("rtmp://{}/app", start(Answers::Moved(there.clone())));
+    let mut judge = Judge::default();
+    let no = DestinationFailure::Refused { code: "NetConnection.Connect.Rejected".to_owned(), said: WORDS.to_owned() };
+    for _ in 0..2 {
+        let moved = judge.closer(&destination(&first), no.clone(), Moment::ZERO).await;
+        assert!(matches!(moved, DestinationFailure::Moved(_)), "{moved:?}");
+        assert_eq!(judge.closer(&destination(&there), no.clone(), Moment::ZERO).await, no);
+    }
+}
+
+#[tokio::test]
 async fn wrong_scheme_for_a_port_is_told_both_ways() {
     let (encrypted, plain) = (start_tls(), start(Answers::Yes));
     assert_told(&format!("rtmp://{encrypted}/app"), TrialVerdict::Failed, "wants rtmps:// rather than rtmp://").await;
