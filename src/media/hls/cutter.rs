@@ -23,6 +23,8 @@ const SHORTEST: MediaTime = MediaTime::from_millis(900);
 pub(super) const TARGET_SECONDS: i64 = 4;
 /// The longest that rounds to the target.
 const LIMIT: MediaTime = MediaTime::from_millis(TARGET_SECONDS * 1000 + 499);
+/// Where a cut follows a cut at once: players take a length of 0 for an error.
+const BRIEFEST: MediaTime = MediaTime::from_millis(1);
 /// A group that is longer is cut in its middle. A little less than the limit, since pictures come one by one; 250 pictures at 60 a second, which
 /// are x264's own, stay whole.
 const LONGEST: MediaTime = MediaTime::from_millis(TARGET_SECONDS * 1000 + 400);
@@ -296,7 +298,7 @@ impl Cutter {
             initialisation,
             start: first.time,
             // One picture alone may stand for longer: a player goes by the media's own times.
-            duration: (end - first.time).min(LIMIT),
+            duration: (end - first.time).clamp(BRIEFEST, LIMIT),
             independent,
             bytes,
         })

@@ -123,6 +123,18 @@ fn long_group_is_cut_and_short_ones_are_put_together() {
 }
 
 #[test]
+fn no_segment_has_no_length_where_two_cuts_fall_together() {
+    let mut programme = Programme::new();
+    programme.video_header();
+    programme.run(2000, 25);
+    programme.video_header();
+    programme.picture(true);
+    programme.video_header();
+    programme.run(3000, 25);
+    assert_eq!(programme.lengths(), [920, 1080, 1, 1000, 1000]);
+}
+
+#[test]
 fn every_cut_begins_a_period_with_an_initialisation_of_its_own() {
     let mut programme = Programme::new();
     programme.video_header();
@@ -250,7 +262,8 @@ proptest! {
         for pair in programme.segments.windows(2) {
             let [first, second] = pair else { unreachable!("they are two") };
             prop_assert!((first.duration.as_millis() + 500) / 1000 <= TARGET_SECONDS);
-            prop_assert!(first.start + first.duration <= second.start);
+            prop_assert!(first.duration >= BRIEFEST);
+            prop_assert!(first.start + first.duration <= second.start.max(first.start + BRIEFEST));
             prop_assert_eq!(first.number + 1, second.number);
         }
     }
