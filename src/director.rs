@@ -99,7 +99,8 @@ impl Director {
         if let (Some(record), Some((turn, on_air))) = (&mut record, parts.stored.note.elapsed()) {
             record.catch_up(turn, on_air);
         }
-        let dark = parts.stored.show.then(|| Dark::new(record.as_ref(), &parts, now()));
+        let stored = &parts.stored;
+        let dark = (stored.show || stored.ended_by_hand).then(|| Dark::new(record.as_ref(), &parts, now()));
         let queue = match record {
             None => Queue::new(parts.settings.clone()),
             Some(record) => Queue::restore(record, parts.settings.clone(), now()),

@@ -545,6 +545,11 @@ impl Queue {
         self.entries().find(|entry| entry.account == account).and_then(Entry::connection)
     }
 
+    /// Whether nobody has a place.
+    pub fn is_empty(&self) -> bool {
+        self.entries().next().is_none()
+    }
+
     fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.on_air.iter().map(|turn| &turn.entry).chain(&self.waiting)
     }

@@ -1,10 +1,13 @@
 //! A show that was on when the box went dark: it goes on, or has ended. Nothing is sent before that is known.
+//!
+//! The same clocks and streamers say whether an end by hand still holds: after a short darkness no take begins a show, after a long one the
+//! next does.
 
 use std::time::Duration;
 
 use super::{
     AccountsPort, Ended, IngestPort, MediaPort, PastShow, StorePort,
-    stored::{audit_change, show_change},
+    stored::{audit_change, show_changes},
     task::Task,
 };
 use crate::core::{moment::Moment, queue::Presence, show::darkness::Resumption};
@@ -27,8 +30,14 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
         match dark.show.look(&(self.alive)(), back, awaited, now) {
             Resumption::Waits => {}
             Resumption::GoesOn => {
-                self.show = true;
-                self.media.set_show(true);
+                let on = dark.was_on;
+                self.show = on;
+                // Where it was ended by hand, that is ordered once more: then no take begins one.
+                self.media.set_show(on);
+                self.end_darkness(None);
+            }
+            Resumption::Ended(_) if !dark.was_on => {
+                self.rows.extend(show_changes(false, false));
                 self.end_darkness(None);
             }
             Resumption::Ended(dark_for) => {
@@ -42,7 +51,7 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
                 );
                 let of = last_alive.map(|at| format!(" of {}", at.strftime("%F"))).unwrap_or_default();
                 self.show = false;
-                self.rows.push(show_change(false));
+                self.rows.extend(show_changes(false, false));
                 self.rows.push(audit_change("show", format!("off: the show{of} ended: {reason}")));
                 self.end_darkness(Some(PastShow::Ended(ended)));
             }

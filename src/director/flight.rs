@@ -3,7 +3,7 @@
 use super::{
     AccountsPort, IngestPort, MediaPort, StorePort,
     request::{Flight, Message, OrderAnswer, OrderError, Promise, Request, order_error},
-    stored::{history_change, show_change},
+    stored::{history_change, show_changes},
     task::Task,
 };
 use crate::{
@@ -32,7 +32,7 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
                 Request::Message(Message::Order { order, answer }) => self.order(order, answer),
                 Request::Message(Message::LookAgain) => continue,
                 Request::Message(Message::BeginShow { answer }) => {
-                    changes.push(show_change(true));
+                    changes.extend(show_changes(true, false));
                     promises.push(Promise::BeginShow { answer });
                     continue;
                 }

@@ -51,9 +51,12 @@ fn length(time: Duration) -> String {
     }
 }
 
-/// A show of which it is not known yet whether it goes on.
+/// A show of which it is not known yet whether it goes on; or one that was ended by hand, of which it is not known yet whether this is
+/// still the same night.
 pub(super) struct Dark {
     pub(super) show: DarkShow,
+    /// Whether it was on, and not ended by hand.
+    pub(super) was_on: bool,
     /// Who was on air or waited, and who of them was connected still.
     pub(super) there: HashSet<AccountId>,
     pub(super) connected: HashSet<AccountId>,
@@ -73,6 +76,7 @@ impl Dark {
         let connected = record.into_iter().flat_map(Record::connected).collect();
         Self {
             show: DarkShow::new(last, parts.resume, parts.settings.restart_grace, now),
+            was_on: parts.stored.show,
             there,
             connected,
             held: false,

@@ -8,6 +8,9 @@ use crate::{
 /// The setting under which the store remembers whether a show is on.
 pub(super) const SHOW_SETTING: &str = "show";
 
+/// And whether the last one was ended by hand: then takes do not begin one while the night goes on.
+pub(super) const ENDED_BY_HAND_SETTING: &str = "show_ended_by_hand";
+
 /// What the store knew about the queue when it was opened.
 #[derive(Clone, Debug, Default)]
 pub struct Stored {
@@ -17,20 +20,26 @@ pub struct Stored {
     pub note: Note,
     /// Whether a show was on.
     pub show: bool,
+    /// Whether the last one was ended by hand.
+    pub ended_by_hand: bool,
 }
 
 impl From<&Loaded> for Stored {
     fn from(loaded: &Loaded) -> Self {
+        let is_set = |name| loaded.settings.get(name).and_then(serde_json::Value::as_bool).unwrap_or(false);
         Self {
             queue: loaded.queue.clone(),
             note: loaded.note.clone(),
-            show: loaded.settings.get(SHOW_SETTING).and_then(serde_json::Value::as_bool).unwrap_or(false),
+            show: is_set(SHOW_SETTING),
+            ended_by_hand: is_set(ENDED_BY_HAND_SETTING),
         }
     }
 }
 
-pub(super) fn show_change(on: bool) -> Change {
-    Change::PutSetting(SHOW_SETTING.to_owned(), on.into())
+/// A show is on, or is not; where it is not, whether a hand ended it.
+pub(super) fn show_changes(on: bool, ended_by_hand: bool) -> [Change; 2] {
+    [(SHOW_SETTING, on), (ENDED_BY_HAND_SETTING, ended_by_hand)]
+        .map(|(name, value)| Change::PutSetting(name.to_owned(), value.into()))
 }
 
 /// A row of the audit log about what the box did by itself.

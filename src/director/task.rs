@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     AccountsPort, Dark, IngestPort, MediaPort, Parts, PastShow, StorePort,
     request::{Flight, Message, OrderError, Promise, Request, Safe, SafeOrder, order_error},
-    stored::{history_change, show_change},
+    stored::{history_change, show_changes},
     view::{self, Refusals, Snapshot},
 };
 use crate::{
@@ -97,7 +97,7 @@ pub(super) struct Task<M, I, S, A, N> {
     pub(super) now: N,
     pub(super) snapshot: watch::Sender<Arc<Snapshot>>,
     pub(super) show: bool,
-    /// A show was on before the start, and it is not known yet whether it goes on.
+    /// A show was on before the start, or was ended by hand, and it is not known yet whether that still holds.
     pub(super) dark: Option<Dark>,
     pub(super) looked_at_darkness: Moment,
     /// What became of it; until the next show begins.
@@ -141,8 +141,9 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
         let refusals = Arc::default();
         let at = now();
         // A crash and a restart go on without a moment of doubt.
-        let show = dark.as_ref().is_some_and(|dark| dark.is_short(&(parts.alive)(), at));
-        let past = dark.as_ref().filter(|_| !show).map(|dark| PastShow::Waits(dark.decided_by()));
+        let was_on = dark.as_ref().filter(|dark| dark.was_on);
+        let show = was_on.is_some_and(|dark| dark.is_short(&(parts.alive)(), at));
+        let past = was_on.filter(|_| !show).map(|dark| PastShow::Waits(dark.decided_by()));
         let name = |account| parts.accounts.name(account);
         let (sender, snapshot) =
             watch::channel(Arc::new(view::snapshot(&queue, show, past.clone(), &refusals, name, at)));
@@ -307,7 +308,7 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
             MediaEvent::Show(on) => {
                 if self.show != on {
                     self.show_is(on);
-                    self.rows.push(show_change(on));
+                    self.rows.extend(show_changes(on, false));
                     self.dirty = true;
                 }
             }
@@ -373,7 +374,7 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
         }
         self.show_ordered(false);
         self.media.set_show(false);
-        self.rows.push(show_change(false));
+        self.rows.extend(show_changes(false, true));
         self.dirty = true;
     }
 
@@ -517,9 +518,10 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
         }
     }
 
-    /// When the next note is due. A show without a turn that runs is noted as seldom as a turn is committed.
+    /// When the next note is due. A show without a turn that runs, and a queue without one, are noted as seldom as a turn is committed.
     fn note_due(&self, runs: bool) -> Option<Moment> {
-        let every = if runs { Some(NOTE_EVERY) } else { self.show.then_some(COMMIT_EVERY) };
+        let seldom = self.show || !self.queue.is_empty();
+        let every = if runs { Some(NOTE_EVERY) } else { seldom.then_some(COMMIT_EVERY) };
         every.map(|every| self.noted + every)
     }
 

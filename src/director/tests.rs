@@ -18,7 +18,10 @@ use tokio_util::sync::CancellationToken;
 mod darkness;
 mod unusable;
 
-use super::{stored::SHOW_SETTING, *};
+use super::{
+    stored::{ENDED_BY_HAND_SETTING, SHOW_SETTING},
+    *,
+};
 use crate::{
     accounts::KeyOwner,
     clock::Clock,
@@ -239,6 +242,7 @@ impl House {
                 queue: book.queue.clone(),
                 note: book.note.clone(),
                 show: book.settings.get(SHOW_SETTING).is_some_and(|show| show == true),
+                ended_by_hand: book.settings.get(ENDED_BY_HAND_SETTING).is_some_and(|ended| ended == true),
             })
         });
         let parts = Parts {

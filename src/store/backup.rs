@@ -56,8 +56,9 @@ const LARGEST_UNPACKED: u64 = 128 << 20;
 /// Tables that are not copied, besides those this program does not know.
 const LEFT_OUT: &[&str] = &["sessions", "resets"];
 
-/// Settings that are not copied: whether a show is on, which is tonight's; and the code that makes the first admin, which is of one box.
-const OWN_SETTINGS: &[&str] = &["show", "setup_code"];
+/// Settings that are not copied: whether a show is on, or was ended by hand, which is tonight's; and the code that makes the first admin,
+/// which is of one box.
+const OWN_SETTINGS: &[&str] = &["show", "show_ended_by_hand", "setup_code"];
 
 /// How many rows of a table are restored: as many as a box makes, or more.
 const fn most_rows(table: &str) -> u64 {

@@ -4,10 +4,25 @@ use super::*;
 
 /// A show with ann on air goes dark; the machine's clocks say so much more when the box is back.
 async fn dark_for(boot: &str, by_wall: Duration, by_machine: Duration, known: bool) -> (Neighbours, House) {
+    dark_after(false, boot, by_wall, by_machine, known).await
+}
+
+/// The same; the show may have been `ended` by hand before, with ann on air still.
+async fn dark_after(
+    ended: bool,
+    boot: &str,
+    by_wall: Duration,
+    by_machine: Duration,
+    known: bool,
+) -> (Neighbours, House) {
     let neighbours = Neighbours::new();
     let stage = House::start(&neighbours);
     stage.goes_on_air("ann", "a1").await;
     stage.media(MediaEvent::Show(true)).await;
+    if ended {
+        stage.director.end_show().await.unwrap();
+        stage.media(MediaEvent::Show(false)).await;
+    }
     sleep(Duration::from_secs(9)).await;
     stage.task.abort();
     neighbours.said();
@@ -191,5 +206,86 @@ async fn a_show_without_anybody_is_known_to_be_alive() {
     let stage = House::start(&neighbours);
     stage.rest().await;
     assert!(show_is_on(&stage), "a minute of darkness is short, however long nobody was on air");
+    stage.stop().await;
+}
+
+/// What media was told about the show.
+fn about_the_show(said: &[String]) -> Vec<&str> {
+    said.iter().map(String::as_str).filter(|line| line.starts_with("show")).collect()
+}
+
+fn stored_end(neighbours: &Neighbours) -> bool {
+    neighbours.with(|book| book.settings[ENDED_BY_HAND_SETTING] == true)
+}
+
+/// Media keeps a show that is ordered to be off from beginning with a take.
+const STAYS_OFF: [&str; 3] = ["show held true", "show false", "show held false"];
+
+#[tokio::test(start_paused = true)]
+async fn a_show_that_was_ended_by_hand_does_not_begin_by_itself_after_a_restart() {
+    for boot in ["one", "two"] {
+        let (neighbours, stage) = dark_after(true, boot, minutes(2), minutes(2), true).await;
+        assert_eq!(about_the_show(&neighbours.said()), STAYS_OFF, "{boot}");
+        assert_eq!((show_is_on(&stage), past(&stage), stored_end(&neighbours)), (false, None, true));
+        // Not after another one either.
+        stage.task.abort();
+        let stage = House::start(&neighbours);
+        stage.rest().await;
+        assert_eq!(about_the_show(&neighbours.said()), STAYS_OFF, "{boot}");
+        // A hand begins it, and with that the end is over.
+        stage.director.begin_show().await.unwrap();
+        stage.rest().await;
+        assert_eq!((show_is_on(&stage), stored_show(&neighbours), stored_end(&neighbours)), (true, true, false));
+        stage.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_box_that_is_plugged_in_the_next_day_begins_with_its_first_take_whoever_ended_the_last_show() {
+    let (neighbours, stage) = dark_after(true, "two", minutes(960), minutes(1), true).await;
+    let said = neighbours.said();
+    assert_eq!(about_the_show(&said), ["show held true", "show held false"]);
+    assert!(!said.iter().any(|line| line.starts_with("audit")), "no show ended in the dark: {said:?}");
+    assert_eq!((past(&stage), stored_end(&neighbours)), (None, false));
+    stage.stop().await;
+}
+
+/// A Pi has no clock battery.
+#[tokio::test(start_paused = true)]
+async fn an_end_by_hand_holds_until_the_time_is_known_and_then_as_the_streamers_say() {
+    let (neighbours, stage) = dark_after(true, "two", minutes(1), minutes(1), false).await;
+    assert_eq!(about_the_show(&neighbours.said()), ["show held true"]);
+    assert_eq!(past(&stage), None, "nobody is told that a show may go on");
+    stage.publish("ann", "a2").await;
+    sleep(Duration::from_secs(21)).await;
+    assert_eq!(about_the_show(&neighbours.said()), ["show false", "show held false"]);
+    stage.stop().await;
+
+    let (neighbours, stage) = dark_after(true, "two", minutes(1), minutes(1), false).await;
+    sleep(Duration::from_secs(62)).await;
+    assert_eq!(about_the_show(&neighbours.said()), ["show held true", "show held false"]);
+    assert!(!stored_end(&neighbours));
+    stage.stop().await;
+}
+
+/// With everybody waiting, hours after the end.
+#[tokio::test(start_paused = true)]
+async fn a_queue_without_a_turn_is_known_to_be_alive() {
+    let neighbours = Neighbours::new();
+    let stage = House::start(&neighbours);
+    stage.publish("ann", "a1").await;
+    stage.director.set_hold(true).await.unwrap();
+    stage.media(MediaEvent::Ready(connection("a1"))).await;
+    stage.director.end_show().await.unwrap();
+    neighbours.with(|book| {
+        book.clocks.up_ms += 7_200_000;
+        book.clocks.wall = book.clocks.wall.checked_add(minutes(120)).unwrap();
+    });
+    sleep(Duration::from_secs(31)).await;
+    stage.task.abort();
+    neighbours.said();
+    let stage = House::start(&neighbours);
+    stage.rest().await;
+    assert_eq!(about_the_show(&neighbours.said()), STAYS_OFF);
     stage.stop().await;
 }

@@ -249,8 +249,9 @@ async fn older_backup_that_carries_a_night_is_restored_without_it() {
         "hold_offs": [{"account": 3, "name": "Cleo", "remaining_ms": 90_000}],
         "last_streamer": {"account": 4, "name": "Dora", "remaining_ms": 90_000},
     }});
-    let settings =
-        format!("{}\n{}\n", json!({"key": "show", "row": true}), json!({"key": "setup_code", "row": "abcd2345"}));
+    let settings = [("show", json!(true)), ("show_ended_by_hand", json!(true)), ("setup_code", json!("abcd2345"))]
+        .map(|(key, row)| format!("{}\n", json!({"key": key, "row": row})))
+        .concat();
     let older = changed(&file, |name, content| match name {
         "store/queue.jsonl" => Some(format!("{queue}\n").into_bytes()),
         "store/settings.jsonl" => Some([content, settings.clone().into_bytes()].concat()),
