@@ -26,7 +26,7 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
         let base = self.queue.clone();
         let (mut promises, mut changes, mut actions) = (Vec::new(), Vec::new(), Vec::new());
         let mut touched = false;
-        for request in std::mem::take(&mut self.requests) {
+        for request in std::mem::take(&mut self.requests).into_iter().filter(|request| !request.is_abandoned()) {
             let (promise, outcome) = match request {
                 Request::Publish(request) => self.publish(request),
                 Request::Message(Message::Order { order, answer }) => self.order(order, answer),
@@ -64,9 +64,6 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
 
     fn publish(&mut self, request: PublishRequest) -> (Option<Promise>, Option<Outcome>) {
         let PublishRequest { connection, app, key, address, verdict: answer } = request;
-        if answer.is_closed() {
-            return (None, None);
-        }
         let owner = self.accounts.key_owner(&key);
         let refusal = if app == self.app {
             match &owner {

@@ -80,6 +80,17 @@ pub(super) enum Request {
     Message(Message),
 }
 
+impl Request {
+    /// Whether nobody waits for the answer any more: whoever asked has been told that it did not happen, or is gone.
+    pub(super) fn is_abandoned(&self) -> bool {
+        match self {
+            Self::Publish(request) => request.verdict.is_closed(),
+            Self::Message(Message::Order { answer, .. } | Message::BeginShow { answer }) => answer.is_closed(),
+            Self::Message(Message::LookAgain) => false,
+        }
+    }
+}
+
 /// A yes that waits for its commit.
 pub(super) enum Promise {
     Publish {

@@ -49,7 +49,8 @@ const NOTE_EVERY: Duration = Duration::from_secs(4);
 /// And to 30 s after a power cut: committed this often.
 const COMMIT_EVERY: Duration = Duration::from_secs(30);
 
-/// How often a connection that was taken over is looked at (rule 3), as often as media publishes its figures.
+/// How often a connection that was taken over is looked at (rule 3), as often as media publishes its figures; and, where no other request may
+/// wait, whether one was given up.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// A connection is alive if it delivered within this time: the rule's 2 s, and the age of media's figures.
@@ -214,8 +215,10 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
 
     /// Waits for whatever comes first.
     async fn input(&mut self, token: &CancellationToken) -> Input {
-        let due = self.due();
-        let room = self.requests.len() < WAITING;
+        let room = self.has_room();
+        // Nobody tells when somebody who asked gives up.
+        let crowded = (!room).then_some(LOOK_EVERY);
+        let due = self.due().into_iter().chain(crowded).min();
         loop {
             tokio::select! {
                 biased;
@@ -243,10 +246,18 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
         }
     }
 
+    /// Whether another request may wait. Those that nobody waits for any more keep no fact of the ingest from being heard.
+    fn has_room(&mut self) -> bool {
+        if self.requests.len() >= WAITING {
+            self.requests.retain(|request| !request.is_abandoned());
+        }
+        self.requests.len() < WAITING
+    }
+
     /// Takes what else is there already, so that one commit does for all of it.
     fn drain(&mut self) {
         for _ in 0..BATCH {
-            let room = self.requests.len() < WAITING;
+            let room = self.has_room();
             if let Some(order) = waiting(&mut self.safe, true) {
                 self.take(Input::Safe(order));
             } else if let Some(event) = waiting(&mut self.media_events, true) {

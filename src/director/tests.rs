@@ -15,6 +15,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+mod abandoned;
 mod darkness;
 mod unusable;
 
