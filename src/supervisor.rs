@@ -54,7 +54,10 @@ use crate::{
     media::{Media, MediaError, MediaEvents, MediaSettings, egress::Parting},
     obs::{self, Obs},
     precedence,
-    store::{self, Loaded, Store, StoreError, backup},
+    store::{
+        self, Loaded, Store, StoreError,
+        backup::{self, LiesReady},
+    },
     telemetry::{self, RecentEvents},
     update::Updates,
     web::{self, Https},
@@ -196,6 +199,10 @@ fn restored(loaded: LoadedConfig) -> Result<LoadedConfig, SupervisorError> {
             Ok(loaded.reload()?)
         }
         // It lies ready still; the box starts as it was.
+        Err(LiesReady::ShowIsOn) => {
+            tracing::warn!("a backup lies ready and a show is on: it is restored at the next start without one");
+            Ok(loaded)
+        }
         Err(error) => {
             tracing::error!(%error, "a backup that lies ready could not be restored");
             Ok(loaded)

@@ -7,18 +7,19 @@
 //! on. An older backup that has any of it is restored without.
 //!
 //! Restoring has two steps. [`Backup::stage`] checks everything and lays the new files into `restore/` beside the old ones; [`apply`], at the
-//! next start and before the store is opened, puts them into place one rename after another and keeps the old ones in `before-restore/`. A
-//! power cut at any moment leaves the old state or a swap that the next start finishes.
+//! next start without a show and before the store is opened, puts them into place one rename after another and keeps the old ones in
+//! `before-restore/`. A power cut at any moment leaves the old state or a swap that the next start finishes.
 
 use std::{
     collections::BTreeMap,
     fs::{self, File},
     io::{self, Cursor, Read as _, Write as _},
     os::unix::fs::OpenOptionsExt as _,
+    panic,
     path::Path,
 };
 
-use redb::{TableDefinition, TableHandle as _};
+use redb::{Database, TableDefinition, TableHandle as _};
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -26,7 +27,7 @@ use thiserror::Error;
 use zip::{ZipArchive, ZipWriter, result::ZipError, write::SimpleFileOptions};
 
 use super::{
-    AUDIT_ROWS, AccountRecord, HISTORY_ROWS, Store, StoreError, alive,
+    AUDIT_ROWS, AccountRecord, FILE_NAME, HISTORY_ROWS, Store, StoreError, alive,
     file::{self, Cell, Disk},
 };
 use crate::core::{
@@ -56,9 +57,12 @@ const LARGEST_UNPACKED: u64 = 128 << 20;
 /// Tables that are not copied, besides those this program does not know.
 const LEFT_OUT: &[&str] = &["sessions", "resets"];
 
+/// Whether a show is on.
+const SHOW: &str = "show";
+
 /// Settings that are not copied: whether a show is on, or was ended by hand, which is tonight's; and the code that makes the first admin,
 /// which is of one box.
-const OWN_SETTINGS: &[&str] = &["show", "show_ended_by_hand", "setup_code"];
+const OWN_SETTINGS: &[&str] = &[SHOW, "show_ended_by_hand", "setup_code"];
 
 /// How many rows of a table are restored: as many as a box makes, or more.
 const fn most_rows(table: &str) -> u64 {
@@ -417,16 +421,37 @@ pub fn discard(data_dir: &Path) -> io::Result<()> {
     }
 }
 
+/// Why files that lie ready were not put into place.
+#[derive(Debug, Error)]
+pub enum LiesReady {
+    /// The present store says that a show is on: the box comes back in the middle of it.
+    #[error("a show is on")]
+    ShowIsOn,
+    /// Another process works with the present store.
+    #[error("a box is running on this data folder")]
+    InUse,
+    /// The data folder cannot be written.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
 /// Puts files that lie ready into place, and keeps what they replace, in the place of what an earlier restore has replaced. To be called
 /// before the store is opened. True: there were some, and the settings have to be read anew.
 ///
 /// # Errors
-/// What the system said; what lies ready stays so.
-pub fn apply(data_dir: &Path) -> io::Result<bool> {
+/// Why not; what lies ready stays so.
+pub fn apply(data_dir: &Path) -> Result<bool, LiesReady> {
     let folder = data_dir.join(FOLDER);
     let (kept, new) = (data_dir.join(KEPT), data_dir.join(KEPT_NEW));
     let swaps = folder.is_dir();
     if swaps {
+        // Held until all is in its place, so that no other process begins with what is half of each.
+        let present = present(data_dir)?;
+        let on = present.as_ref().and_then(|present| file::setting(present, SHOW).ok().flatten());
+        // A swap that was cut off is finished: it began without a show.
+        if on == Some(Value::Bool(true)) && !new.is_dir() {
+            return Err(LiesReady::ShowIsOn);
+        }
         // What a swap that was cut off has put there already is older than what is in its place now.
         fs::create_dir_all(&new)?;
         // The last sign of life and the time on air belong to the old queue.
@@ -458,6 +483,19 @@ pub fn apply(data_dir: &Path) -> io::Result<bool> {
         File::open(data_dir)?.sync_all()?;
     }
     Ok(swaps)
+}
+
+/// The present store, which nobody else can use while it is held; none where there is none that can be read: a backup mends that.
+fn present(data_dir: &Path) -> Result<Option<Database>, LiesReady> {
+    if !data_dir.join(FILE_NAME).exists() {
+        return Ok(None);
+    }
+    // The library may stumble over a damaged one.
+    match panic::catch_unwind(|| Disk::folder(data_dir)?.open()) {
+        Ok(Ok(database)) => Ok(Some(database)),
+        Ok(Err(StoreError::InUse { .. })) => Err(LiesReady::InUse),
+        Ok(Err(_)) | Err(_) => Ok(None),
+    }
 }
 
 fn set_aside(file: &Path, kept: &Path) -> io::Result<()> {

@@ -519,6 +519,12 @@ pub(super) fn look(path: &Path) -> Result<Look, StoreError> {
     count().map(|accounts| Look::Opens { accounts }).map_err(|error| file_error(path, &error))
 }
 
+/// A named value.
+pub(super) fn setting(database: &Database, name: &str) -> Result<Option<Value>, redb::Error> {
+    let Some(table) = open_table(&database.begin_read()?, SETTINGS)? else { return Ok(None) };
+    table.get(name)?.map(|row| parse("settings", row.value())).transpose()
+}
+
 fn open_table<K: Key + 'static>(
     transaction: &ReadTransaction,
     definition: Documents<K>,

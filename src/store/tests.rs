@@ -13,6 +13,8 @@ use redb::{Builder, Database, ReadableDatabase, ReadableTable, TableDefinition, 
 use serde_json::{Map, json};
 use tempfile::TempDir;
 
+mod restoring;
+
 use super::{
     file::{Migration, check, initialise},
     testing::Flaky,
