@@ -110,7 +110,7 @@ impl Control {
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use crate::store::StoreError;
+    use crate::store::{Change, Durability, StoreError, testing::Flaky};
 
     fn at(millis: u64, start: Instant) -> Instant {
         start + Duration::from_millis(millis)
@@ -129,6 +129,17 @@ mod tests {
         assert_eq!(Storing::lasts(&writing, at(300, start)), Some(Duration::from_millis(1700)));
         assert_eq!(Storing::lasts(&writing, at(3000, start)), None);
         assert!(Storing::judge(&writing, at(2500, start)).words().unwrap().contains("does not answer"));
+    }
+
+    /// As the director does it: facts at once, then a publish.
+    #[tokio::test]
+    async fn healthy_disk_has_everything_also_after_a_publish() {
+        let (store, _) = Flaky::new().open();
+        store.commit_soon(vec![Change::PutQueue(b"{}".to_vec())]).kept().await;
+        store.commit(vec![Change::PutQueue(b"{}".to_vec())], Durability::Durable).await.unwrap();
+        let judged = Storing::judge(&store.writing().borrow(), Instant::now() + SLOW);
+        assert_eq!(judged, Storing { works: true, stored: true, why: None });
+        store.close().await;
     }
 
     #[test]

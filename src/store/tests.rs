@@ -361,6 +361,34 @@ async fn until(store: &Store, so: impl Fn(&Writing) -> bool) {
     assert!(seen.is_ok_and(|seen| seen.is_ok()), "not within 10 s");
 }
 
+/// Requests have no number, and those that nobody waits for have.
+#[tokio::test]
+async fn store_that_has_everything_says_so_after_a_request() {
+    let (store, _) = Flaky::new().open();
+    for round in 1..=3 {
+        assert_eq!(store.commit_soon(vec![Change::PutAccount(account(1, "Ada"))]).kept().await, Kept::Stored);
+        put(&store, round, "Bob").await.unwrap();
+        let now = store.writing().borrow().clone();
+        assert_eq!((now.unstored_since, now.stored), (None, round));
+    }
+    store.close().await;
+}
+
+/// As an order that changes nothing, because somebody is out already.
+#[tokio::test]
+async fn order_without_a_change_is_stored_when_the_disk_works_again() {
+    let flaky = Flaky::new();
+    let (store, _) = flaky.open();
+    flaky.fail(Some(io::ErrorKind::Other));
+    let receipt = store.commit_soon(Vec::new());
+    until(&store, |now| now.failure.is_some()).await;
+    flaky.fail(None);
+    until(&store, |now| now.failure.is_none()).await;
+    assert_eq!(receipt.kept().await, Kept::Stored);
+    assert!(store.writing().borrow().unstored_since.is_none());
+    store.close().await;
+}
+
 /// By itself, with nobody asking: every kind of disk that takes nothing, and one that has just nothing to take.
 #[tokio::test]
 async fn what_was_done_before_it_was_stored_is_stored_by_itself_when_the_disk_works_again() {

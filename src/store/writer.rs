@@ -163,7 +163,8 @@ impl Inbox {
         let mut waiting = self.lock();
         if failure.is_none() {
             waiting.left_out = false;
-        } else if !kept.is_empty() {
+        } else if number > 0 {
+            // Also where there is nothing in it: somebody may wait to hear that it is stored.
             let mut kept = VecDeque::from([Job { changes: kept, answer: None, number }]);
             for job in waiting.jobs.iter().filter(|job| job.answer.is_none()) {
                 supersede(&mut kept, &job.changes);
@@ -172,12 +173,13 @@ impl Inbox {
             waiting.jobs = kept;
             waiting.leave_out();
         }
-        let more = waiting.handed > number;
+        let handed = waiting.handed;
         self.writing.send_modify(|writing| {
             writing.commit_since = None;
             if failure.is_none() {
+                // Requests alone have no number.
                 writing.stored = writing.stored.max(number);
-                writing.unstored_since = more.then(Instant::now);
+                writing.unstored_since = (handed > writing.stored).then(Instant::now);
             }
             writing.failure = failure;
         });
@@ -272,7 +274,7 @@ impl Writer {
                 self.write(work.jobs);
             }
             if work.stopping {
-                let lost = self.inbox.lock().jobs.len();
+                let lost = self.inbox.lock().jobs.iter().filter(|job| !job.changes.is_empty()).count();
                 if lost > 0 {
                     tracing::error!(lost, "store closes with changes that could not be written");
                 }
