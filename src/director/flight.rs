@@ -17,6 +17,10 @@ use crate::{
     store::{Change, StoreError},
 };
 
+/// Why a connection is closed whose place another one took that is gone already.
+const TAKEN_OVER: &str =
+    "another encoder with your stream key took your place and was gone at once; start your stream again";
+
 impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Moment> Task<M, I, S, A, N> {
     /// Applies the requests that wait, and sends what they changed to the disk.
     pub(super) fn take_off(&mut self) {
@@ -178,10 +182,15 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
 
     fn keep(&mut self, promise: Promise) {
         match promise {
-            Promise::Publish { connection, replaces, answer, .. } => {
-                if answer.send(PublishVerdict::Accept { replaces }).is_err() {
+            Promise::Publish { account, connection, replaces, answer } => {
+                if let Err(PublishVerdict::Accept { replaces }) = answer.send(PublishVerdict::Accept { replaces }) {
                     // It is gone before it knew that it was let in.
                     self.fact(Event::Unpublish(connection));
+                    // And nobody has ended the one that it took over from, which has no place any more.
+                    if let Some(old) = replaces {
+                        self.note_refusal(account, TAKEN_OVER.to_owned());
+                        self.disconnects.push(self.ingest.disconnect(old, TAKEN_OVER.to_owned()));
+                    }
                 }
             }
             Promise::Order { block, answer } => drop(answer.send(Ok(block))),

@@ -786,6 +786,29 @@ async fn an_encoder_that_did_not_wait_is_absent() {
     stage.stop().await;
 }
 
+/// Rule 3: otherwise it would go on sending, without a place.
+#[tokio::test(start_paused = true)]
+async fn a_connection_is_told_to_come_again_when_the_one_that_took_it_over_did_not_wait() {
+    let neighbours = Neighbours::new();
+    let stage = House::start(&neighbours);
+    stage.goes_on_air("ann", "a1").await;
+    neighbours.with(|book| book.disk = Disk::Hangs);
+    let answer = stage.ask("ann", "a2", "live").await;
+    stage.rest().await;
+    drop(answer);
+    neighbours.said();
+    neighbours.mend();
+    stage.rest().await;
+    let said = neighbours.said();
+    assert!(said.iter().any(|line| line.starts_with("disconnect a1: another encoder")), "{said:?}");
+    assert!(stage.refusal("ann").unwrap().contains("start your stream again"));
+    // It comes again, and goes on with its turn.
+    stage.arrive("ann", "a3").await;
+    stage.taken(&neighbours.said()).await;
+    assert_eq!(stage.on_air(), "ann");
+    stage.stop().await;
+}
+
 /// Rule 3: whether the old connection is alive comes from media's figures.
 #[tokio::test(start_paused = true)]
 async fn a_second_takeover_is_refused_while_the_current_connection_delivers() {
