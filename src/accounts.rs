@@ -426,6 +426,8 @@ impl Accounts {
     /// # Errors
     /// A field that is wrong, a name that is taken, [`AccountError::LastAdmin`], or a store that cannot write.
     pub async fn edit(&self, id: AccountId, edit: Edit) -> Result<Account, AccountError> {
+        // Now: whoever is shut out while the password is hashed was shut out later.
+        let asked = self.state().outs(id);
         let Edit { name, password, email, timezone, role, enabled } = edit;
         let name = name.map(|name| valid_name(&name)).transpose()?;
         let email = email.map(|email| valid_email(&email)).transpose()?;
@@ -437,7 +439,7 @@ impl Accounts {
                 Some(self.inner.passwords.hash(password, Standing::Known).await?)
             }
         };
-        self.change(id, move |state, record| {
+        self.change_asked(id, asked, move |state, record| {
             if let Some(name) = name {
                 if state.index.by_name(&name).is_some_and(|other| other.id != id) {
                     return Err(AccountError::NameTaken);
@@ -530,7 +532,7 @@ impl Accounts {
                 });
                 // Whoever was shut out meanwhile was written once more: then that goes too.
                 let Some(now) = shut_out else { return Ok(()) };
-                accounts.commit_or_keep(vec![Change::DeleteAccount(id)], &now).await?;
+                accounts.commit_or_keep(vec![Change::DeleteAccount(id)], id).await?;
                 old = now;
             }
         })
@@ -611,8 +613,18 @@ impl Accounts {
         id: AccountId,
         rule: impl FnOnce(&State, &mut AccountRecord) -> Result<(), AccountError> + Send + 'static,
     ) -> Result<Account, AccountError> {
-        let accounts = self.clone();
         let asked = self.state().outs(id);
+        self.change_asked(id, asked, rule).await
+    }
+
+    /// The same; it was asked for when somebody had been shut out as often as `asked` says.
+    async fn change_asked(
+        &self,
+        id: AccountId,
+        asked: Outs,
+        rule: impl FnOnce(&State, &mut AccountRecord) -> Result<(), AccountError> + Send + 'static,
+    ) -> Result<Account, AccountError> {
+        let accounts = self.clone();
         to_the_end(async move {
             let _turn = accounts.inner.changes.lock().await;
             let (mut old, mut outs, mut record) = {
@@ -644,7 +656,7 @@ impl Accounts {
                 // Whoever was shut out meanwhile stays so: that was ordered later.
                 let Some((now, later)) = shut_out else { return Ok(view(&record)) };
                 later.since(outs, &mut record);
-                accounts.commit_or_keep(vec![Change::PutAccount(record.clone())], &now).await?;
+                accounts.commit_or_keep(vec![Change::PutAccount(record.clone())], id).await?;
                 (old, outs) = (now, later);
             }
         })
@@ -657,11 +669,15 @@ impl Accounts {
         Leaving(self)
     }
 
-    /// Commits what takes the place of a change that is stored already; or, if that fails, has the disk follow memory, which is as `now`.
-    async fn commit_or_keep(&self, changes: Vec<Change>, now: &AccountRecord) -> Result<(), AccountError> {
+    /// Commits what takes the place of a change of this account that is stored already; or, if that fails, has the disk follow memory.
+    async fn commit_or_keep(&self, changes: Vec<Change>, id: AccountId) -> Result<(), AccountError> {
         let done = self.commit(changes).await;
         if done.is_err() {
-            self.inner.store.commit_soon(vec![Change::PutAccount(now.clone())]);
+            // As it is now, and while `state` is held: somebody may have been shut out once more.
+            let state = self.state();
+            if let Some(now) = state.index.get(id) {
+                self.inner.store.commit_soon(vec![Change::PutAccount(AccountRecord::clone(now))]);
+            }
         }
         done
     }

@@ -5,7 +5,7 @@
 use tempfile::TempDir;
 
 use super::*;
-use crate::config::Sources;
+use crate::{config::Sources, store::testing::Flaky};
 
 struct Box_ {
     folder: TempDir,
@@ -167,6 +167,47 @@ async fn ban_is_lifted_by_unban_and_by_enabling() {
     let edit = Edit { enabled: Some(true), ..Edit::default() };
     let account = here.accounts.edit(account.id, edit).await.unwrap();
     assert!(account.enabled && !account.banned);
+}
+
+#[tokio::test]
+async fn ban_stays_that_comes_while_the_password_of_an_edit_is_hashed() {
+    let here = fresh().await;
+    let (account, key) = here.accounts.register(streamer("Ada"), Standing::Stranger).await.unwrap();
+    let edit = Edit { password: Some("another horse".into()), enabled: Some(true), ..Edit::default() };
+    let (edited, ()) = tokio::join!(here.accounts.edit(account.id, edit), async {
+        here.accounts.shut_out(account.id, Out::Banned).unwrap();
+        here.accounts.shut_out(account.id, Out::Disabled).unwrap();
+    });
+    let edited = edited.unwrap();
+    assert!(edited.banned && !edited.enabled, "{edited:?}");
+    assert!(here.accounts.key_owner(&key).unwrap().refusal.is_some());
+    let here = here.restart().await;
+    assert!(here.accounts.get(account.id).unwrap().banned);
+    here.accounts.unban(account.id).await.unwrap();
+    assert!(!here.accounts.get(account.id).unwrap().enabled, "disabled is disabled");
+}
+
+/// Banned while one change is being stored, and disabled while the next one cannot be.
+#[tokio::test]
+async fn whoever_is_shut_out_while_a_change_fails_is_so_after_a_restart() {
+    let flaky = Flaky::new();
+    let (store, loaded) = flaky.open();
+    let config = Sources { file: None, fallback: "/nowhere".into(), environment: Vec::new() }.load().unwrap().config;
+    let accounts = Accounts::open(store.clone(), &loaded, &config).await.unwrap();
+    let id = accounts.create(streamer("Ada")).await.unwrap().0.id;
+    accounts.shut_out(id, Out::Banned).unwrap();
+    let renamed = AccountRecord { name: "Countess".to_owned(), ..AccountRecord::clone(&accounts.record(id).unwrap()) };
+    flaky.fail(Some(std::io::ErrorKind::Other));
+    let (done, ()) = tokio::join!(accounts.commit_or_keep(vec![Change::PutAccount(renamed)], id), async {
+        accounts.shut_out(id, Out::Disabled).unwrap();
+    });
+    assert!(done.is_err());
+    flaky.fail(None);
+    store.close().await;
+    let (store, loaded) = flaky.open();
+    let ada = &loaded.accounts[0];
+    assert_eq!((ada.name.as_str(), ada.banned, ada.enabled), ("Ada", true, false));
+    store.close().await;
 }
 
 #[tokio::test]
