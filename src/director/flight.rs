@@ -3,7 +3,7 @@
 use super::{
     AccountsPort, IngestPort, MediaPort, StorePort,
     request::{Flight, Message, OrderAnswer, OrderError, Promise, Request, order_error},
-    stored::{history_change, show_changes},
+    stored::{history_change, is_about_show, show_changes},
     task::Task,
 };
 use crate::{
@@ -145,6 +145,8 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
                 for promise in &flight.promises {
                     if matches!(promise, Promise::BeginShow { .. }) {
                         self.show_ordered(true);
+                        // An end of meanwhile, that nobody ordered, is over; the disk has the begin already.
+                        self.rows.retain(|row| !is_about_show(row));
                     }
                     ordered |= !matches!(promise, Promise::Publish { .. });
                 }

@@ -42,6 +42,11 @@ pub(super) fn show_changes(on: bool, ended_by_hand: bool) -> [Change; 2] {
         .map(|(name, value)| Change::PutSetting(name.to_owned(), value.into()))
 }
 
+/// Whether a change is one of these.
+pub(super) fn is_about_show(change: &Change) -> bool {
+    matches!(change, Change::PutSetting(name, _) if name == SHOW_SETTING || name == ENDED_BY_HAND_SETTING)
+}
+
 /// A row of the audit log about what the box did by itself.
 pub(super) fn audit_change(action: &str, target: String) -> Change {
     Change::AppendAudit(AuditRecord {

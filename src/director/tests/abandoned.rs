@@ -1,4 +1,4 @@
-//! Requests whose answer nobody waits for any more.
+//! Requests on a disk that hangs: whose answer nobody waits for any more, and what happens meanwhile.
 
 use super::*;
 
@@ -61,5 +61,28 @@ async fn a_handover_does_not_wait_behind_a_crowd_that_has_given_up() {
     assert!(takes(&said).iter().any(|take| take.contains("b1")), "{said:?}");
     neighbours.mend();
     assert!(matches!(cid.await.unwrap(), PublishVerdict::Accept { .. }));
+    stage.stop().await;
+}
+
+/// Rule 19: whoever spoke last has the last word, also on the disk.
+#[tokio::test(start_paused = true)]
+async fn a_show_that_is_begun_while_it_ends_by_itself_is_on_after_a_restart() {
+    let neighbours = Neighbours::new();
+    let stage = House::start(&neighbours);
+    stage.media(MediaEvent::Show(true)).await;
+    neighbours.with(|book| book.disk = Disk::Hangs);
+    let begin = tokio::spawn({
+        let director = stage.director.clone();
+        async move { director.begin_show().await }
+    });
+    stage.rest().await;
+    // Nobody was on air for half an hour.
+    stage.media(MediaEvent::Show(false)).await;
+    neighbours.mend();
+    assert_eq!(begin.await.unwrap(), Ok(()));
+    stage.media(MediaEvent::Show(true)).await;
+    stage.rest().await;
+    assert!(stage.director.snapshot().borrow().queue.show);
+    assert_eq!(neighbours.with(|book| book.settings[SHOW_SETTING].clone()), true);
     stage.stop().await;
 }
