@@ -37,6 +37,7 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
                 self.end_darkness(None);
             }
             Resumption::Ended(_) if !dark.was_on => {
+                self.ended_by_hand = false;
                 self.rows.extend(show_changes(false, false));
                 self.end_darkness(None);
             }
@@ -51,6 +52,7 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
                 );
                 let of = last_alive.map(|at| format!(" of {}", at.strftime("%F"))).unwrap_or_default();
                 self.show = false;
+                self.ended_by_hand = false;
                 self.rows.extend(show_changes(false, false));
                 self.rows.push(audit_change("show", format!("off: the show{of} ended: {reason}")));
                 self.end_darkness(Some(PastShow::Ended(ended)));

@@ -137,10 +137,17 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
 
     /// The commit has ended: yes to all and act, or no to all and go back.
     pub(super) fn land(&mut self, result: Result<(), StoreError>) {
-        let Some(flight) = self.flight.take() else { return };
+        let Some(mut flight) = self.flight.take() else { return };
         match result {
             Ok(()) => {
                 self.committed = (self.now)();
+                let late =
+                    |promise: &mut Promise| matches!(promise, Promise::BeginShow { answer } if answer.is_closed());
+                if flight.promises.extract_if(.., late).count() > 0 {
+                    // Whoever ordered it was told that it was not done, perhaps minutes ago: nothing goes out by that.
+                    self.rows.extend(show_changes(self.show, self.ended_by_hand));
+                    self.dirty = true;
+                }
                 let mut ordered = false;
                 for promise in &flight.promises {
                     if matches!(promise, Promise::BeginShow { .. }) {

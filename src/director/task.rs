@@ -84,6 +84,7 @@ enum Input {
     Due,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(super) struct Task<M, I, S, A, N> {
     pub(super) queue: Queue,
     pub(super) app: String,
@@ -98,6 +99,8 @@ pub(super) struct Task<M, I, S, A, N> {
     pub(super) now: N,
     pub(super) snapshot: watch::Sender<Arc<Snapshot>>,
     pub(super) show: bool,
+    /// Whether the last one was ended by hand, as the store has it.
+    pub(super) ended_by_hand: bool,
     /// A show was on before the start, or was ended by hand, and it is not known yet whether that still holds.
     pub(super) dark: Option<Dark>,
     pub(super) looked_at_darkness: Moment,
@@ -162,6 +165,7 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
             now,
             snapshot: sender,
             show,
+            ended_by_hand: parts.stored.ended_by_hand,
             dark,
             looked_at_darkness: at,
             past,
@@ -384,6 +388,7 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
             }
         }
         self.show_ordered(false);
+        self.ended_by_hand = true;
         self.media.set_show(false);
         self.rows.extend(show_changes(false, true));
         self.dirty = true;
@@ -421,6 +426,7 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
         self.show = on;
         if on {
             self.past = None;
+            self.ended_by_hand = false;
         }
     }
 

@@ -86,3 +86,23 @@ async fn a_show_that_is_begun_while_it_ends_by_itself_is_on_after_a_restart() {
     assert_eq!(neighbours.with(|book| book.settings[SHOW_SETTING].clone()), true);
     stage.stop().await;
 }
+
+/// Rule 19: nothing goes out minutes after somebody was told that it does not.
+#[tokio::test(start_paused = true)]
+async fn a_begin_of_the_show_that_was_answered_too_late_is_taken_back_when_it_is_stored() {
+    let neighbours = Neighbours::new();
+    let stage = House::start(&neighbours);
+    stage.director.end_show().await.unwrap();
+    neighbours.said();
+    neighbours.with(|book| book.disk = Disk::Hangs);
+    assert!(timeout(ANSWER_TIME, stage.director.begin_show()).await.is_err());
+    sleep(Duration::from_mins(2)).await;
+    neighbours.mend();
+    stage.rest().await;
+    let said = neighbours.said();
+    assert!(!said.contains(&"show true".to_owned()), "{said:?}");
+    assert!(!stage.director.snapshot().borrow().queue.show);
+    let stored = |name: &str| neighbours.with(|book| book.settings[name].clone());
+    assert_eq!((stored(SHOW_SETTING), stored(ENDED_BY_HAND_SETTING)), (false.into(), true.into()));
+    stage.stop().await;
+}
