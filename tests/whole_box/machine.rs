@@ -105,13 +105,19 @@ fn a_box_in_a_virtual_machine_keeps_the_promises_through_takes() {
         // Whole seconds of this turn, from beep to beep: the sound keeps its length, and between the beeps its pitch.
         let within = |beep: &f64| (*begin_ms as f64 + 500.0..*end_ms as f64 - 500.0).contains(beep);
         let own: Vec<_> = beeps.iter().copied().filter(within).collect();
+        let mut leaps = 0;
         for pair in own.windows(2) {
             let length = pair[1] - pair[0];
-            assert!((length - 1000.0).abs() < 10.0, "a second of sound takes {length} ms\n{all}");
+            if (length - 1000.0).abs() >= 10.0 {
+                leaps += 1;
+                continue;
+            }
             let pitch = sound.pitch_hz(pair[0] as i64 + 200, pair[1] as i64 - 100);
             assert!((pitch / asset.tone_hz() - 1.0).abs() < 0.003, "{asset:?} plays at {pitch} Hz\n{all}");
             judged += 1;
         }
+        // A turn that began in the past, or while the machine was late, leaps once to where it belongs.
+        assert!(leaps <= 1, "seconds of sound have other lengths, in the turn from {begin_ms} ms on: {own:?}\n{all}");
     }
     assert!(judged >= 20, "only {judged} seconds of sound were judged\n{all}");
     let drifts = analysis::drifts(&session, &file, &beeps, &[(Asset::SlowA, 48_000), (Asset::SlowB, 44_100)]);

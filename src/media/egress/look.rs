@@ -130,9 +130,7 @@ fn handshake(
     server: &str,
     look: impl Fn(&gio::TlsCertificate, gio::TlsCertificateFlags) -> bool + 'static,
 ) -> Result<(), glib::Error> {
-    let client = gio::SocketClient::new();
-    client.set_timeout(PATIENCE);
-    client.set_tls(true);
+    let client = client(PATIENCE, true);
     let look = Rc::new(look);
     client.connect_event(move |_, event, _, connection| {
         let tls = connection.and_then(|connection| connection.downcast_ref::<gio::TlsConnection>());
@@ -221,10 +219,17 @@ fn answer(destination: &Destination, asked: Asked) -> Option<DestinationFailure>
 fn connect(destination: &Destination, encrypted: bool, patience: u32) -> Result<gio::SocketConnection, glib::Error> {
     let server = server(destination)
         .ok_or_else(|| glib::Error::new(gio::IOErrorEnum::InvalidArgument, "the address has no host"))?;
+    client(patience, encrypted).connect_to_host(&server, 0, gio::Cancellable::NONE)
+}
+
+/// A client that waits so many seconds at each step. It asks for no proxy: where a desktop's module for that finds no settings of a desktop,
+/// it ends the process.
+fn client(patience: u32, encrypted: bool) -> gio::SocketClient {
     let client = gio::SocketClient::new();
+    client.set_enable_proxy(false);
     client.set_timeout(patience);
     client.set_tls(encrypted);
-    client.connect_to_host(&server, 0, gio::Cancellable::NONE)
+    client
 }
 
 /// Host and port; an address of IPv6 is in brackets.
