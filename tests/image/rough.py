@@ -201,13 +201,19 @@ def updates(lab: Lab) -> None:
         check("version 2.0 runs from slot B", release(box) == "B 2.0", release(box))
         admin = box.sign_in("Stage", PASSWORD)
         check("settings are kept", settings(box, admin) == (1234, True), settings(box, admin))
+        check("a show that was ended by hand is not begun by a restart", not box.ok("GET", "/api/v1/show", cookie=admin)["on"])
         marked_good(box, "B")
         register(box, "Ben")
 
         # Back to the old version on purpose (as a technician would), during a show, with what a newer one might have left in the settings.
         newer = '[venue]\nmood = "blue"\n[accounts]\nregistration = "by a way of the future"\n'
         box.sh(f"printf '%s' '{newer}' >>/data/motherstream/settings.toml && rauc status mark-active other", 120, ok=True)
-        restarted_with_a_queue(box, keys, lambda: box.sh("touch /run/motherstream/reboot"), r"slot A, left A 8 ")
+
+        def restart_during_a_show() -> None:
+            box.ok("PUT", "/api/v1/show", {"on": True}, admin)
+            box.sh("touch /run/motherstream/reboot")
+
+        restarted_with_a_queue(box, keys, restart_during_a_show, r"slot A, left A 8 ")
         box.wait_agent()
         check("version 1.0 runs from slot A", release(box) == "A 1.0", release(box))
         admin = box.sign_in("Stage", PASSWORD)
