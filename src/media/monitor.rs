@@ -394,13 +394,12 @@ impl Watched {
         // The ring has the last word: what it cannot give is not taken, whatever the time stamps say. While it has nothing it waits for
         // the next key frame, as a take would.
         let ring = published.takeable.iter().find(|(id, _)| *id == gauge.connection).map(|(_, judged)| *judged);
-        self.cold_since = self.cold_since.filter(|_| ring.is_none() && gauge.is_fed() && !on_air);
-        if ring.is_none() && gauge.is_fed() && !on_air {
-            let since = *self.cold_since.get_or_insert(now);
-            let cold = now.since(since) > interval.unwrap_or(USUAL_INTERVAL).min(LONGEST_INTERVAL);
-            if judged == Takeable::Yes && cold {
+        let is_cold = ring.is_none() && gauge.is_fed() && !on_air;
+        self.cold_since = is_cold.then(|| self.cold_since.unwrap_or(now));
+        if let Some(since) = self.cold_since.filter(|_| judged == Takeable::Yes) {
+            if now.since(since) > interval.unwrap_or(USUAL_INTERVAL).min(LONGEST_INTERVAL) {
                 judged = Takeable::No(Unfit::NoEntry);
-            } else if judged == Takeable::Yes && !self.confidence.is_ready() {
+            } else if !self.confidence.is_ready() {
                 judged = Takeable::Unknown;
             }
         }

@@ -135,8 +135,6 @@ struct Pacer {
     backlog: VecDeque<MediaEvent>,
     status: ProgramStatus,
     published: Instant,
-    /// What was published last of those who are cued.
-    verdicts: Vec<(ConnectionId, Option<Takeable>)>,
 }
 
 impl Pacer {
@@ -157,7 +155,6 @@ impl Pacer {
             backlog: VecDeque::new(),
             status: ProgramStatus::default(),
             published: Instant::now(),
-            verdicts: Vec::new(),
         }
     }
 
@@ -353,9 +350,9 @@ impl Pacer {
         }
         let now = self.at.clock.now();
         // Who can be taken from now on is told at once.
-        let yes = |id: &ConnectionId| self.verdicts.contains(&(id.clone(), Some(Takeable::Yes)));
-        let switcher = &self.at.switcher;
-        let turned = switcher.cued().any(|id| !yes(id) && switcher.can_take(id, now) == Some(Takeable::Yes));
+        let (told, switcher) = (self.at.published.load(), &self.at.switcher);
+        let known = |id| told.takeable.iter().any(|(other, said)| other == id && *said == Takeable::Yes);
+        let turned = switcher.cued().any(|id| !known(id) && switcher.can_take(id, now) == Some(Takeable::Yes));
         if news || turned || self.published.elapsed() >= PUBLISH {
             self.publish(time, now);
         }
@@ -381,13 +378,11 @@ impl Pacer {
         let (picture, sound) = self.at.switcher.on_air();
         (self.status.picture, self.status.sound) = (name(picture), name(sound));
         self.status.time_ms = u64::try_from(time.as_millis()).unwrap_or(0);
-        self.verdicts.clear();
-        self.verdicts.extend(self.at.switcher.cued().map(|id| (id.clone(), self.at.switcher.can_take(id, now))));
-        let takeable = |(id, said): &(ConnectionId, Option<Takeable>)| Some((id.clone(), (*said)?));
+        let takeable = |id: &ConnectionId| Some((id.clone(), self.at.switcher.can_take(id, now)?));
         self.at.published.store(Arc::new(Published {
             program: self.status.clone(),
             on_air: self.at.switcher.selected().cloned(),
-            takeable: self.verdicts.iter().filter_map(takeable).collect(),
+            takeable: self.at.switcher.cued().filter_map(takeable).collect(),
         }));
     }
 }
