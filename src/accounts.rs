@@ -23,7 +23,10 @@ pub use self::{
 use crate::{
     config::{Config, Registration as Policy},
     core::account::{self, AccountId, Role, StreamKey},
-    store::{AccountRecord, Change, Durability, InvitationRecord, Loaded, Receipt, ResetRecord, Store, StoreError},
+    store::{
+        AccountRecord, Change, Durability, InvitationRecord, Loaded, Receipt, ResetRecord, SETUP_CODE, Store,
+        StoreError,
+    },
 };
 
 mod change;
@@ -42,9 +45,6 @@ mod viewers;
 
 /// Accounts there may be, so that open registration cannot fill memory and disk: 1 KB each.
 const MAX_ACCOUNTS: usize = 10_000;
-
-/// The setting that holds the setup code until it is used.
-const SETUP_CODE: &str = "setup_code";
 
 /// The file on the boot partition that holds the setup code, and in which it can be preset.
 pub const SETUP_CODE_FILE: &str = "setup-code.txt";

@@ -32,7 +32,7 @@ mod writer;
 pub(crate) use self::receipt::kept_by;
 pub use self::{
     alive::Note,
-    contents::{AUDIT_ROWS, Change, FILE_NAME, HISTORY_ROWS, Loaded, Look},
+    contents::{AUDIT_ROWS, Change, FILE_NAME, HISTORY_ROWS, Loaded, Look, SETUP_CODE, SHOW, SHOW_ENDED_BY_HAND},
     error::StoreError,
     receipt::{Kept, Receipt, Writing},
     records::{

@@ -2,14 +2,8 @@
 
 use crate::{
     core::queue::TurnOver,
-    store::{AuditRecord, Change, HistoryRecord, Loaded, Note},
+    store::{AuditRecord, Change, HistoryRecord, Loaded, Note, SHOW, SHOW_ENDED_BY_HAND},
 };
-
-/// The setting under which the store remembers whether a show is on.
-pub(super) const SHOW_SETTING: &str = "show";
-
-/// And whether the last one was ended by hand: then takes do not begin one while the night goes on.
-pub(super) const ENDED_BY_HAND_SETTING: &str = "show_ended_by_hand";
 
 /// What the store knew about the queue when it was opened.
 #[derive(Clone, Debug, Default)]
@@ -30,21 +24,21 @@ impl From<&Loaded> for Stored {
         Self {
             queue: loaded.queue.clone(),
             note: loaded.note.clone(),
-            show: is_set(SHOW_SETTING),
-            ended_by_hand: is_set(ENDED_BY_HAND_SETTING),
+            show: is_set(SHOW),
+            ended_by_hand: is_set(SHOW_ENDED_BY_HAND),
         }
     }
 }
 
 /// A show is on, or is not; where it is not, whether a hand ended it.
 pub(super) fn show_changes(on: bool, ended_by_hand: bool) -> [Change; 2] {
-    [(SHOW_SETTING, on), (ENDED_BY_HAND_SETTING, ended_by_hand)]
+    [(SHOW, on), (SHOW_ENDED_BY_HAND, ended_by_hand)]
         .map(|(name, value)| Change::PutSetting(name.to_owned(), value.into()))
 }
 
 /// Whether a change is one of these.
 pub(super) fn is_about_show(change: &Change) -> bool {
-    matches!(change, Change::PutSetting(name, _) if name == SHOW_SETTING || name == ENDED_BY_HAND_SETTING)
+    matches!(change, Change::PutSetting(name, _) if name == SHOW || name == SHOW_ENDED_BY_HAND)
 }
 
 /// A row of the audit log about what the box did by itself.

@@ -19,10 +19,7 @@ mod abandoned;
 mod darkness;
 mod unusable;
 
-use super::{
-    stored::{ENDED_BY_HAND_SETTING, SHOW_SETTING},
-    *,
-};
+use super::*;
 use crate::{
     accounts::KeyOwner,
     clock::Clock,
@@ -34,7 +31,7 @@ use crate::{
     },
     ingest::{IngestEvent, PublishRequest, PublishVerdict},
     media::MediaEvent,
-    store::{Change, Kept, Note, Receipt, Store, StoreError},
+    store::{Change, Kept, Note, Receipt, SHOW, SHOW_ENDED_BY_HAND, Store, StoreError},
 };
 
 /// What the disk does.
@@ -242,8 +239,8 @@ impl House {
             neighbours.with(|book| Stored {
                 queue: book.queue.clone(),
                 note: book.note.clone(),
-                show: book.settings.get(SHOW_SETTING).is_some_and(|show| show == true),
-                ended_by_hand: book.settings.get(ENDED_BY_HAND_SETTING).is_some_and(|ended| ended == true),
+                show: book.settings.get(SHOW).is_some_and(|show| show == true),
+                ended_by_hand: book.settings.get(SHOW_ENDED_BY_HAND).is_some_and(|ended| ended == true),
             })
         });
         let parts = Parts {
@@ -313,6 +310,16 @@ impl House {
         let take = said.iter().rev().find_map(|line| line.strip_prefix("take ")).expect("a take was ordered");
         let take = take.split(' ').next().unwrap().parse().unwrap();
         self.media(MediaEvent::Taken(TakeId(take))).await;
+    }
+
+    /// Ann is on air, bea and cid wait and can be taken.
+    async fn with_three(neighbours: &Neighbours) -> Self {
+        let stage = Self::start(neighbours);
+        stage.goes_on_air("ann", "a1").await;
+        stage.arrive("bea", "b1").await;
+        stage.arrive("cid", "c1").await;
+        neighbours.said();
+        stage
     }
 
     /// Arrives on an empty stage and is taken.
@@ -529,14 +536,14 @@ async fn orders_that_make_the_show_safe_act_although_nothing_can_be_stored() {
     // A restart now brings back what was stored; and once the disk works again, what was done.
     let stored = || -> Record { serde_json::from_slice(&neighbours.with(|book| book.queue.clone()).unwrap()).unwrap() };
     assert_eq!((&*stored().on_air.unwrap().entry.name, stored().waiting.len()), ("ann", 4));
-    assert_eq!(neighbours.with(|book| book.settings[SHOW_SETTING].clone()), true);
+    assert_eq!(neighbours.with(|book| book.settings[SHOW].clone()), true);
     neighbours.mend();
     stage.rest().await;
     assert_eq!(
         (&*stored().on_air.unwrap().entry.name, stored().waiting.len(), stored().hold_offs.len()),
         ("bea", 0, 1)
     );
-    assert_eq!(neighbours.with(|book| book.settings[SHOW_SETTING].clone()), false);
+    assert_eq!(neighbours.with(|book| book.settings[SHOW].clone()), false);
     assert_eq!(stage.director.set_hold(true).await, Ok(Kept::Stored), "on a disk that works");
     stage.stop().await;
 }
@@ -715,7 +722,7 @@ async fn play(steps: Vec<Step>) {
     let held = stage.director.snapshot().borrow().hold_offs.clone();
     let held: Vec<_> = held.iter().filter(|held| held.reason.contains("removed")).map(|held| held.account).collect();
     assert_eq!(held, stored.hold_offs.iter().map(|held| held.account).collect::<Vec<_>>());
-    let show = neighbours.with(|book| book.settings.get(SHOW_SETTING).is_some_and(|show| show == true));
+    let show = neighbours.with(|book| book.settings.get(SHOW).is_some_and(|show| show == true));
     assert_eq!(now.show, show);
     // And media shows what memory says.
     let slate = said.iter().rev().find(|line| line.starts_with("slate "));
@@ -740,11 +747,7 @@ proptest! {
 #[tokio::test(start_paused = true)]
 async fn media_is_told_anew_when_a_request_fails_after_facts_acted() {
     let neighbours = Neighbours::new();
-    let stage = House::start(&neighbours);
-    stage.goes_on_air("ann", "a1").await;
-    stage.arrive("bea", "b1").await;
-    stage.arrive("cid", "c1").await;
-    neighbours.said();
+    let stage = House::with_three(&neighbours).await;
     neighbours.with(|book| book.disk = Disk::Hangs);
     let director = stage.director.clone();
     let put_on_air = tokio::spawn(async move {
@@ -898,7 +901,7 @@ async fn the_show_is_remembered() {
     assert_eq!(neighbours.said(), ["show true"]);
     stage.media(MediaEvent::Show(false)).await;
     assert!(!stage.director.snapshot().borrow().queue.show);
-    assert_eq!(neighbours.with(|book| book.settings[SHOW_SETTING].clone()), false);
+    assert_eq!(neighbours.with(|book| book.settings[SHOW].clone()), false);
     stage.stop().await;
 }
 

@@ -27,7 +27,7 @@ use thiserror::Error;
 use zip::{ZipArchive, ZipWriter, result::ZipError, write::SimpleFileOptions};
 
 use super::{
-    AUDIT_ROWS, AccountRecord, FILE_NAME, HISTORY_ROWS, Store, StoreError, alive,
+    AUDIT_ROWS, AccountRecord, FILE_NAME, HISTORY_ROWS, SETUP_CODE, SHOW, SHOW_ENDED_BY_HAND, Store, StoreError, alive,
     file::{self, Cell, Disk},
 };
 use crate::core::{
@@ -57,12 +57,9 @@ const LARGEST_UNPACKED: u64 = 128 << 20;
 /// Tables that are not copied, besides those this program does not know.
 const LEFT_OUT: &[&str] = &["sessions", "resets"];
 
-/// Whether a show is on.
-const SHOW: &str = "show";
-
 /// Settings that are not copied: whether a show is on, or was ended by hand, which is tonight's; and the code that makes the first admin,
 /// which is of one box.
-const OWN_SETTINGS: &[&str] = &[SHOW, "show_ended_by_hand", "setup_code"];
+const OWN_SETTINGS: &[&str] = &[SHOW, SHOW_ENDED_BY_HAND, SETUP_CODE];
 
 /// How many rows of a table are restored: as many as a box makes, or more.
 const fn most_rows(table: &str) -> u64 {

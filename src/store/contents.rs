@@ -20,6 +20,15 @@ pub const HISTORY_ROWS: u64 = 10_000;
 /// Rows of the audit log that are kept. A busy night has a few hundred; a row is about 250 bytes.
 pub const AUDIT_ROWS: u64 = 5_000;
 
+/// The setting under which is kept whether a show is on.
+pub const SHOW: &str = "show";
+
+/// And whether the last one was ended by hand: then takes do not begin one while the night goes on.
+pub const SHOW_ENDED_BY_HAND: &str = "show_ended_by_hand";
+
+/// The setting that holds the setup code until it is used.
+pub const SETUP_CODE: &str = "setup_code";
+
 /// One typed change. All changes of one `commit` happen together or not at all.
 #[derive(Clone, Debug)]
 pub enum Change {

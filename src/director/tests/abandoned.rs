@@ -83,7 +83,7 @@ async fn a_show_that_is_begun_while_it_ends_by_itself_is_on_after_a_restart() {
     stage.media(MediaEvent::Show(true)).await;
     stage.rest().await;
     assert!(stage.director.snapshot().borrow().queue.show);
-    assert_eq!(neighbours.with(|book| book.settings[SHOW_SETTING].clone()), true);
+    assert_eq!(neighbours.with(|book| book.settings[SHOW].clone()), true);
     stage.stop().await;
 }
 
@@ -103,6 +103,6 @@ async fn a_begin_of_the_show_that_was_answered_too_late_is_taken_back_when_it_is
     assert!(!said.contains(&"show true".to_owned()), "{said:?}");
     assert!(!stage.director.snapshot().borrow().queue.show);
     let stored = |name: &str| neighbours.with(|book| book.settings[name].clone());
-    assert_eq!((stored(SHOW_SETTING), stored(ENDED_BY_HAND_SETTING)), (false.into(), true.into()));
+    assert_eq!((stored(SHOW), stored(SHOW_ENDED_BY_HAND)), (false.into(), true.into()));
     stage.stop().await;
 }

@@ -53,7 +53,7 @@ fn past(stage: &House) -> Option<PastShow> {
 }
 
 fn stored_show(neighbours: &Neighbours) -> bool {
-    neighbours.with(|book| book.settings[SHOW_SETTING] == true)
+    neighbours.with(|book| book.settings[SHOW] == true)
 }
 
 #[tokio::test(start_paused = true)]
@@ -215,7 +215,7 @@ fn about_the_show(said: &[String]) -> Vec<&str> {
 }
 
 fn stored_end(neighbours: &Neighbours) -> bool {
-    neighbours.with(|book| book.settings[ENDED_BY_HAND_SETTING] == true)
+    neighbours.with(|book| book.settings[SHOW_ENDED_BY_HAND] == true)
 }
 
 /// Media keeps a show that is ordered to be off from beginning with a take.

@@ -63,11 +63,7 @@ async fn what_media_cannot_use_is_disconnected_and_refused_after_the_second_time
 #[tokio::test(start_paused = true)]
 async fn who_cannot_be_taken_is_passed_over_and_told_why() {
     let neighbours = Neighbours::new();
-    let stage = House::start(&neighbours);
-    stage.goes_on_air("ann", "a1").await;
-    stage.arrive("bea", "b1").await;
-    stage.arrive("cid", "c1").await;
-    neighbours.said();
+    let stage = House::with_three(&neighbours).await;
     stage.leaves("a1").await;
     assert!(takes(&neighbours.said())[0].ends_with("b1 Now"));
     stage.media(MediaEvent::Unfit(connection("b1"), "your time stamps stand still".into())).await;
@@ -88,11 +84,7 @@ async fn who_cannot_be_taken_is_passed_over_and_told_why() {
 #[tokio::test(start_paused = true)]
 async fn a_take_that_does_not_happen_is_given_up_and_the_next_is_taken_within_five_seconds() {
     let neighbours = Neighbours::new();
-    let stage = House::start(&neighbours);
-    stage.goes_on_air("ann", "a1").await;
-    stage.arrive("bea", "b1").await;
-    stage.arrive("cid", "c1").await;
-    neighbours.said();
+    let stage = House::with_three(&neighbours).await;
     stage.leaves("a1").await;
     sleep(Duration::from_secs(4)).await;
     let said = neighbours.said();
