@@ -15,6 +15,8 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::core::network::Hotspot;
+
 mod keys;
 mod layer;
 mod load;
@@ -53,6 +55,8 @@ pub struct Config {
     pub program: ProgramConfig,
     /// The venue's OBS.
     pub obs: ObsConfig,
+    /// The network, where NetworkManager has it.
+    pub network: NetworkConfig,
     /// The machine, where the box is an image of its own.
     #[serde(rename = "box")]
     pub machine: MachineConfig,
@@ -293,6 +297,30 @@ pub enum SlateSound {
     Silence,
     /// A soft tone.
     Tone,
+}
+
+/// `[network]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkConfig {
+    /// What the box's own access point is for.
+    pub hotspot: Hotspot,
+    /// The access point's password; none: it is open while it is for setting up.
+    pub setup_password: Option<SecretString>,
+    /// Without a network for so many seconds the access point is raised.
+    pub setup_after_seconds: u64,
+    /// Where the box stands, in two capital letters (ISO 3166).
+    pub country: Option<String>,
+    /// The address at which the internet is looked for; none for `off`.
+    #[serde(deserialize_with = "url_or_off")]
+    pub check_url: Option<String>,
+    /// Time servers, besides those of the venue's network.
+    pub time_servers: Vec<String>,
+}
+
+/// A text, or `off`.
+fn url_or_off<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(Some(String::deserialize(deserializer)?).filter(|text| text != "off"))
 }
 
 /// `[box]`: set by the image alone.

@@ -9,6 +9,7 @@ pub mod flaw;
 pub mod flv;
 pub mod frame;
 pub mod moment;
+pub mod network;
 pub mod oddity;
 pub mod origin;
 pub mod queue;

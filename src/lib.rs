@@ -3,7 +3,7 @@
 //! Imports run one way, and a test holds it:
 //! `core <- adapters <- director, accounts <- control <- web <- supervisor, doctor, console <- main`.
 //! `core` is pure: no clock, no I/O, no tokio, no GStreamer. The adapters (`clock`, `config`, `files`, `precedence`, `telemetry`, `store`,
-//! `ingest`, `media`, `obs`, `update`) never import each other, but for `clock`, `config`, `files`, `precedence` and `telemetry`, which all of
+//! `ingest`, `media`, `network`, `obs`, `update`) never import each other, but for `clock`, `config`, `files`, `precedence` and `telemetry`, which all of
 //! them may use.
 //! The director owns the queue, and accounts the people. The control room ([`control`]) has everything that a person may order, without
 //! HTTP; the faces of [`web`], the API and the page, put it into words of their own.
@@ -15,6 +15,7 @@ pub mod config;
 pub mod files;
 pub mod ingest;
 pub mod media;
+pub mod network;
 pub mod obs;
 pub mod precedence;
 pub mod store;

@@ -52,6 +52,7 @@ use crate::{
     director::{self, Director, Stored},
     ingest::{self, Door, Ingest, IngestEvent, embedded, srs},
     media::{Media, MediaError, MediaEvents, MediaSettings, egress::Parting},
+    network::{self, Network, Situation},
     obs::{self, Obs},
     precedence,
     store::{
@@ -291,6 +292,8 @@ impl Running {
             Destinations::new(store.clone(), &config, loaded.destinations, ingest.state(), media.clone(), wire.clone());
         let requests = std::env::var_os("RUNTIME_DIRECTORY").map(PathBuf::from);
         let updates = Updates::new(&config, requests.clone());
+        let network =
+            start_network(&config, clock, &accounts, &director, requests.clone(), doors.child_token(), &tracker);
         let secure = https.as_ref().map(|https| (https.port, https.fingerprint.clone()));
         let control = Control::new(room::Parts {
             settings,
@@ -304,6 +307,7 @@ impl Running {
             readiness: readiness.clone(),
             ingest: ingest.clone(),
             obs,
+            network,
             recent,
             updates: updates.clone(),
             wire,
@@ -565,6 +569,31 @@ fn start_obs(
     let follow = stage::follow(director.snapshot(), shown, token.clone());
     tracker.spawn(follow.instrument(tracing::info_span!("stage")));
     Obs::start(obs::Parts { config: config.obs.clone(), stage, clock, token }, tracker)
+}
+
+/// The network, where NetworkManager has it. Nothing waits for it.
+fn start_network(
+    config: &Config,
+    clock: Clock,
+    accounts: &Accounts,
+    director: &Director,
+    requests: Option<PathBuf>,
+    token: CancellationToken,
+    tracker: &TaskTracker,
+) -> Network {
+    let (accounts, snapshot) = (accounts.clone(), director.snapshot());
+    let parts = network::Parts {
+        config: config.network.clone(),
+        // On somebody's own computer the network is theirs.
+        own: config.machine.boot_dir.is_some(),
+        requests,
+        data_dir: config.data_dir.clone(),
+        boot_dir: config.machine.boot_dir.clone(),
+        situation: Arc::new(move || Situation { claimed: accounts.is_claimed(), show: snapshot.borrow().queue.show }),
+        clock,
+        token,
+    };
+    Network::start(parts, tracker)
 }
 
 async fn listen(what: &'static str, address: SocketAddr, key: &'static str) -> Result<TcpListener, SupervisorError> {

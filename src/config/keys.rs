@@ -124,6 +124,7 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("program", "Programme"),
     ("web", "Page"),
     ("ingest", "Ingest"),
+    ("network", "Network"),
 ];
 
 /// The keys of one destination.
@@ -329,6 +330,25 @@ pub const KEYS: &[Key] = &[
     key("obs.restart_at_take", ValueKind::ObsSources, "Begin anew at each take", AtOnce),
     key("obs.program_source", source(), "Media source", AtOnce),
     key("obs.stream", flag(false), "Start it with the show, and watch it", AtOnce),
+    key("network.hotspot", choice("setup", &["off", "setup", "always"]), "The box's own Wi-Fi", AtOnce),
+    key("network.setup_password", secret("a text in quotes, 8 to 63 characters"), "Its password", AtOnce),
+    key("network.setup_after_seconds", seconds(120, 10..=3600), "It comes when there was no network for", AtOnce),
+    key("network.country", unset("two letters, such as \"DE\""), "Country", AtOnce),
+    key(
+        "network.check_url",
+        text(
+            "http://nmcheck.gnome.org/check_network_status.txt",
+            "an address, such as \"http://nmcheck.gnome.org/check_network_status.txt\", or \"off\"",
+        ),
+        "How the internet is looked for",
+        AtOnce,
+    ),
+    key(
+        "network.time_servers",
+        ValueKind::Texts { shape: "a list of names or addresses, such as [\"time.example.org\"]" },
+        "Time servers",
+        AtOnce,
+    ),
     key("box.boot_dir", unset("the folder where the boot partition is mounted"), "boot dir", BY_THE_IMAGE),
     key("box.updates", flag(false), "updates", BY_THE_IMAGE),
     key(

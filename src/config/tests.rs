@@ -678,6 +678,12 @@ fn every_key_says_when_it_applies_and_that_is_so() {
         ("obs.restart_at_take", serde_json::json!(["Sting"])),
         ("obs.program_source", "Programme".into()),
         ("obs.stream", true.into()),
+        ("network.hotspot", "always".into()),
+        ("network.setup_password", "letmein-now".into()),
+        ("network.setup_after_seconds", 60.into()),
+        ("network.country", "DE".into()),
+        ("network.check_url", "off".into()),
+        ("network.time_servers", serde_json::json!(["time.example.org"])),
         ("program.latency_ms", 2000.into()),
         ("web.https_listen", "off".into()),
         ("ingest.app", "stage".into()),
@@ -692,7 +698,7 @@ fn every_key_says_when_it_applies_and_that_is_so() {
         let seen = shown(&settings, key);
         assert_eq!(seen.waits_for_start, !at_once, "{key}");
         // A secret is never told.
-        let secret = matches!(*key, "obs.password" | "web.metrics_token");
+        let secret = matches!(*key, "obs.password" | "web.metrics_token" | "network.setup_password");
         assert_eq!(seen.value == *value, !secret, "{key}: {}", seen.value);
     }
     for setting in settings.view() {

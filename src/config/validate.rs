@@ -9,9 +9,13 @@ use std::{
 use figment::Figment;
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
+use url::Url;
 
 use super::{Config, DestinationConfig, IngestKind, KEYS, Key, ValueKind};
-use crate::core::destination::{Destination, DestinationId, DestinationInput, points_at};
+use crate::core::{
+    destination::{Destination, DestinationId, DestinationInput, points_at},
+    network::wifi,
+};
 
 /// The ingest drops a silent connection only after the queue has had time to end its turn by the stall rule.
 const SILENCE_OVER_STALL: u64 = 5;
@@ -105,6 +109,7 @@ pub(super) fn validate(config: &Config) -> Vec<(String, String)> {
     {
         wrong("obs.host", reason.to_owned());
     }
+    network(config, &mut wrong);
     match destinations(&config.destinations) {
         Err((index, field, reason)) => wrong(&format!("destinations.{index}.{field}"), reason),
         Ok(list) => {
@@ -121,6 +126,36 @@ pub(super) fn validate(config: &Config) -> Vec<(String, String)> {
         }
     }
     problems
+}
+
+/// `[network]`. What stands there is handed to programs that run as root: so it is held to what it can be.
+fn network(config: &Config, wrong: &mut impl FnMut(&str, String)) {
+    let network = &config.network;
+    if let Some(password) = &network.setup_password
+        && let Err(error) = wifi::check_passphrase(password.expose_secret())
+    {
+        wrong("network.setup_password", error.to_string());
+    }
+    let two_letters = |country: &String| country.len() == 2 && country.bytes().all(|byte| byte.is_ascii_uppercase());
+    if network.country.as_ref().is_some_and(|country| !two_letters(country)) {
+        wrong("network.country", "write two capital letters, such as DE, FR or US".to_owned());
+    }
+    if let Some(url) = &network.check_url {
+        let plain = url.len() <= 200 && url.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'\\`$;".contains(&byte));
+        let http = Url::parse(url).is_ok_and(|url| url.scheme() == "http" && url.host().is_some());
+        if !plain || !http {
+            let reason = "write an address that begins with http://, 200 characters at most, or off: a sign-in page cannot answer for https";
+            wrong("network.check_url", reason.to_owned());
+        }
+    }
+    for server in &network.time_servers {
+        if let Err(reason) = public_host(server) {
+            wrong("network.time_servers", format!("{server:?}: {reason}"));
+        }
+    }
+    if network.time_servers.len() > 4 {
+        wrong("network.time_servers", "name four at most".to_owned());
+    }
 }
 
 /// What is wrong with a bearer token.

@@ -31,6 +31,7 @@ use crate::{
     director::Director,
     ingest::Ingest,
     media::Media,
+    network::Network,
     obs::Obs,
     store::Store,
     telemetry::RecentEvents,
@@ -62,6 +63,8 @@ pub struct Parts {
     pub ingest: Ingest,
     /// The venue's OBS.
     pub obs: Obs,
+    /// The network, where NetworkManager has it.
+    pub network: Network,
     /// The latest events of the log.
     pub recent: RecentEvents,
     /// What only the machine can do: updates, a restart, a reset.

@@ -36,6 +36,7 @@ use crate::{
         Media, MediaSettings,
         slate::{self, SlateSettings},
     },
+    network::{Network, Simulated},
     obs::{self, Obs, Stage},
     store::{Store, testing::Flaky},
     telemetry::RecentEvents,
@@ -75,6 +76,8 @@ pub(crate) struct Whole {
     pub(crate) door: watch::Sender<IngestState>,
     /// What OBS follows.
     pub(crate) stage: watch::Receiver<Arc<Stage>>,
+    /// What stands for NetworkManager.
+    pub(crate) network: Simulated,
     /// Ends director and media.
     pub(crate) token: CancellationToken,
 }
@@ -148,6 +151,7 @@ pub(crate) async fn a_box_on(
     let rauc = Some(config.data_dir.join(SIMULATED_RAUC)).filter(|_| config.machine.updates);
     let requests = Some(config.data_dir.join(REQUESTS));
     let updates = Updates::with(rauc, &config, config.data_dir.join(STICK), requests);
+    let (network, simulated) = Network::simulated(config.network.clone(), clock);
     let state = Parts {
         settings,
         clock,
@@ -160,6 +164,7 @@ pub(crate) async fn a_box_on(
         readiness,
         ingest,
         obs,
+        network,
         recent,
         updates,
         wire,
@@ -167,7 +172,7 @@ pub(crate) async fn a_box_on(
         machine: MachineKey::new(),
         stop: token.clone(),
     };
-    Whole { state, ingest: events, door, stage: followed, token }
+    Whole { state, ingest: events, door, stage: followed, network: simulated, token }
 }
 
 pub(crate) fn folder() -> TempDir {

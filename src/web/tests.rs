@@ -27,6 +27,7 @@ use crate::{
     },
     core::account::{AccountId, Role},
     ingest::{IngestEvent, IngestState},
+    network::Simulated,
     obs::Stage,
     store::testing::Flaky,
 };
@@ -117,6 +118,8 @@ struct Site {
     door: watch::Sender<IngestState>,
     /// What OBS follows.
     stage: watch::Receiver<Arc<Stage>>,
+    /// What stands for NetworkManager.
+    network: Simulated,
     /// Ends director and media.
     token: CancellationToken,
     stop: CancellationToken,
@@ -131,13 +134,13 @@ impl Site {
 
     /// The same, whose store is on another disk.
     async fn start_on(folder: &Path, settings: &[(&str, &str)], disk: Option<&Flaky>) -> Self {
-        let Whole { state, ingest, door, stage, token } = a_box_on(folder, settings, None, disk).await;
+        let Whole { state, ingest, door, stage, network, token } = a_box_on(folder, settings, None, disk).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let control = control_room(Parts { doors: Doors { plain: address.port(), https: None }, ..state.clone() });
         let served = tokio::spawn(serve(listener, None, control, stop.clone()));
-        Self { address, client: reqwest::Client::new(), state, ingest, door, stage, token, stop, served }
+        Self { address, client: reqwest::Client::new(), state, ingest, door, stage, network, token, stop, served }
     }
 
     /// An encoder publishes with this account's key; whether it is accepted.

@@ -24,7 +24,7 @@ fn layer(top: &str) -> Option<u8> {
     Some(match top {
         "core" => 0,
         "clock" | "config" | "files" | "precedence" | "telemetry" => 1,
-        "store" | "ingest" | "media" | "obs" | "update" => 2,
+        "store" | "ingest" | "media" | "network" | "obs" | "update" => 2,
         "accounts" | "director" => 3,
         "control" => 4,
         "web" => 5,

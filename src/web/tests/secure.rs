@@ -66,7 +66,7 @@ struct Both {
 impl Both {
     async fn start(folder: &Path) -> Self {
         let settings = [("WEB__HTTPS_LISTEN", "127.0.0.1:0")];
-        let Whole { state, ingest, door, stage, token } = a_box(folder, &settings, None).await;
+        let Whole { state, ingest, door, stage, network, token } = a_box(folder, &settings, None).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
@@ -75,7 +75,8 @@ impl Both {
         let doors = Doors { plain: address.port(), https: Some((https.port, https.fingerprint.clone())) };
         let control = control_room(Parts { doors, ..state.clone() });
         let served = tokio::spawn(serve(listener, Some(https), control, stop.clone()));
-        let site = Site { address, client: reqwest::Client::new(), state, ingest, door, stage, token, stop, served };
+        let site =
+            Site { address, client: reqwest::Client::new(), state, ingest, door, stage, network, token, stop, served };
         Self { site, https: port, fingerprint }
     }
 

@@ -1,0 +1,689 @@
+//! The task that holds the connection to NetworkManager: it looks, asks the rule, and has done what that wants.
+
+use std::{
+    collections::HashMap, fs, future::Future, net::Ipv4Addr, path::PathBuf, pin::Pin, sync::Arc, time::Duration,
+};
+
+use secrecy::SecretString;
+use tokio::{
+    select,
+    sync::{mpsc, watch},
+    time::{Instant, MissedTickBehavior, interval, sleep, sleep_until},
+};
+use zbus::OwnedObjectPath;
+
+use super::{
+    ACCESS_POINT, AccessPoint, Addressing, Answer, Command, Internet, Join, Kind, Manager, NetworkError, Outcome,
+    Parts, Snapshot, State, TRIAL, Touched, Trial,
+    asks::{Asks, Wanted},
+    bus::{Bus, BusError, Kept},
+    jobs::{self, Raise, Tried},
+    last_touch,
+    look::{self, Look, Own, SECOND},
+    profile::{Channel, access_point_id},
+};
+use crate::{
+    config::NetworkConfig,
+    core::{
+        account,
+        moment::Moment,
+        network::{AGAIN_TIME, Hotspot, Purpose, Reason, Rule, STEP_TIME, Seen, Want, wifi::Failure},
+    },
+    files::{self, Readers},
+};
+
+/// How often the rule is asked.
+const TICK: Duration = Duration::from_secs(1);
+/// Changes come in swarms; they are looked at together.
+const SWARM: Duration = Duration::from_millis(300);
+/// Without a sign of one it is looked at so often: the service may hang without a word.
+const EVERY: Duration = Duration::from_secs(20);
+/// How long it is waited before a bus that is not there is looked for again.
+const RETRY: Duration = Duration::from_secs(30);
+/// The same for a service that is not there, or silent.
+const RETRY_SERVICE: Duration = Duration::from_secs(5);
+/// How often NetworkManager is made to look whether the venue's page lets the box through: by itself it takes up to a minute.
+const CHECK: Duration = Duration::from_secs(3);
+/// How often a known network is joined by hand while there is none: after a refused password NetworkManager tries no more by itself.
+const NUDGE: Duration = Duration::from_secs(60);
+/// So long after the page has answered is the access point taken away for a join: the answer has to reach the phone.
+const PARTING: Duration = Duration::from_secs(3);
+/// How long a radio is waited for that is asked to be two things at once.
+const SPLIT: Duration = Duration::from_secs(10);
+/// The file that says which join was under way when the plug was pulled.
+const NOTE: &str = "network-join";
+/// The file on the card that asks for the access point.
+const FLAG: &str = "wifi-setup";
+/// The file with the password that the box made for its streamers' network.
+const PASSWORD: &str = "network-password";
+
+/// What is under way.
+enum Done {
+    Joined(Join, Result<(), Failure>),
+    Raised(Raise, Result<(), String>),
+    Other,
+}
+
+type Job = Pin<Box<dyn Future<Output = Done> + Send>>;
+
+/// The task.
+pub(super) struct Task {
+    parts: Parts,
+    config: watch::Receiver<Arc<NetworkConfig>>,
+    ordered: mpsc::Receiver<Command>,
+    publish: watch::Sender<Arc<Snapshot>>,
+    touched: Touched,
+    rule: Rule,
+    asks: Asks,
+    look: Look,
+    manager: Manager,
+    want: Want,
+    /// The purpose that the access point was raised for.
+    purpose: Purpose,
+    job: Option<Job>,
+    joining: Option<Join>,
+    outcome: Option<Outcome>,
+    failed: bool,
+    /// The file on the card counts.
+    flag: bool,
+    tried: Option<(Tried, String, Moment)>,
+    trouble: Option<(String, Moment)>,
+    checked: Moment,
+    nudged: Moment,
+    /// Since when the radio has been asked to be two things at once; and whether it turned out that it cannot.
+    split: Option<Moment>,
+    one_radio: bool,
+    /// The password of the streamers' network.
+    guests_password: Option<SecretString>,
+}
+
+impl Task {
+    pub(super) fn new(
+        parts: Parts,
+        config: watch::Receiver<Arc<NetworkConfig>>,
+        ordered: mpsc::Receiver<Command>,
+        publish: watch::Sender<Arc<Snapshot>>,
+        touched: Touched,
+    ) -> Self {
+        let now = parts.clock.now();
+        let (hotspot, after) = (parts.config.hotspot, Duration::from_secs(parts.config.setup_after_seconds));
+        let asks = Asks::new(parts.requests.clone().filter(|_| parts.own));
+        Self {
+            rule: Rule::new(hotspot, after, now),
+            asks,
+            config,
+            ordered,
+            publish,
+            touched,
+            look: Look::default(),
+            manager: Manager::Unknown,
+            want: Want::Down,
+            purpose: Purpose::Setup,
+            job: None,
+            joining: None,
+            outcome: None,
+            failed: false,
+            flag: false,
+            tried: None,
+            trouble: None,
+            checked: now,
+            nudged: now,
+            split: None,
+            one_radio: false,
+            guests_password: None,
+            parts,
+        }
+    }
+
+    /// Works until it is dropped.
+    pub(super) async fn run(&mut self) {
+        if self.parts.own {
+            self.remember();
+        }
+        loop {
+            let pause = match Bus::connect().await {
+                Ok(bus) => {
+                    self.attached(&bus).await;
+                    RETRY_SERVICE
+                }
+                Err(error) => {
+                    self.is_gone(&error);
+                    RETRY
+                }
+            };
+            self.job = None;
+            self.joining = None;
+            let end = Instant::now() + pause;
+            loop {
+                select! {
+                    () = sleep_until(end) => break,
+                    command = self.ordered.recv() => match command {
+                        Some(command) => self.refuse(command),
+                        None => return,
+                    },
+                }
+            }
+        }
+    }
+
+    /// What an earlier start left.
+    fn remember(&mut self) {
+        let note = self.parts.data_dir.join(NOTE);
+        if let Ok(ssid) = fs::read_to_string(&note) {
+            let _gone = fs::remove_file(&note);
+            let ssid: String = ssid.chars().take(32).collect();
+            self.end_join(
+                &Join { ssid, password: None, hidden: false, identity: None, server: None },
+                Err(Failure::BrokenOff),
+            );
+        }
+        self.flag = self.parts.boot_dir.as_ref().is_some_and(|folder| folder.join(FLAG).exists());
+    }
+
+    fn is_gone(&mut self, error: &BusError) {
+        let manager = if matches!(error, BusError::Absent) { Manager::Absent } else { Manager::Silent };
+        if self.manager != manager {
+            // A computer without it is no news.
+            if self.parts.own || manager == Manager::Silent {
+                tracing::warn!(%error, "the network cannot be seen or set");
+            }
+            self.manager = manager;
+        }
+        self.look = Look::default();
+        self.show();
+    }
+
+    fn refuse(&self, command: Command) {
+        let why = if self.manager == Manager::Silent {
+            "NetworkManager does not answer; it is asked again every few seconds"
+        } else {
+            "there is no NetworkManager on this machine"
+        };
+        answer(command, Err(NetworkError::NoManager(why)));
+    }
+
+    /// Works with a bus until that breaks.
+    async fn attached(&mut self, bus: &Bus) {
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut due = Instant::now();
+        loop {
+            let job = async {
+                match self.job.as_mut() {
+                    Some(job) => job.await,
+                    None => std::future::pending().await,
+                }
+            };
+            select! {
+                _ = tick.tick() => {}
+                () = bus.changed.notified() => due = due.min(Instant::now() + SWARM),
+                done = job => {
+                    self.job = None;
+                    self.done(done);
+                    due = Instant::now();
+                }
+                command = self.ordered.recv() => {
+                    let Some(command) = command else { return std::future::pending().await };
+                    if self.manager == Manager::There {
+                        self.order(bus, command).await;
+                        due = due.min(Instant::now() + SWARM);
+                    } else {
+                        self.refuse(command);
+                    }
+                }
+                changed = self.config.changed() => {
+                    if changed.is_err() {
+                        return std::future::pending().await;
+                    }
+                    let config = self.config.borrow_and_update().clone();
+                    self.rule.hotspot = config.hotspot;
+                    self.rule.after = Duration::from_secs(config.setup_after_seconds);
+                }
+            }
+            if Instant::now() >= due {
+                match self.look(bus).await {
+                    Ok(()) => {
+                        if self.manager != Manager::There {
+                            tracing::info!("NetworkManager answers");
+                            self.manager = Manager::There;
+                        }
+                        due = Instant::now() + EVERY;
+                    }
+                    // A refused answer is a NetworkManager that is starting or ending.
+                    Err(error) => {
+                        self.is_gone(&error);
+                        if matches!(error, BusError::Silent) {
+                            return;
+                        }
+                        due = Instant::now() + RETRY_SERVICE;
+                    }
+                }
+            }
+            if self.manager == Manager::There {
+                self.act(bus);
+            }
+            self.show();
+        }
+    }
+
+    async fn look(&mut self, bus: &Bus) -> Result<(), BusError> {
+        if self.manager != Manager::There && !bus.is_there().await? {
+            return Err(BusError::Absent);
+        }
+        let objects = bus.objects().await?;
+        let mut profiles: HashMap<OwnedObjectPath, Kept> = HashMap::new();
+        for path in look::profiles(&objects) {
+            // One that is deleted meanwhile is no reason to see nothing.
+            match bus.settings(&path).await {
+                Ok(settings) => drop(profiles.insert(path, settings)),
+                Err(BusError::Silent) => return Err(BusError::Silent),
+                Err(_) => {}
+            }
+        }
+        let before = std::mem::replace(&mut self.look, Look::of(&objects, &profiles));
+        // A radio that is an access point hears nobody: what it heard before stays.
+        if self.look.heard.is_empty() && self.look.own.is_some() {
+            self.look.heard = before.heard;
+        }
+        let name = self.name();
+        self.look.heard.retain(|(network, _)| Some(&network.ssid) != name.as_ref());
+        Ok(())
+    }
+
+    /// The name of the access point.
+    fn name(&self) -> Option<String> {
+        let radio = self.look.radios().next()?;
+        Some(format!("Motherstream-{}", jobs::ending(&radio.shown)))
+    }
+
+    fn now(&self) -> Moment {
+        self.parts.clock.now()
+    }
+
+    /// Whether somebody on the access point is in the middle of a step.
+    fn has_guests(&self) -> bool {
+        if self.look.own.is_none() {
+            return false;
+        }
+        let recent = last_touch(&self.touched).is_some_and(|touched| self.now().since(touched) < STEP_TIME);
+        recent || is_connected(ACCESS_POINT)
+    }
+
+    /// Asks the rule, and has done what it wants; one thing at a time.
+    fn act(&mut self, bus: &Bus) {
+        let now = self.now();
+        if self.tried.as_ref().is_some_and(|(_, _, until)| now >= *until) {
+            // NetworkManager has taken it back by itself.
+            self.tried = None;
+        }
+        if !self.parts.own {
+            return;
+        }
+        let joined_wifi = self.look.joined().is_some();
+        if joined_wifi && self.joining.is_none() {
+            self.failed = false;
+            if std::mem::take(&mut self.flag) {
+                self.asks.flag_is_done();
+            }
+        }
+        let situation = (self.parts.situation)();
+        let free = self.look.free();
+        let radios = self.look.radios().count();
+        let seen = Seen {
+            claimed: situation.claimed,
+            show: situation.show,
+            radio: radios > 0,
+            cable: self.look.devices.iter().any(|device| device.shown.kind == Kind::Cable && device.shown.link),
+            uplink: self.look.has_uplink(),
+            beside: if self.joining.is_some() { radios > 1 } else { free.is_some() },
+            portal: self.look.is_behind_portal(),
+            known: !self.look.known.is_empty(),
+            joining: self.joining.is_some(),
+            failed: self.failed,
+            flag: self.flag,
+            guests: self.has_guests(),
+        };
+        self.want = self.rule.look(now, &seen);
+        self.split(now, &seen);
+        if self.job.is_none() {
+            self.job = self.next_job(bus, now, &seen);
+        }
+    }
+
+    /// Asks the machine for what needs root: whether the radio is to be two things at once, and whether phones are let through.
+    fn split(&mut self, now: Moment, seen: &Seen) {
+        let config = self.config.borrow().clone();
+        let taken = self.look.joined().is_some() && self.look.radios().count() == 1;
+        let wanted = taken
+            && (seen.portal || config.hotspot == Hotspot::Always)
+            && config.hotspot != Hotspot::Off
+            && !self.one_radio;
+        let there = self.look.devices.iter().any(|device| device.shown.name == SECOND);
+        let second = wanted || (there && self.look.own.as_ref().is_some_and(|own| own.interface == SECOND));
+        if !second || there {
+            self.split = None;
+        } else if now.since(*self.split.get_or_insert(now)) > SPLIT {
+            tracing::info!("the radio cannot be client and access point at once");
+            self.one_radio = true;
+        }
+        if self.look.joined().is_none() {
+            // Another network may be on a channel on which it can.
+            self.one_radio = false;
+        }
+        let up = self.look.own.as_ref().is_some_and(|own| own.up);
+        let portal = up && matches!(self.want, Want::Up(Purpose::Portal, _));
+        self.asks.ask(&config, Wanted { second, portal });
+    }
+
+    fn next_job(&mut self, bus: &Bus, now: Moment, seen: &Seen) -> Option<Job> {
+        let bus = bus.clone();
+        match (self.want, self.look.own.clone()) {
+            (Want::Up(purpose, _), own) => {
+                let tried = self.trouble.as_ref().is_some_and(|(_, at)| now.since(*at) < AGAIN_TIME);
+                let stands = own.is_some_and(|own| own.id == access_point_id(purpose));
+                if stands {
+                    self.purpose = purpose;
+                    if purpose == Purpose::Portal && now.since(self.checked) >= CHECK {
+                        self.checked = now;
+                        return Some(Box::pin(async move {
+                            let _told = bus.check().await;
+                            Done::Other
+                        }));
+                    }
+                    return None;
+                }
+                if tried { None } else { self.raise(bus, purpose) }
+            }
+            (Want::Down | Want::Look, Some(Own { active, .. })) => Some(Box::pin(async move {
+                let _gone = bus.deactivate(&active).await;
+                Done::Other
+            })),
+            (Want::Down | Want::Look, None) => {
+                let looks = self.want == Want::Look;
+                let pause = if looks { SWARM } else { NUDGE };
+                if seen.uplink || self.look.known.is_empty() || now.since(self.nudged) < pause {
+                    return None;
+                }
+                self.nudged = now;
+                self.nudge(bus, looks)
+            }
+        }
+    }
+
+    /// Looks for a known network, and joins it.
+    fn nudge(&mut self, bus: Bus, looks: bool) -> Option<Job> {
+        let device = self.look.radios().find(|device| device.shown.state == State::Down)?.clone();
+        let known = self.look.known.clone();
+        Some(Box::pin(async move {
+            jobs::look_around(&bus, &device).await;
+            let Ok(objects) = bus.objects().await else { return Done::Other };
+            let heard = Look::of(&objects, &HashMap::new()).heard;
+            let loudest = heard.iter().find_map(|(network, _)| known.iter().find(|known| known.ssid == network.ssid));
+            // A hidden one shows no name.
+            if let Some(known) = loudest.or_else(|| known.first().filter(|_| looks || heard.is_empty())) {
+                let _joins = bus.activate(&known.profile, &device.path).await;
+                sleep(Duration::from_secs(5)).await;
+            }
+            Done::Other
+        }))
+    }
+
+    fn raise(&mut self, bus: Bus, purpose: Purpose) -> Option<Job> {
+        let device = self.look.free().or_else(|| self.look.radios().next())?.clone();
+        let ssid = self.name()?;
+        let config = self.config.borrow().clone();
+        let password = match (purpose, config.setup_password.clone()) {
+            (Purpose::Guests, None) => Some(self.password_for_guests()),
+            (_, password) => password,
+        };
+        // The second interface of a radio is on the channel of the first.
+        let joined = self.look.joined().filter(|_| device.shown.name == SECOND);
+        let channel = joined.and_then(|joined| Channel::of(joined.shown.frequency?));
+        let (look, wanted) = (self.look.clone(), Raise { ssid, purpose, password, channel });
+        Some(Box::pin(async move {
+            let raised = jobs::raise(&bus, &look, &device, &wanted).await;
+            Done::Raised(wanted, raised)
+        }))
+    }
+
+    /// The password that the box made for its streamers, made once.
+    fn password_for_guests(&mut self) -> SecretString {
+        if let Some(password) = &self.guests_password {
+            return password.clone();
+        }
+        let file = self.parts.data_dir.join(PASSWORD);
+        let kept = fs::read_to_string(&file)
+            .ok()
+            .map(|text| text.trim().to_owned())
+            .filter(|text| (8..=63).contains(&text.len()));
+        let password = kept.unwrap_or_else(|| {
+            let made = account::setup_code(rand::random());
+            let made: String = secrecy::ExposeSecret::expose_secret(&made).chars().filter(char::is_ascii_alphanumeric).take(10).collect();
+            if let Err(error) = files::replace(&file, made.as_bytes(), Readers::Owner) {
+                tracing::warn!(%error, "the password of the streamers' Wi-Fi cannot be kept: it is another one after a restart");
+            }
+            made
+        });
+        let password = SecretString::from(password);
+        self.guests_password = Some(password.clone());
+        password
+    }
+
+    fn done(&mut self, done: Done) {
+        match done {
+            Done::Joined(join, ended) => {
+                let _gone = fs::remove_file(self.parts.data_dir.join(NOTE));
+                self.joining = None;
+                self.end_join(&join, ended);
+            }
+            Done::Raised(raise, Ok(())) => {
+                tracing::info!(ssid = raise.ssid, purpose = ?raise.purpose, "the access point is up");
+                self.purpose = raise.purpose;
+                self.trouble = None;
+            }
+            Done::Raised(_, Err(why)) => {
+                tracing::warn!(why, "the access point could not be raised");
+                self.trouble = Some((why, self.now()));
+            }
+            Done::Other => {}
+        }
+    }
+
+    fn end_join(&mut self, join: &Join, ended: Result<(), Failure>) {
+        let ssid = join.ssid.clone();
+        let message = match &ended {
+            Ok(()) => format!("The box is in {ssid}."),
+            Err(failure) => failure.words(&ssid),
+        };
+        match &ended {
+            Ok(()) => tracing::info!(ssid, "joined"),
+            Err(failure) => tracing::warn!(ssid, ?failure, "not joined"),
+        }
+        self.failed = ended.is_err();
+        let (hidden, identity) = (join.hidden, join.identity.clone());
+        self.outcome = Some(Outcome { ssid, failure: ended.err(), message, hidden, identity });
+    }
+
+    async fn order(&mut self, bus: &Bus, command: Command) {
+        if !self.parts.own {
+            answer(command, Err(NetworkError::NotOurs));
+            return;
+        }
+        match command {
+            Command::Look(answer) => drop(answer.send(self.look_around(bus).await)),
+            Command::Join(join, answer) => drop(answer.send(self.join(bus, join))),
+            Command::Forget(ssid, answer) => drop(answer.send(self.forget(bus, &ssid).await)),
+            Command::Hotspot(on, answer) => drop(answer.send(self.hotspot(on))),
+            Command::Address(interface, addressing, answer) => {
+                drop(answer.send(self.address(bus, &interface, &addressing).await));
+            }
+            Command::Confirm(keep, answer) => drop(answer.send(self.confirm(bus, keep).await)),
+        }
+    }
+
+    async fn look_around(&mut self, bus: &Bus) -> Result<(), NetworkError> {
+        let device = self.look.radios().next().ok_or(NetworkError::NoRadio)?.clone();
+        let is_own = self.look.own.as_ref().is_some_and(|own| own.interface == device.shown.name);
+        // One that is the access point, or joins something, hears nobody now.
+        if !is_own && self.job.is_none() {
+            jobs::look_around(bus, &device).await;
+            self.look(bus).await.map_err(refused)?;
+        }
+        Ok(())
+    }
+
+    fn join(&mut self, bus: &Bus, join: Join) -> Result<(), NetworkError> {
+        if self.joining.is_some() {
+            return Err(NetworkError::Busy("the box is joining a network already: wait until that is done"));
+        }
+        let seen =
+            self.look.heard.iter().map(|(network, _)| network).find(|network| network.ssid == join.ssid).cloned();
+        // What cannot be is said while whoever typed it is there.
+        super::profile::venue(&join, seen.as_ref())?;
+        let device = self.look.radios().find(|device| device.shown.state != State::AccessPoint);
+        let device = device.or_else(|| self.look.radios().next()).ok_or(NetworkError::NoRadio)?.clone();
+        let note = self.parts.data_dir.join(NOTE);
+        if let Err(error) = files::replace(&note, join.ssid.as_bytes(), Readers::Owner) {
+            tracing::warn!(%error, "a join that is broken off will not be told of");
+        }
+        self.outcome = None;
+        self.failed = false;
+        self.joining = Some(join.clone());
+        // Raising the access point would be in the way now; half raised, it is taken down as one that stands.
+        let (bus, look) = (bus.clone(), self.look.clone());
+        self.job = Some(Box::pin(async move {
+            sleep(PARTING).await;
+            let ended = jobs::join(&bus, &look, &device, &join, seen.as_ref()).await;
+            Done::Joined(join, ended)
+        }));
+        Ok(())
+    }
+
+    async fn forget(&mut self, bus: &Bus, ssid: &str) -> Result<(), NetworkError> {
+        let known = self.look.known.iter().filter(|known| known.ssid == ssid);
+        let profiles: Vec<_> = known.map(|known| known.profile.clone()).collect();
+        if profiles.is_empty() {
+            return Err(NetworkError::NotFound(format!("the box does not know a network called {ssid}")));
+        }
+        for profile in &profiles {
+            bus.delete(profile).await.map_err(refused)?;
+        }
+        tracing::info!(ssid, "forgotten");
+        Ok(())
+    }
+
+    fn hotspot(&mut self, on: bool) -> Result<(), NetworkError> {
+        if on && self.look.radios().next().is_none() {
+            return Err(NetworkError::NoRadio);
+        }
+        let now = self.now();
+        self.rule.ask(on, now);
+        self.flag &= on;
+        self.failed &= on;
+        Ok(())
+    }
+
+    async fn address(&mut self, bus: &Bus, interface: &str, addressing: &Addressing) -> Result<(), NetworkError> {
+        if self.tried.is_some() {
+            return Err(NetworkError::Busy(
+                "another change is being tried: confirm it, or wait until it is taken back",
+            ));
+        }
+        let device = self.look.devices.iter().find(|device| device.shown.name == interface);
+        let device = device.ok_or_else(|| NetworkError::NotFound(format!("the box has no interface {interface}")))?;
+        if device.shown.state == State::AccessPoint {
+            return Err(NetworkError::NotFound(format!("{interface} is the box's own Wi-Fi, whose address stays")));
+        }
+        let tried = jobs::address(bus, device, addressing).await.map_err(refused)?;
+        let what = match addressing {
+            Addressing::Given => format!("{interface} takes the address that the venue's network gives it"),
+            Addressing::Fixed { address, .. } => format!("{interface} has the address {}", address.addr()),
+        };
+        self.tried = Some((tried, what, self.now() + TRIAL));
+        Ok(())
+    }
+
+    async fn confirm(&mut self, bus: &Bus, keep: bool) -> Result<(), NetworkError> {
+        let nothing =
+            || NetworkError::NotFound("nothing is being tried: it was taken back, or confirmed already".to_owned());
+        let (tried, ..) = self.tried.take().ok_or_else(nothing)?;
+        let done = if keep { jobs::keep(bus, &self.look, &tried).await } else { bus.go_back(&tried.checkpoint).await };
+        done.map_err(refused)
+    }
+
+    /// Publishes what is different.
+    fn show(&mut self) {
+        let access_point = self.look.own.as_ref().filter(|own| own.up).map(|own| {
+            let reason = match self.want {
+                Want::Up(_, reason) => reason,
+                Want::Down | Want::Look => Reason::Guests,
+            };
+            AccessPoint {
+                ssid: self.name().unwrap_or_default(),
+                purpose: self.purpose,
+                reason,
+                interface: own.interface.clone(),
+                closed: self.purpose == Purpose::Guests || self.config.borrow().setup_password.is_some(),
+            }
+        });
+        let until_ms = |until: &Moment| u64::try_from(until.since_start().as_millis()).unwrap_or(u64::MAX);
+        let snapshot = Snapshot {
+            manager: self.manager.clone(),
+            own: self.parts.own,
+            interfaces: self.look.devices.iter().map(|device| device.shown.clone()).collect(),
+            internet: if self.look.has_uplink() { self.look.internet } else { Internet::None },
+            networks: self.look.heard.iter().map(|(network, _)| network.clone()).collect(),
+            known: self.look.known.iter().map(|known| known.ssid.clone()).collect(),
+            access_point,
+            access_point_name: self.name(),
+            access_point_trouble: self.trouble.as_ref().map(|(why, _)| why.clone()),
+            joining: self.joining.as_ref().map(|join| join.ssid.clone()),
+            outcome: self.outcome.clone(),
+            trial: self.tried.as_ref().map(|(_, what, until)| Trial { what: what.clone(), until_ms: until_ms(until) }),
+            one_radio: self.one_radio,
+        };
+        self.publish.send_if_modified(|shown| {
+            let different = **shown != snapshot;
+            if different {
+                *shown = Arc::new(snapshot);
+            }
+            different
+        });
+    }
+}
+
+fn refused(error: BusError) -> NetworkError {
+    match error {
+        BusError::Absent => NetworkError::NoManager("there is no NetworkManager on this machine"),
+        BusError::Silent => NetworkError::Slow,
+        BusError::Refused(said) => NetworkError::Refused(said),
+    }
+}
+
+fn answer(command: Command, with: Result<(), NetworkError>) {
+    let answer: Answer<()> = match command {
+        Command::Look(answer)
+        | Command::Join(_, answer)
+        | Command::Forget(_, answer)
+        | Command::Hotspot(_, answer)
+        | Command::Address(_, _, answer)
+        | Command::Confirm(_, answer) => answer,
+    };
+    let _nobody_waits = answer.send(with);
+}
+
+/// Whether somebody has a connection to one of the box's addresses: an encoder, or a page that listens.
+fn is_connected(own: Ipv4Addr) -> bool {
+    // As the kernel writes it: the bytes of the address in the machine's order, the state in hexadecimal.
+    let own = format!("{:08X}:", u32::from_ne_bytes(own.octets()));
+    ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|table| {
+        let table = fs::read_to_string(PathBuf::from(table)).unwrap_or_default();
+        table.lines().any(|line| {
+            let mut columns = line.split_whitespace().skip(1);
+            let (local, state) = (columns.next(), columns.nth(1));
+            local.is_some_and(|local| {
+                local.rsplit_once(&own[..]).is_some_and(|(before, _)| before.is_empty() || before.len() == 24)
+            }) && state == Some("01")
+        })
+    })
+}
