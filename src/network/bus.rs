@@ -125,6 +125,11 @@ impl Bus {
         Ok(Self { connection, changed, states, _listener: listener })
     }
 
+    /// Whether the connection is gone for good.
+    pub(super) fn is_closed(&self) -> bool {
+        self.connection.is_closed()
+    }
+
     /// Changes of devices' states from now on.
     pub(super) fn states(&self) -> broadcast::Receiver<StateChange> {
         self.states.subscribe()

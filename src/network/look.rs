@@ -139,7 +139,11 @@ impl Look {
                     Kind::Cable => interfaces.get(WIRED).is_some_and(|wired| flag(wired, "Carrier")),
                     Kind::Wifi => joined.is_some(),
                 },
-                mac: word(device, "HwAddress"),
+                // Its own: while it looks around it may call itself otherwise.
+                mac: wireless
+                    .map(|wireless| word(wireless, "PermHwAddress"))
+                    .filter(|mac| !mac.is_empty())
+                    .unwrap_or_else(|| word(device, "HwAddress")),
                 ssid: joined.and_then(|joined| name_of(joined.get("Ssid")?)),
                 signal: joined.map(|joined| byte(joined, "Strength")),
                 frequency: joined.map(|joined| number(joined, "Frequency")),

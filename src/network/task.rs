@@ -152,7 +152,9 @@ impl Task {
                 }
             };
             self.job = None;
-            self.joining = None;
+            if let Some(join) = self.joining.take() {
+                self.end_join(&join, Err(Failure::BrokenOff));
+            }
             let end = Instant::now() + pause;
             loop {
                 select! {
@@ -190,6 +192,13 @@ impl Task {
             self.manager = manager;
         }
         self.look = Look::default();
+        if manager == Manager::Absent {
+            // What it was doing ended with it.
+            self.job = None;
+            if let Some(join) = self.joining.take() {
+                self.end_join(&join, Err(Failure::BrokenOff));
+            }
+        }
         self.show();
     }
 
@@ -207,6 +216,7 @@ impl Task {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut due = Instant::now();
+        let mut silences = 0;
         loop {
             let job = async {
                 match self.job.as_mut() {
@@ -247,12 +257,18 @@ impl Task {
                             tracing::info!("NetworkManager answers");
                             self.manager = Manager::There;
                         }
+                        silences = 0;
                         due = Instant::now() + EVERY;
+                    }
+                    // One answer that is late is no silence: a machine has its moments.
+                    Err(BusError::Silent) if silences == 0 && !bus.is_closed() => {
+                        silences = 1;
+                        due = Instant::now() + TICK;
                     }
                     // A refused answer is a NetworkManager that is starting or ending.
                     Err(error) => {
                         self.is_gone(&error);
-                        if matches!(error, BusError::Silent) {
+                        if bus.is_closed() {
                             return;
                         }
                         due = Instant::now() + RETRY_SERVICE;
