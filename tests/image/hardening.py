@@ -19,6 +19,7 @@ LOOPBACK = {"tcp/1985", "tcp/8086", "tcp/8085"}
 # cannot have a view of the file system of their own, which most of the score is made of.
 EXPOSURE = {
     "motherstream.service": 2.0, "motherstream-console@tty1.service": 2.0, "motherstream-requests.service": 2.0, "motherstream-trial.service": 1.5,
+    "motherstream-network.service": 2.5, "motherstream-firewall.service": 2.5,
     "motherstream-identity.service": 4.0, "motherstream-data.service": 4.2, "motherstream-usb@sda.service": 4.9,
 }  # fmt: skip
 

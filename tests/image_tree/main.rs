@@ -5,6 +5,7 @@
 
 mod build;
 mod card;
+mod network;
 mod srs;
 mod tree;
 

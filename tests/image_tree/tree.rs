@@ -39,7 +39,7 @@ fn every_board_has_a_defconfig_and_a_short_fragment_and_there_are_no_others() {
     assert_eq!(names, BOARDS.map(|board| format!("motherstream_{board}_defconfig")));
     for board in BOARDS {
         let own = symbols(&fragment(board)).len();
-        assert!((1..=20).contains(&own), "{board}: {own} lines");
+        assert!((1..=24).contains(&own), "{board}: {own} lines");
     }
 }
 
