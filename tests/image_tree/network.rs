@@ -119,7 +119,7 @@ fn root_s_helper_does_what_is_asked_for_once() {
 
     // What it does not say is off.
     let did = stage.ask("ntp\n");
-    for line in ["iw reg set 00", "iw dev ap0 del", "flush set inet motherstream portal", "delete chain inet motherstream names"] {
+    for line in ["iw reg set 00", "iw dev ap0 del", "flush set inet motherstream portal", "delete chain inet motherstream names", "delete chain inet motherstream masked"] {
         assert!(did.lines().any(|found| found == line), "{line}\n{did}");
     }
     assert!(!did.contains("accept") && !did.contains("add element"), "{did}");
@@ -227,7 +227,11 @@ fn an_access_point_is_named_to_the_firewall_and_whatever_it_becomes_later_is_not
     assert_eq!(sets(["wlan0", "pre-up"], "motherstream-setup"), named(&["ap", "portal"]));
     assert_eq!(sets(["wlan0", "pre-up"], "motherstream-guests"), named(&["ap", "guests"]));
     // Nothing else happens to sets, and no name that is none of the kernel's gets through.
-    for words in [["wlan0", "dhcp4-change"], ["wlan0", "connectivity-change"], ["a\" }; x", "up"], ["a-name-that-is-too-long", "up"], ["", "up"]] {
+    // A cable is none, whatever it is called.
+    fs::create_dir_all(stage.path("sys/class/net/eth0")).unwrap();
+    fs::create_dir_all(stage.path("sys/class/net/wlan0/phy80211")).unwrap();
+    assert_eq!(sets(["wlan0", "up"], "motherstream-setup"), named(&["ap", "portal"]));
+    for words in [["eth0", "up"], ["wlan0", "dhcp4-change"], ["wlan0", "connectivity-change"], ["a\" }; x", "up"], ["a-name-that-is-too-long", "up"], ["", "up"]] {
         assert_eq!(stage.run(&script, &words, &[("CONNECTION_ID", "motherstream-setup")]), "", "{words:?}");
     }
 }
