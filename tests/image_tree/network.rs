@@ -92,8 +92,13 @@ const TIME: &str = "run/systemd/timesyncd.conf.d/90-asked.conf";
 fn root_s_helper_does_what_is_asked_for_once() {
     let stage = Stage::new(&[]);
     fs::create_dir(stage.path("sys/class/ieee80211/phy3")).unwrap();
-    fs::write(stage.path("run/systemd/resolve/resolv.conf"), "nameserver 4.3.2.1\nnameserver fe80::1\nnameserver 10.9.8.7\n").unwrap();
-    let whole = "country DE\ncheck http://check.example/nm?a=1&b=%20\nntp one.example 10.0.0.1\nsecond yes\nportal yes\n";
+    fs::write(
+        stage.path("run/systemd/resolve/resolv.conf"),
+        "nameserver 4.3.2.1\nnameserver fe80::1\nnameserver 10.9.8.7\n",
+    )
+    .unwrap();
+    let whole =
+        "country DE\ncheck http://check.example/nm?a=1&b=%20\nntp one.example 10.0.0.1\nsecond yes\nportal yes\n";
     let did = stage.ask(whole);
     for line in [
         "iw reg set DE",
@@ -107,7 +112,10 @@ fn root_s_helper_does_what_is_asked_for_once() {
         assert!(did.lines().any(|found| found == line), "{line}\n{did}");
     }
     assert!(!did.contains("wlan9"), "{did}");
-    assert_eq!(stage.read(CHECK).unwrap(), "[connectivity]\nenabled=true\nuri=http://check.example/nm?a=1&b=%20\ninterval=60\n");
+    assert_eq!(
+        stage.read(CHECK).unwrap(),
+        "[connectivity]\nenabled=true\nuri=http://check.example/nm?a=1&b=%20\ninterval=60\n"
+    );
     assert_eq!(stage.read(TIME).unwrap(), "[Time]\nNTP=\nNTP=one.example 10.0.0.1\n");
     assert_eq!((stage.read(APPLIED).unwrap(), stage.said()), (whole.to_owned(), String::new()));
     assert!(!stage.path("run/motherstream/network").exists(), "it is taken");
@@ -119,7 +127,13 @@ fn root_s_helper_does_what_is_asked_for_once() {
 
     // What it does not say is off.
     let did = stage.ask("ntp\n");
-    for line in ["iw reg set 00", "iw dev ap0 del", "flush set inet motherstream portal", "delete chain inet motherstream names", "delete chain inet motherstream masked"] {
+    for line in [
+        "iw reg set 00",
+        "iw dev ap0 del",
+        "flush set inet motherstream portal",
+        "delete chain inet motherstream names",
+        "delete chain inet motherstream masked",
+    ] {
         assert!(did.lines().any(|found| found == line), "{line}\n{did}");
     }
     assert!(!did.contains("accept") && !did.contains("add element"), "{did}");
@@ -212,8 +226,14 @@ fn an_access_point_is_named_to_the_firewall_and_whatever_it_becomes_later_is_not
         let mut inside = BTreeSet::new();
         for line in did.lines() {
             let words: Vec<_> = line.split_whitespace().collect();
-            let [what, "element", "inet", "motherstream", set, "{", "\"wlan0\"", "}"] = words[..] else { panic!("{line}") };
-            if what == "add" { inside.insert(set.to_owned()) } else { inside.remove(set) };
+            let [what, "element", "inet", "motherstream", set, "{", "\"wlan0\"", "}"] = words[..] else {
+                panic!("{line}")
+            };
+            if what == "add" {
+                inside.insert(set.to_owned())
+            } else {
+                inside.remove(set)
+            };
         }
         inside
     };
@@ -231,7 +251,14 @@ fn an_access_point_is_named_to_the_firewall_and_whatever_it_becomes_later_is_not
     fs::create_dir_all(stage.path("sys/class/net/eth0")).unwrap();
     fs::create_dir_all(stage.path("sys/class/net/wlan0/phy80211")).unwrap();
     assert_eq!(sets(["wlan0", "up"], "motherstream-setup"), named(&["ap", "portal"]));
-    for words in [["eth0", "up"], ["wlan0", "dhcp4-change"], ["wlan0", "connectivity-change"], ["a\" }; x", "up"], ["a-name-that-is-too-long", "up"], ["", "up"]] {
+    for words in [
+        ["eth0", "up"],
+        ["wlan0", "dhcp4-change"],
+        ["wlan0", "connectivity-change"],
+        ["a\" }; x", "up"],
+        ["a-name-that-is-too-long", "up"],
+        ["", "up"],
+    ] {
         assert_eq!(stage.run(&script, &words, &[("CONNECTION_ID", "motherstream-setup")]), "", "{words:?}");
     }
 }
@@ -333,7 +360,8 @@ fn the_program_may_ask_network_manager_for_this_and_nobody_else_for_anything() {
     assert!(policies[2].1.contains("<deny send_destination=\"org.freedesktop.NetworkManager\"/>"));
 
     let rules = overlay("usr/share/polkit-1/rules.d/00-motherstream.rules");
-    let actions: BTreeSet<_> = rules.split('"').filter_map(|word| word.strip_prefix("org.freedesktop.NetworkManager.")).collect();
+    let actions: BTreeSet<_> =
+        rules.split('"').filter_map(|word| word.strip_prefix("org.freedesktop.NetworkManager.")).collect();
     let allowed = [
         "checkpoint-rollback",
         "network-control",
@@ -366,7 +394,8 @@ fn the_access_point_s_names_and_rules_are_what_phones_need() {
     let rules = overlay(RULES);
     // The ports of the image's own configuration, and no others.
     let own = overlay("etc/motherstream.toml");
-    let port = |key: &str| own.lines().find_map(|line| line.strip_prefix(key)?.rsplit(':').next()?.strip_suffix('"')).unwrap();
+    let port =
+        |key: &str| own.lines().find_map(|line| line.strip_prefix(key)?.rsplit(':').next()?.strip_suffix('"')).unwrap();
     for line in [
         format!("iifname @guests tcp dport {} accept", port("rtmp_listen = ")),
         format!("iifname @guests udp dport {{ {}, {} }} accept", port("rtc_listen = "), port("srt_listen = ")),
@@ -377,18 +406,30 @@ fn the_access_point_s_names_and_rules_are_what_phones_need() {
     // Nothing is let through that is not named: each chain that an access point's packets get to ends with a word about all others.
     let chain = |name: &str| -> Vec<String> {
         let body = rules.split(&format!("chain {name} {{")).nth(1).unwrap().split("\n  }").next().unwrap();
-        body.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
+        body.lines()
+            .map(|line| line.trim().to_owned())
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+            .collect()
     };
     assert_eq!(chain("forward")[0], "type filter hook forward priority -10; policy drop;");
     assert_eq!(chain("stranger").last().unwrap(), "drop");
     assert_eq!(chain("inward").last().unwrap(), "drop");
     assert_eq!(chain("outward").last().unwrap(), "reject with icmpx admin-prohibited");
     assert!(chain("portal_outward").is_empty() && chain("portal_inward").is_empty());
-    assert!(rules.lines().all(|line| line.trim_start().starts_with('#') || !line.contains(" ct ")), "nothing is followed without a portal");
+    assert!(
+        rules.lines().all(|line| line.trim_start().starts_with('#') || !line.contains(" ct ")),
+        "nothing is followed without a portal"
+    );
     let nft = Path::new("/usr/sbin/nft");
     if nft.exists() {
         // In a network of its own: looking at rules asks the kernel too.
-        let parsed = Command::new("unshare").args(["--user", "--map-root-user", "--net"]).arg(nft).args(["-c", "-f"]).arg(top().join(OVERLAY).join(RULES)).output().unwrap();
+        let parsed = Command::new("unshare")
+            .args(["--user", "--map-root-user", "--net"])
+            .arg(nft)
+            .args(["-c", "-f"])
+            .arg(top().join(OVERLAY).join(RULES))
+            .output()
+            .unwrap();
         let said = text(&parsed);
         if said.contains("unshare") || said.contains("not supported") || said.contains("Operation not permitted") {
             eprintln!("SKIPPED, NOT TESTED: what nft says to the rules, because this machine lets nobody try: {said}");
@@ -396,8 +437,26 @@ fn the_access_point_s_names_and_rules_are_what_phones_need() {
             assert!(parsed.status.success(), "{said}");
         }
     } else {
-        eprintln!("SKIPPED, NOT TESTED: what nft says to the rules, because it is not here (apt-get install nftables).");
+        eprintln!(
+            "SKIPPED, NOT TESTED: what nft says to the rules, because it is not here (apt-get install nftables)."
+        );
     }
+}
+
+#[test]
+fn what_the_program_asks_root_for_is_waited_for() {
+    let requests = overlay("usr/lib/motherstream/requests");
+    let taken = requests.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split("if take ").nth(1));
+    let taken: BTreeSet<_> = taken.map(|rest| rest.split([' ', ';']).next().unwrap()).collect();
+    let waited = |unit: &str| -> BTreeSet<String> {
+        let unit = overlay(&format!("usr/lib/systemd/system/motherstream-{unit}.path"));
+        unit.lines().filter_map(|line| line.strip_prefix("PathExists=/run/motherstream/")).map(str::to_owned).collect()
+    };
+    assert_eq!(taken.iter().map(|&name| name.to_owned()).collect::<BTreeSet<_>>(), waited("requests"));
+    assert!(taken.contains("wifi-setup-done"), "{taken:?}");
+    assert_eq!(waited("network"), BTreeSet::from(["network".to_owned()]));
+    // The file that it removes then, as people are told about it.
+    assert!(read("image/boot/README.txt").contains("\n  wifi-setup   "));
 }
 
 #[test]
@@ -412,7 +471,13 @@ fn there_is_no_wi_fi_before_the_rules_are_loaded() {
     assert!(starts[1].contains("/run/NetworkManager/conf.d/motherstream-closed.conf"));
     assert!(unit.lines().any(|line| line.starts_with("Before=") && line.contains("NetworkManager.service")));
     let own = overlay("usr/lib/NetworkManager/conf.d/motherstream.conf");
-    for line in ["auth-polkit=true", "firewall-backend=nftables", "wifi.scan-rand-mac-address=no", "wifi.cloned-mac-address=permanent", "wifi.powersave=2"] {
+    for line in [
+        "auth-polkit=true",
+        "firewall-backend=nftables",
+        "wifi.scan-rand-mac-address=no",
+        "wifi.cloned-mac-address=permanent",
+        "wifi.powersave=2",
+    ] {
         assert!(own.lines().any(|found| found == line), "{line}");
     }
     let unit = overlay("usr/lib/systemd/system/NetworkManager.service.d/motherstream.conf");
@@ -448,7 +513,17 @@ fn every_board_has_wi_fi_and_simulated_radios_are_the_test_machine_s() {
         assert_eq!(simulated("CONFIG_BRCMFMAC=m"), pi, "{board}");
     }
     let shared = read("buildroot/board/linux.fragment");
-    for option in ["CFG80211=m", "MAC80211=m", "NF_TABLES=y", "NF_TABLES_INET=y", "NFT_CT=m", "NFT_LIMIT=m", "NFT_MASQ=m", "NFT_NAT=m", "NFT_REJECT=m"] {
+    for option in [
+        "CFG80211=m",
+        "MAC80211=m",
+        "NF_TABLES=y",
+        "NF_TABLES_INET=y",
+        "NFT_CT=m",
+        "NFT_LIMIT=m",
+        "NFT_MASQ=m",
+        "NFT_NAT=m",
+        "NFT_REJECT=m",
+    ] {
         assert!(shared.lines().any(|line| line == format!("CONFIG_{option}")), "{option}");
     }
     // Of the rig's Debian root: kept apart from what is measured.

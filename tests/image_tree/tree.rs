@@ -385,6 +385,10 @@ fn what_the_overlay_runs_is_in_the_image() {
         ("de.pengutronix.rauc", "BR2_PACKAGE_RAUC_DBUS"),
         ("SystemCallFilter=", "BR2_PACKAGE_LIBSECCOMP"),
         ("[keyfile]", "BR2_PACKAGE_NETWORK_MANAGER"),
+        ("nft -f ", "BR2_PACKAGE_NFTABLES"),
+        ("iw reg ", "BR2_PACKAGE_IW"),
+        ("address=/#/", "BR2_PACKAGE_DNSMASQ"),
+        ("polkit.addRule(", "BR2_PACKAGE_POLKIT"),
     ] {
         assert!(overlay.contains(word), "nothing in the overlay says {word} any more: {symbol} may go");
         assert!(common.lines().any(|line| line == format!("{symbol}=y")), "{word} needs {symbol}");
