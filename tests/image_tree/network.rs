@@ -34,11 +34,12 @@ impl Stage {
         }
         for name in ["iw", "nft", "systemctl", "sleep"] {
             let called = folder.path().join("called");
+            let portal = folder.path().join("portal").display().to_string();
             let (called, status) = (called.display(), i32::from(fails.contains(&name)));
             // Of nft's files the last word is the name; `list set` names what is in the set.
             let does = match name {
                 "nft" => format!(
-                    "case \"$*\" in\n'list set inet motherstream ap') echo 'elements = {{ \"ap0\", \"wlan9\" }}' ;;\n'list set inet motherstream guests') echo 'elements = {{ \"wlan9\" }}' ;;\n'-f -') cat >>{called} ;;\n*) cat \"$2\" >>{called} ;;\nesac"
+                    "case \"$*\" in\n'list chain inet motherstream names') [ -e {portal} ]; exit ;;\n'list set inet motherstream ap') echo 'elements = {{ \"ap0\", \"wlan9\" }}' ;;\n'list set inet motherstream guests') echo 'elements = {{ \"wlan9\" }}' ;;\n'-f -') cat >>{called} ;;\n*) cat \"$2\" >>{called} ;;\nesac"
                 ),
                 _ => format!("echo {name} \"$@\" >>{called}"),
             };
@@ -125,7 +126,9 @@ fn root_s_helper_does_what_is_asked_for_once() {
     let did = stage.ask(whole);
     assert!(!did.contains("systemctl") && !did.contains("iw "), "{did}");
 
-    // What it does not say is off.
+    // What it does not say is off, and goes where it was.
+    assert!(!did.contains("delete"), "{did}");
+    fs::write(stage.path("portal"), "").unwrap();
     let did = stage.ask("ntp\n");
     for line in [
         "iw reg set 00",
@@ -207,6 +210,14 @@ fn what_could_not_be_done_is_said_and_tried_again_when_a_radio_comes() {
         assert!(stage.said().contains(part), "{part}: {}", stage.said());
     }
     assert_eq!(stage.read(APPLIED).unwrap(), "check off\nsecond yes\nportal yes\n");
+    // Not said to be there where the rules are not: no later access point is let through.
+    let closed = Stage::new(&["nft"]);
+    closed.ask("portal yes\n");
+    assert!(
+        closed.read(APPLIED).unwrap().ends_with("portal no\n") && closed.said().contains("rules"),
+        "{}",
+        closed.said()
+    );
     // udev starts it again, and the program asks for nothing.
     fs::create_dir(stage.path("sys/class/ieee80211/phy0")).unwrap();
     let did = stage.run(HELPER, &[], &[]);
