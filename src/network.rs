@@ -9,7 +9,7 @@ use std::{
     net::{IpAddr, Ipv4Addr},
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -204,6 +204,7 @@ pub struct Outcome {
 
 /// A change that is taken back unless somebody confirms it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = NetworkTrial)]
 pub struct Trial {
     /// What is tried, in words.
     pub what: String,
@@ -367,6 +368,9 @@ type Answer<T> = oneshot::Sender<Result<T, NetworkError>>;
 /// When somebody on the access point last did something: milliseconds since the start, and one more.
 type Touched = Arc<AtomicU64>;
 
+/// The password of the streamers' network, once the box has made one.
+type Made = Arc<OnceLock<SecretString>>;
+
 /// The handle. Cheap to clone.
 #[derive(Clone)]
 pub struct Network {
@@ -374,6 +378,7 @@ pub struct Network {
     snapshot: watch::Receiver<Arc<Snapshot>>,
     commands: mpsc::Sender<Command>,
     touched: Touched,
+    made: Made,
     clock: Clock,
 }
 
@@ -390,9 +395,9 @@ impl Network {
         let first = Snapshot { own: parts.own, ..Snapshot::default() };
         let (publish, snapshot) = watch::channel(Arc::new(first));
         let (commands, ordered) = mpsc::channel(COMMANDS);
-        let touched = Touched::default();
+        let (touched, made) = (Touched::default(), Made::default());
         let (clock, token) = (parts.clock, parts.token.clone());
-        let mut task = task::Task::new(parts, configured, ordered, publish, Arc::clone(&touched));
+        let mut task = task::Task::new(parts, configured, ordered, publish, (Arc::clone(&touched), Arc::clone(&made)));
         let work = async move {
             tokio::select! {
                 biased;
@@ -401,7 +406,7 @@ impl Network {
             }
         };
         tracker.spawn(tracing::Instrument::instrument(work, tracing::info_span!("network")));
-        Self { config: Arc::new(config), snapshot, commands, touched, clock }
+        Self { config: Arc::new(config), snapshot, commands, touched, made, clock }
     }
 
     /// A handle without NetworkManager: the test says what is seen, and takes the orders.
@@ -410,9 +415,16 @@ impl Network {
         let config = watch::channel(Arc::new(config)).0;
         let (publish, snapshot) = watch::channel(Arc::default());
         let (commands, ordered) = mpsc::channel(COMMANDS);
-        let touched = Touched::default();
-        let network = Self { config: Arc::new(config), snapshot, commands, touched: Arc::clone(&touched), clock };
-        (network, Simulated { publish, ordered, touched })
+        let (touched, made) = (Touched::default(), Made::default());
+        let network = Self {
+            config: Arc::new(config),
+            snapshot,
+            commands,
+            touched: Arc::clone(&touched),
+            made: Arc::clone(&made),
+            clock,
+        };
+        (network, Simulated { publish, ordered, touched, made })
     }
 
     /// The network; `watch` for changes.
@@ -425,10 +437,21 @@ impl Network {
         self.config.send_replace(Arc::new(config));
     }
 
+    /// What was taken over, as it changes.
+    #[cfg(test)]
+    pub(crate) fn configured(&self) -> watch::Receiver<Arc<NetworkConfig>> {
+        self.config.subscribe()
+    }
+
     /// Somebody on the access point did something: it is not taken down under them.
     pub fn touch(&self) {
         let now = self.clock.now().since_start().as_millis();
         self.touched.store(u64::try_from(now).unwrap_or(u64::MAX).saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// The password that the box made for its streamers' network, once that was up; `network.setup_password` goes before it.
+    pub fn guests_password(&self) -> Option<SecretString> {
+        self.made.get().cloned()
     }
 
     /// Has the radio look for networks, where it can: one that is the access point cannot, and what it saw before stays. The snapshot has them
@@ -504,6 +527,8 @@ pub(crate) struct Simulated {
     pub(crate) publish: watch::Sender<Arc<Snapshot>>,
     ordered: mpsc::Receiver<Command>,
     touched: Touched,
+    /// The password of the streamers' network.
+    pub(crate) made: Made,
 }
 
 #[cfg(test)]
@@ -530,6 +555,20 @@ impl Simulated {
         };
         let _ = answer.send(Ok(()));
         Some(words)
+    }
+
+    /// From now on every order is carried out at once, and told here in words.
+    pub(crate) fn carried_out(&mut self) -> mpsc::UnboundedReceiver<String> {
+        let (words, heard) = mpsc::unbounded_channel();
+        let (publish, touched, made) = (self.publish.clone(), Arc::clone(&self.touched), Arc::clone(&self.made));
+        let ordered = std::mem::replace(&mut self.ordered, mpsc::channel(1).1);
+        let mut taken = Self { publish, ordered, touched, made };
+        tokio::spawn(async move {
+            while let Some(order) = taken.next().await {
+                let _ = words.send(order);
+            }
+        });
+        heard
     }
 
     /// Whether somebody on the access point did something.

@@ -6,8 +6,8 @@ use thiserror::Error;
 
 use super::destinations::wanted::DestinationError;
 use crate::{
-    accounts::AccountError, config::ChangeError, director::OrderError, obs::RequestError, store::StoreError,
-    update::UpdateError,
+    accounts::AccountError, config::ChangeError, director::OrderError, network::NetworkError, obs::RequestError,
+    store::StoreError, update::UpdateError,
 };
 
 /// Why an order was not carried out. Its text says what is wrong and, where that helps, what to do; it holds no secret.
@@ -28,6 +28,9 @@ pub enum Denied {
     /// What OBS, or the way to it, said.
     #[error(transparent)]
     Obs(#[from] RequestError),
+    /// What the network, or the way to it, said.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     /// What is wrong with an update, or with asking for one.
     #[error(transparent)]
     Update(#[from] UpdateError),

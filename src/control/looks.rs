@@ -35,6 +35,7 @@ use crate::{
         hls::Watch,
         pictures::{PictureOf, Thumbnail},
     },
+    network::Snapshot as NetworkSnapshot,
     obs::Status as ObsStatus,
     store::HistoryRecord,
 };
@@ -104,6 +105,11 @@ impl Control {
     /// What the running ingest takes and how it does, as it changes.
     pub fn ingest_states(&self) -> watch::Receiver<IngestState> {
         self.parts().ingest.state()
+    }
+
+    /// The network, as it is seen at this moment.
+    pub fn network(&self) -> Arc<NetworkSnapshot> {
+        self.parts().network.snapshot().borrow().clone()
     }
 
     /// How the venue's OBS does.

@@ -30,6 +30,8 @@ pub enum News {
     DestinationGone(DestinationId),
     /// The venue's OBS, or the way to it, does otherwise.
     ObsChanged,
+    /// What is connected, the box's own access point, or what is being done about them, is otherwise.
+    NetworkChanged,
     /// Whether the box can store anything, or has stored everything, is otherwise.
     StoringChanged,
 }

@@ -133,6 +133,7 @@ impl Control {
             () = self.parts().stop.cancelled() => {}
             () = self.bring_names() => {}
             () = self.follow_obs() => {}
+            () = self.follow_network() => {}
             () = self.follow_storing() => {}
             () = self.room().bitrates.keep(self.parts().media.status()) => {}
             () = self.keep_house() => {}
@@ -156,6 +157,15 @@ impl Control {
             self.tell(News::ObsChanged);
         }
         // The adapter is gone: the box stops.
+        std::future::pending::<()>().await;
+    }
+
+    /// So are networks.
+    async fn follow_network(&self) {
+        let mut snapshot = self.parts().network.snapshot();
+        while snapshot.changed().await.is_ok() {
+            self.tell(News::NetworkChanged);
+        }
         std::future::pending::<()>().await;
     }
 

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::{task::spawn_blocking, time::timeout};
@@ -19,7 +19,7 @@ use super::{
     room::{Control, to_the_end},
 };
 use crate::{
-    config::{Config, ObsConfig, Proposal, SettingView},
+    config::{Config, NetworkConfig, ObsConfig, Proposal, SettingView},
     director,
     media::slate::{self, SlateError, SlateSettings},
 };
@@ -90,6 +90,9 @@ async fn put_into_effect(control: &Control, before: &Config, now: &Arc<Config>) 
     if !same_obs(&before.obs, &now.obs) {
         control.parts().obs.configure(now.obs.clone());
     }
+    if !same_network(&before.network, &now.network) {
+        control.parts().network.configure(now.network.clone());
+    }
     let look = |config: &Config| (config.venue.name.clone(), config.program.slate.clone(), config.program.slate_sound);
     if look(before) != look(now)
         && let Err(note) = show_slate(control, now).await
@@ -101,9 +104,18 @@ async fn put_into_effect(control: &Control, before: &Config, now: &Arc<Config>) 
 
 /// Whether nothing of `[obs]` has changed.
 fn same_obs(before: &ObsConfig, now: &ObsConfig) -> bool {
-    let password = |config: &ObsConfig| config.password.as_ref().map(|secret| secret.expose_secret().to_owned());
     // The text has everything but the password, which it hides.
-    format!("{before:?}") == format!("{now:?}") && password(before) == password(now)
+    format!("{before:?}") == format!("{now:?}") && same_secret(before.password.as_ref(), now.password.as_ref())
+}
+
+/// Whether nothing of `[network]` has changed.
+fn same_network(before: &NetworkConfig, now: &NetworkConfig) -> bool {
+    let same = same_secret(before.setup_password.as_ref(), now.setup_password.as_ref());
+    format!("{before:?}") == format!("{now:?}") && same
+}
+
+fn same_secret(before: Option<&SecretString>, now: Option<&SecretString>) -> bool {
+    before.map(ExposeSecret::expose_secret) == now.map(ExposeSecret::expose_secret)
 }
 
 /// Renders the slate and has it shown, in the background if that takes long: it is a fraction of a second's work on a machine that has

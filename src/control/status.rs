@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{destinations::wanted::DestinationView, readiness::Ready, room::Control};
+use super::{destinations::wanted::DestinationView, network, readiness::Ready, room::Control};
 use crate::{
     core::queue::EntryId,
     director::{HoldOffView, hold_offs_at},
@@ -102,7 +102,8 @@ pub(crate) fn troubles(control: &Control, ready: Ready) -> impl Iterator<Item = 
         (ready.ingest, "Nobody can publish at the moment."),
     ];
     let storing = control.storing().words().filter(|_| ready.store);
-    parts.into_iter().filter(|(works, _)| !works).map(|(_, words)| words.to_owned()).chain(storing)
+    let broken = parts.into_iter().filter(|(works, _)| !works).map(|(_, words)| words.to_owned());
+    broken.chain(storing).chain(network::trouble(control))
 }
 
 /// What people are told while the store cannot be opened; none while it is.

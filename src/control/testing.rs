@@ -29,6 +29,7 @@ use crate::{
     core::{
         account::AccountId,
         frame::{ConnectionId, Frame, MediaTime, Track},
+        network::{Purpose, Reason, wifi::Security},
     },
     director::{self, Director},
     ingest::{Ingest, IngestEvent, IngestOrder, IngestState, PublishRequest, PublishVerdict, srs::whip::Whip},
@@ -36,7 +37,7 @@ use crate::{
         Media, MediaSettings,
         slate::{self, SlateSettings},
     },
-    network::{Network, Simulated},
+    network::{AccessPoint, Interface, Internet, Kind, Manager, Network, Simulated, Snapshot, State, Visible},
     obs::{self, Obs, Stage},
     store::{Store, testing::Flaky},
     telemetry::RecentEvents,
@@ -65,6 +66,80 @@ pub(crate) fn config(folder: &Path, settings: &[(&str, &str)]) -> LoadedConfig {
     let environment =
         environment.iter().map(|(key, value)| (format!("MOTHERSTREAM_{key}"), (*value).to_owned())).collect();
     Sources { file: None, fallback: folder.join("none.toml"), environment }.load().unwrap()
+}
+
+/// A cable that leads so far.
+pub(crate) fn cable(internet: Internet) -> Interface {
+    Interface {
+        name: "eth0".to_owned(),
+        kind: Kind::Cable,
+        state: State::Up,
+        link: true,
+        mac: "DC:A6:32:00:0A:1B".to_owned(),
+        ssid: None,
+        signal: None,
+        frequency: None,
+        speed: Some(1000),
+        addresses: vec!["192.168.1.7".parse().unwrap()],
+        gateway: Some("192.168.1.1".to_owned()),
+        dns: vec!["192.168.1.1".to_owned()],
+        fixed: false,
+        internet,
+    }
+}
+
+/// A radio that has joined a network, or none.
+pub(crate) fn radio(ssid: Option<&str>, internet: Internet) -> Interface {
+    Interface {
+        name: "wlan0".to_owned(),
+        kind: Kind::Wifi,
+        state: if ssid.is_some() { State::Up } else { State::Down },
+        link: ssid.is_some(),
+        mac: "DC:A6:32:00:0A:1C".to_owned(),
+        ssid: ssid.map(str::to_owned),
+        signal: ssid.map(|_| 71),
+        frequency: ssid.map(|_| 2437),
+        speed: None,
+        addresses: ssid.map(|_| "10.1.2.3".parse().unwrap()).into_iter().collect(),
+        gateway: ssid.map(|_| "10.1.2.1".to_owned()),
+        dns: Vec::new(),
+        internet,
+        fixed: false,
+    }
+}
+
+/// A box that is its own machine, with these interfaces and a few networks within reach.
+pub(crate) fn seen(interfaces: Vec<Interface>) -> Snapshot {
+    let network = |ssid: &str, signal, security, known| Visible { ssid: ssid.to_owned(), signal, security, known };
+    let internet = interfaces.iter().filter(|one| one.is_uplink()).map(|one| one.internet).max();
+    Snapshot {
+        manager: Manager::There,
+        own: true,
+        internet: internet.unwrap_or(Internet::None),
+        interfaces,
+        networks: vec![
+            network("Venue", 82, Security::Wpa2, false),
+            network("Caf\u{e9} <guests>", 55, Security::Open, false),
+            network("Campus", 31, Security::Enterprise, true),
+            network("Old router", 12, Security::Wep, false),
+        ],
+        known: vec!["Campus".to_owned()],
+        access_point_name: Some("Motherstream-0A1C".to_owned()),
+        ..Snapshot::default()
+    }
+}
+
+/// The same as somebody sees it who came by the box's own access point.
+pub(crate) fn on_the_access_point(purpose: Purpose, reason: Reason) -> Snapshot {
+    let interface = Interface { state: State::AccessPoint, ..radio(None, Internet::None) };
+    let access_point = AccessPoint {
+        ssid: "Motherstream-0A1C".to_owned(),
+        purpose,
+        reason,
+        interface: "wlan0".to_owned(),
+        closed: purpose == Purpose::Guests,
+    };
+    Snapshot { access_point: Some(access_point), one_radio: true, ..seen(vec![interface]) }
 }
 
 /// What stands behind every face, and the ends that the ingest would hold.

@@ -29,6 +29,7 @@ use crate::{
 
 mod log;
 mod machine;
+mod network;
 mod night;
 mod own;
 mod people;

@@ -13,7 +13,7 @@ use tokio::{
 use zbus::OwnedObjectPath;
 
 use super::{
-    ACCESS_POINT, AccessPoint, Addressing, Answer, Command, Internet, Join, Kind, Manager, NetworkError, Outcome,
+    ACCESS_POINT, AccessPoint, Addressing, Answer, Command, Internet, Join, Kind, Made, Manager, NetworkError, Outcome,
     Parts, Snapshot, State, TRIAL, Touched, Trial,
     asks::{Asks, Wanted},
     bus::{Bus, BusError, Kept},
@@ -94,7 +94,7 @@ pub(super) struct Task {
     split: Option<Moment>,
     one_radio: bool,
     /// The password of the streamers' network.
-    guests_password: Option<SecretString>,
+    guests_password: Made,
 }
 
 impl Task {
@@ -103,7 +103,7 @@ impl Task {
         config: watch::Receiver<Arc<NetworkConfig>>,
         ordered: mpsc::Receiver<Command>,
         publish: watch::Sender<Arc<Snapshot>>,
-        touched: Touched,
+        (touched, guests_password): (Touched, Made),
     ) -> Self {
         let now = parts.clock.now();
         let (hotspot, after) = (parts.config.hotspot, Duration::from_secs(parts.config.setup_after_seconds));
@@ -130,7 +130,7 @@ impl Task {
             nudged: now,
             split: None,
             one_radio: false,
-            guests_password: None,
+            guests_password,
             parts,
         }
     }
@@ -464,7 +464,7 @@ impl Task {
 
     /// The password that the box made for its streamers, made once.
     fn password_for_guests(&mut self) -> SecretString {
-        if let Some(password) = &self.guests_password {
+        if let Some(password) = self.guests_password.get() {
             return password.clone();
         }
         let file = self.parts.data_dir.join(PASSWORD);
@@ -480,9 +480,7 @@ impl Task {
             }
             made
         });
-        let password = SecretString::from(password);
-        self.guests_password = Some(password.clone());
-        password
+        self.guests_password.get_or_init(|| password.into()).clone()
     }
 
     fn done(&mut self, done: Done) {

@@ -20,6 +20,7 @@ use crate::{
     control::{denied::Denied, destinations::wanted::DestinationError},
     core::{destination::InvalidDestination, words::sentence},
     director::OrderError,
+    network::NetworkError,
     obs::RequestError,
     update::UpdateError,
 };
@@ -266,6 +267,7 @@ impl From<Denied> for Problem {
             Denied::Destination(error) => of_destinations(error, detail),
             Denied::Setting(error) => of_settings(error, detail),
             Denied::Obs(error) => of_obs(&error, detail),
+            Denied::Network(error) => of_the_network(&error, detail),
             Denied::Update(error) => of_updates(&error, detail),
             Denied::NotFound(_) => Self::new(Kind::NotFound, detail),
             Denied::NotAllowed(_) => Self::new(Kind::NotAllowed, detail),
@@ -326,6 +328,18 @@ fn of_settings(error: ChangeError, detail: String) -> Problem {
         ChangeError::Locked { key, .. } => Problem::new(Kind::Locked, detail).field(key),
         ChangeError::Unknown { key } | ChangeError::Invalid { key, .. } => Problem::invalid(key, detail),
         ChangeError::File { .. } => Problem::new(Kind::NotStored, detail),
+    }
+}
+
+fn of_the_network(error: &NetworkError, detail: String) -> Problem {
+    match error {
+        NetworkError::Wifi(wrong) => Problem::invalid(wrong.field(), detail),
+        NetworkError::NotFound(_) => Problem::new(Kind::NotFound, detail),
+        NetworkError::Busy(_) => Problem::new(Kind::Refused, detail).retry_after(Duration::from_secs(5)),
+        NetworkError::NoManager(_) | NetworkError::NotOurs | NetworkError::NoRadio | NetworkError::Refused(_) => {
+            Problem::new(Kind::Refused, detail)
+        }
+        NetworkError::Slow => Problem::new(Kind::Busy, detail).retry_after(Duration::from_secs(5)),
     }
 }
 
