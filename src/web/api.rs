@@ -14,6 +14,7 @@ pub(crate) mod invitations;
 pub(crate) mod log;
 pub(crate) mod me;
 pub(crate) mod metrics;
+pub(crate) mod network;
 pub(crate) mod obs;
 pub(crate) mod obs_profile;
 pub(crate) mod pictures;
@@ -44,6 +45,7 @@ pub(crate) fn routes() -> Routes {
         .merge(pictures::routes())
         .merge(events::routes())
         .merge(settings::routes())
+        .merge(network::routes())
         .merge(audit::routes())
         .merge(backup::routes())
         .merge(updates::routes())
