@@ -2,7 +2,7 @@
 //! nothing.
 //!
 //! A request passes, from the outside in: a proxy's word taken or not; headers every answer carries; errors made problems; panics caught; requests counted;
-//! hosts and pages that are not ours refused; the session found; the right judged that was stated for the route (see
+//! whoever is on the box's own Wi-Fi led to where the box is set up; hosts and pages that are not ours refused; the session found; the right judged that was stated for the route (see
 //! [`http::rights`]); body and time limited.
 
 use std::{
@@ -37,6 +37,7 @@ pub use http::tls::{Https, HttpsError, fingerprint};
 use self::{
     app::App,
     http::{
+        captive,
         connections::{self, Encrypted},
         crowd::Crowd,
         devices, forwarded, guard, hosts, metrics,
@@ -113,6 +114,7 @@ fn faces(app: &Arc<App>, channels: &Arc<Channels>, encrypted: bool) -> Router {
         .layer(from_fn_with_state(Arc::clone(app), devices::remember))
         .layer(from_fn(hosts::only_our_pages))
         .layer(from_fn_with_state((Arc::clone(&app.hosts), app.control.clone()), hosts::only_our_hosts))
+        .layer(from_fn_with_state(Arc::clone(app), captive::lead))
         .layer(CatchPanicLayer::new())
         .layer(from_fn(problem::every_error_is_a_problem))
         .layer(from_fn(refusals::say))

@@ -3,6 +3,7 @@
 
 pub(crate) mod body;
 pub(crate) mod caller;
+pub(crate) mod captive;
 pub(crate) mod connections;
 pub(crate) mod cookie;
 pub(crate) mod crowd;
