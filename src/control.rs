@@ -8,7 +8,7 @@
 //! - [`night`]: the queue, the panic button, the show.
 //! - [`destinations`], [`settings`], [`slate`], [`obs`], [`viewers`]: what the box is set to. [`players`]: who plays the programme.
 //!   [`whip`]: publishing by WebRTC.
-//! - [`machine`], [`backup`]: updates, restart, reset; everything in one file.
+//! - [`machine`], [`backup`]: updates, restart, reset; everything in one file. [`network`]: what the box joins, and its own access point.
 //! - [`looks`], [`stills`], [`status`], [`readiness`], [`storing`], [`figures`], [`log`], [`ways`], [`addresses`], [`stage`]: what may be looked
 //!   at.
 //! - [`journal`]: who did what. [`limits`]: how often one address may try. [`machine_key`], [`neighbours`]: who is on this machine, and who
@@ -27,6 +27,7 @@ pub(crate) mod machine;
 pub mod machine_key;
 mod neighbours;
 pub mod news;
+pub(crate) mod network;
 pub(crate) mod night;
 pub(crate) mod obs;
 pub(crate) mod own;

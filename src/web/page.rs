@@ -7,6 +7,7 @@
 //! - [`errors`]: errors as people read them.
 //! - [`room`], [`overlay`]: the pages for everybody.
 //! - [`admin`]: the pages of those who run the night, and the box.
+//! - [`setup`]: the steps that set a box up.
 //! - [`people`]: coming in and going out; [`reset`]: a forgotten password; [`me`]: one's own page, [`own`]: one's own account.
 //! - [`words`]: what the box knows, in words for people.
 //! - [`ui`]: small pieces for templates: icons, times, QR codes.
@@ -27,6 +28,7 @@ mod own;
 mod people;
 mod reset;
 pub(crate) mod room;
+mod setup;
 pub(crate) mod ui;
 mod words;
 
@@ -39,6 +41,7 @@ pub(crate) fn routes() -> Routes {
         .merge(room::routes())
         .merge(overlay::routes())
         .merge(people::routes())
+        .merge(setup::routes())
         .merge(reset::routes())
         .merge(me::routes())
         .merge(own::routes())

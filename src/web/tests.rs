@@ -43,6 +43,7 @@ mod guards;
 mod house;
 mod invitations;
 mod lines;
+mod network;
 mod obs;
 mod pages;
 mod people;

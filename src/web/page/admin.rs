@@ -7,6 +7,7 @@ mod desk;
 pub(crate) mod destinations;
 mod invitations;
 mod machine;
+pub(crate) mod network;
 pub(crate) mod night;
 pub(crate) mod obs;
 mod past;
@@ -26,4 +27,5 @@ pub(super) fn routes() -> Routes {
         .merge(slate::routes())
         .merge(system::routes())
         .merge(machine::routes())
+        .merge(network::routes())
 }

@@ -53,6 +53,7 @@ const WORKER: &str = "line.js";
 const ASSETS: &[Asset] = &[
     text!("app.css", "text/css; charset=utf-8", "assets/app.css", "assets/player.css"),
     text!("overlay.css", "text/css; charset=utf-8", "assets/overlay.css"),
+    text!("setup.css", "text/css; charset=utf-8", "assets/setup.css"),
     text!("admin.css", "text/css; charset=utf-8", "assets/admin.css"),
     text!("admin.js", "text/javascript; charset=utf-8", "assets/admin.js"),
     text!("app.js", "text/javascript; charset=utf-8", "assets/line.js", "assets/app.js", "assets/player.js"),

@@ -51,6 +51,8 @@ pub(crate) struct Channels {
     admins: Channel,
     /// How OBS does: `/admin/obs`.
     obs: Channel,
+    /// How the network does: `/admin/network`.
+    network: Channel,
 }
 
 impl Channels {
@@ -62,6 +64,7 @@ impl Channels {
             operators: Channel::new(admin::destinations::parts_for_operators),
             admins: Channel::new(admin::destinations::parts_for_admins),
             obs: Channel::new(admin::obs::parts),
+            network: Channel::new(admin::network::parts),
         }
     }
 
@@ -70,6 +73,7 @@ impl Channels {
         tokio::select! {
             () = app.stop.cancelled() => {}
             () = self.obs.keep(app, false) => {}
+            () = self.network.keep(app, false) => {}
             () = self.room.keep(app, false) => {}
             () = self.overlay.keep(app, false) => {}
             () = self.night.keep(app, true) => {}
@@ -88,6 +92,7 @@ impl Channels {
             Topic::Destinations if caller.is_admin() => (&self.admins, Some(Role::Admin)),
             Topic::Destinations => (&self.operators, Some(Role::Operator)),
             Topic::Obs => (&self.obs, Some(Role::Admin)),
+            Topic::Network => (&self.network, Some(Role::Admin)),
         })
     }
 
@@ -125,10 +130,12 @@ enum Topic {
     Night,
     Destinations,
     Obs,
+    Network,
 }
 
 impl Topic {
-    const ALL: [Self; 6] = [Self::Room, Self::Overlay, Self::Me, Self::Night, Self::Destinations, Self::Obs];
+    const ALL: [Self; 7] =
+        [Self::Room, Self::Overlay, Self::Me, Self::Night, Self::Destinations, Self::Obs, Self::Network];
 
     const fn name(self) -> &'static str {
         match self {
@@ -138,6 +145,7 @@ impl Topic {
             Self::Night => "admin",
             Self::Destinations => "admin/destinations",
             Self::Obs => "admin/obs",
+            Self::Network => "admin/network",
         }
     }
 
@@ -202,6 +210,7 @@ pub(super) fn routes() -> Routes {
         .live(Right::Operator, "/live/admin", live_night)
         .live(Right::Operator, "/live/admin/destinations", live_destinations)
         .live(Right::Admin, "/live/admin/obs", live_obs)
+        .live(Right::Admin, "/live/admin/network", live_network)
 }
 
 /// A place for a line of `caller`'s.
@@ -326,4 +335,13 @@ async fn live_obs(
     peer: Peer,
 ) -> Result<Response, Problem> {
     alone(&app, &channels, (&caller, peer), Topic::Obs)
+}
+
+async fn live_network(
+    State(app): State<Arc<App>>,
+    channels: Shared,
+    caller: Caller,
+    peer: Peer,
+) -> Result<Response, Problem> {
+    alone(&app, &channels, (&caller, peer), Topic::Network)
 }

@@ -20,10 +20,11 @@ use super::{
 use crate::{
     accounts::Account,
     config::Registration,
-    control::journal::Caller,
+    control::{journal::Caller, network},
     web::{
         app::App,
         http::{
+            captive,
             connections::Encrypted,
             cookie::cookie_of,
             forwarded::Through,
@@ -128,8 +129,12 @@ pub(crate) struct Page {
     pub(crate) line: Line,
     /// For those who run the night: that nothing can be stored, and what follows from that.
     pub(crate) card: Option<String>,
+    /// For those who run the night: what is wrong with the network.
+    pub(crate) network: Option<String>,
     /// Something went wrong before it was known who is there: the navigation says nothing of that.
     pub(crate) bare: bool,
+    /// It was asked for over the box's own access point.
+    pub(crate) captive: bool,
     gzip: bool,
 }
 
@@ -146,7 +151,9 @@ impl Page {
             now_ms: ui::milliseconds(app.control.now()),
             line: Line::default(),
             card: None,
+            network: None,
             bare: true,
+            captive: false,
             gzip: assets::takes_gzip(headers),
         }
     }
@@ -204,10 +211,16 @@ impl FromRequestParts<Arc<App>> for Page {
             Caller::Anonymous | Caller::Token | Caller::Machine | Caller::Monitor => None,
         };
         let flash = flash::cookie(&parts.headers).and_then(|value| flash::open(&app.seals, value));
-        let line = Line::of(app, parts);
+        let captive = captive::came_over(parts.extensions.get());
+        let mut line = Line::of(app, parts);
+        if captive {
+            // Refused there.
+            line.https_url = None;
+        }
         let crew = who.as_ref().is_some_and(|who| who.role.runs_the_night());
         let card = if crew { app.control.storing().words() } else { None };
-        Ok(Self { who, flash, line, card, bare: false, ..Self::bare(app, &parts.headers, parts.uri.path()) })
+        let network = if crew { network::trouble(&app.control) } else { None };
+        Ok(Self { who, flash, line, card, network, captive, bare: false, ..Self::bare(app, &parts.headers, parts.uri.path()) })
     }
 }
 

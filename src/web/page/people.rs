@@ -1,4 +1,4 @@
-//! Coming in and going out: `/register`, `/login`, `/logout`, and `/setup`, where the box gets its owner.
+//! Coming in and going out: `/register`, `/login`, `/logout`.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use crate::{
     control::{
         journal::By,
         own::{self, Credentials},
-        people::{self, Setup},
+        people,
     },
     core::account::Role,
     store::Kept,
@@ -52,7 +52,7 @@ const FORGOTTEN: &str =
     "The box cannot write to its disk now: this sign-in is forgotten if it starts again before that is put right.";
 
 /// The page that is whose: of those who run the night, and of those who stream.
-fn home(role: Role) -> &'static str {
+pub(super) fn home(role: Role) -> &'static str {
     if role.runs_the_night() { NIGHT } else { OWN_PAGE }
 }
 
@@ -63,8 +63,6 @@ pub(super) fn routes() -> Routes {
         .page(Right::Anyone, "/login", login_page)
         .form(Right::Anyone, "/login", login)
         .form(Right::SignedIn, "/logout", logout)
-        .page(Right::Stranger, "/setup", setup_page)
-        .form(Right::Stranger, "/setup", setup)
 }
 
 /// What is wrong with what was filled in.
@@ -273,57 +271,6 @@ async fn login(
 async fn logout(State(app): State<Arc<App>>, session: Session, sender: Sender) -> Result<Response, Problem> {
     sessions::sign_out(&session).await?;
     Ok(sender.go(&app, "/", Some(&Flash::done("You are signed out. If you are streaming, that goes on."))))
-}
-
-#[derive(Template)]
-#[template(path = "setup.html")]
-struct SetupPage<'a> {
-    page: &'a Page,
-    code: &'a str,
-    name: &'a str,
-    wrong: Option<Wrong>,
-}
-
-/// What the form of `/setup` sends.
-#[derive(Deserialize)]
-struct Claiming {
-    code: String,
-    name: String,
-    password: SecretString,
-}
-
-async fn setup_page(State(app): State<Arc<App>>, mut page: Page) -> Response {
-    if app.control.is_claimed() {
-        return see_other("/");
-    }
-    // Nothing of the navigation answers yet.
-    page.bare = true;
-    page.show(&SetupPage { page: &page, code: "", name: "", wrong: None })
-}
-
-async fn setup(
-    State(app): State<Arc<App>>,
-    mut page: Page,
-    by: By,
-    session: Session,
-    sender: Sender,
-    Form(claiming): Form<Claiming>,
-) -> Result<Response, Problem> {
-    page.bare = !app.control.is_claimed();
-    let (code, name) = (claiming.code.clone(), claiming.name.clone());
-    let setup = Setup { code: claiming.code.trim().into(), name: claiming.name, password: claiming.password };
-    match people::claim(&app.control, &by, setup).await {
-        Ok((account, _)) => {
-            sessions::sign_in(&session, &by, account.id).await?;
-            let text = format!("The box is yours, {}. The night is run from here.", account.name);
-            Ok(sender.go(&app, home(account.role), Some(&Flash::done(text))))
-        }
-        Err(problem) => {
-            let wrong = Some(to_be_filled_in_again(problem)?);
-            let again = SetupPage { page: &page, code: &code, name: &name, wrong };
-            Ok(page.show_with(StatusCode::UNPROCESSABLE_ENTITY, &again))
-        }
-    }
 }
 
 #[cfg(test)]

@@ -62,6 +62,39 @@ pub(crate) fn qr(text: &str) -> Html {
     ))
 }
 
+/// How loudly a radio network is heard, of 100, in four steps.
+const fn steps(signal: u8) -> usize {
+    match signal {
+        ..25 => 1,
+        25..50 => 2,
+        50..75 => 3,
+        _ => 4,
+    }
+}
+
+/// The same as bars, for the eye only: [`loudness`] says it.
+pub(crate) fn bars(signal: u8) -> Html {
+    let bars = (1..=4).map(|step| {
+        let class = if step <= steps(signal) { r#" class="bars-on""# } else { "" };
+        let (x, y, height) = (step * 5 - 4, 16 - step * 4, step * 4);
+        format!(r#"<rect{class} x="{x}" y="{y}" width="4" height="{height}" rx="1"/>"#)
+    });
+    Html(format!(
+        r#"<svg class="bars" viewBox="0 0 21 16" aria-hidden="true" focusable="false">{}</svg>"#,
+        bars.collect::<String>()
+    ))
+}
+
+/// How loudly a radio network is heard, in words.
+pub(crate) fn loudness(signal: u8) -> &'static str {
+    match steps(signal) {
+        1 => "Very weak",
+        2 => "Weak",
+        3 => "Good",
+        _ => "Strong",
+    }
+}
+
 /// How long a name is, for its size on a stage: the widest word decides whether it fits a line.
 pub(crate) fn length(name: &str) -> &'static str {
     let longest = name.split_whitespace().map(|word| word.chars().count()).max().unwrap_or_default();
@@ -112,6 +145,14 @@ mod tests {
     fn rate_is_in_the_unit_that_fits() {
         for (kbps, text) in [(0.0, "0 kbit/s"), (163.4, "160 kbit/s"), (4096.0, "4.1 Mbit/s")] {
             assert_eq!(rate(kbps), text);
+        }
+    }
+
+    #[test]
+    fn bars_and_words_say_the_same() {
+        for (signal, on, words) in [(0, 1, "Very weak"), (24, 1, "Very weak"), (49, 2, "Weak"), (74, 3, "Good"), (100, 4, "Strong")] {
+            assert_eq!(bars(signal).to_string().matches("bars-on").count(), on, "{signal}");
+            assert_eq!(loudness(signal), words);
         }
     }
 

@@ -145,7 +145,7 @@ async fn box_gets_its_owner_by_a_form() {
     assert!(status == 422 && text.contains("code is wrong"), "{text}");
     let code = site.state.accounts.setup_code().unwrap();
     let (status, headers, _) = told(site.form("/setup", &fields(secrecy::ExposeSecret::expose_secret(&code)))).await;
-    assert_eq!((status, location(&headers)), (303, "/admin"));
+    assert_eq!((status, location(&headers)), (303, "/setup/venue"));
     let session = As::Cookie(cookies(&headers));
     assert_eq!(site.get("/api/v1/me", &session).await.is(200).body["role"], "admin");
     let (status, _, text) = site.look("/setup", &session).await;

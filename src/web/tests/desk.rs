@@ -32,6 +32,7 @@ async fn operators_see_the_pages_that_their_right_allows_and_no_others() {
         (person.as_str(), true),
         ("/admin/audit", true),
         ("/admin/settings", true),
+        ("/admin/network", true),
         ("/admin/system", false),
         ("/admin/destinations/new", true),
         ("/admin/destinations/new?platform=twitch", true),

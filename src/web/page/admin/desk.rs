@@ -30,6 +30,7 @@ const TABS: &[(bool, &str, &str)] = &[
     (true, "/admin/people", "People"),
     (false, "/admin/history", "History"),
     (true, "/admin/settings", "Settings"),
+    (true, "/admin/network", "Network"),
     (false, "/admin/system", "System"),
     (true, "/admin/audit", "Audit"),
 ];

@@ -7,7 +7,7 @@ use axum::{extract::State, response::Response};
 
 use super::desk::Desk;
 use crate::{
-    control::{destinations::wanted::DestinationView, night},
+    control::{destinations::wanted::DestinationView, network, night},
     core::{account::AccountId, destination::DestinationState, moment::Moment, words::sentence},
     director::{EntryView, HoldOffView, Presence, Snapshot, TurnView},
     media::{InputStatus, MediaStatus},
@@ -66,11 +66,12 @@ struct Panic<'a> {
     slate: bool,
 }
 
-/// That nothing can be stored, and what works all the same.
+/// That nothing can be stored, and what works all the same; and what is wrong with the network.
 #[derive(Template)]
 #[template(path = "admin/parts/unstored.html")]
 struct Unstored {
     words: Option<String>,
+    network: Option<String>,
 }
 
 /// Whose turn it is, for how long, and what can be done about it.
@@ -296,7 +297,7 @@ fn rendered(app: &App, snapshot: &Snapshot, now: Option<Moment>) -> askama::Resu
     Ok(vec![
         ("tally", Tally { turn, slate }.render()?),
         ("panic", Panic { turn, slate }.render()?),
-        ("unstored", Unstored { words: app.control.storing().words() }.render()?),
+        ("unstored", Unstored { words: app.control.storing().words(), network: network::trouble(&app.control) }.render()?),
         ("air", air.render()?),
         ("health", air_health.render()?),
         ("timer", timer.render()?),
