@@ -17,6 +17,8 @@ export const env = (name) => {
 const HOST = "motherstream.local";
 const PROGRAMS = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
+/** The smallest that a page is made for. */
+export const SMALL = { width: 320, height: 568 };
 export const PHONE = { width: 390, height: 844 };
 export const DESK = { width: 1440, height: 900 };
 
@@ -199,11 +201,11 @@ export class World {
 
   /** Everything that is asked of a page as it stands: pictures at two widths in both themes, no violation of accessibility, nothing
    *  wider than the screen, reachable by keyboard. */
-  async examine(page, name, { keyboard = true } = {}) {
+  async examine(page, name, { keyboard = true, sizes = [PHONE, DESK] } = {}) {
     const size = page.viewportSize();
     for (const theme of ["light", "dark"]) {
       await page.emulateMedia({ colorScheme: theme, reducedMotion: "reduce" });
-      for (const width of [PHONE, DESK]) {
+      for (const width of sizes) {
         await page.setViewportSize(width);
         await pause(60);
         await page.screenshot({ path: `${this.artefacts}/${name}-${width.width}-${theme}.png`, fullPage: true });

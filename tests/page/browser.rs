@@ -92,13 +92,26 @@ fn a_box() -> Builder {
     TheBox::builder().set("venue.name", "The Harbour").set("queue.rejoin_seconds", 2)
 }
 
+/// The setup code that a box without an owner printed.
+fn setup_code(the_box: &TheBox) -> String {
+    let log = the_box.log();
+    let told = log.lines().find_map(|line| line.trim().strip_prefix("Setup code"));
+    told.and_then(|told| told.split_whitespace().next()).expect("the box prints its setup code").to_owned()
+}
+
 #[test]
 fn box_without_an_owner_is_claimed_by_whoever_has_the_code() {
     let mut the_box = a_box().without("admin.token").start();
-    let log = the_box.log();
-    let told = log.lines().find_map(|line| line.trim().strip_prefix("Setup code"));
-    let code = told.and_then(|told| told.split_whitespace().next()).expect("the box prints its setup code");
-    play("claim", &mut the_box, &[("SETUP_CODE", code)]);
+    let code = setup_code(&the_box);
+    play("claim", &mut the_box, &[("SETUP_CODE", &code)]);
+}
+
+#[test]
+fn box_is_set_up_step_by_step_without_a_script_on_the_smallest_screen() {
+    let platform = Recorder::start();
+    let mut the_box = a_box().without("admin.token").without("venue.name").start();
+    let code = setup_code(&the_box);
+    play("setup", &mut the_box, &[("SETUP_CODE", &code), ("PLATFORM", &platform.url())]);
 }
 
 #[test]

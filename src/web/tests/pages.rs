@@ -3,6 +3,10 @@
 use std::{fs, path::PathBuf, time::Duration};
 
 use super::*;
+use crate::{
+    control::testing::{cable, radio, seen},
+    network::Internet,
+};
 
 pub(super) const NAME: &str = "<script>x</script>";
 
@@ -384,6 +388,7 @@ async fn fields_are_labelled_and_described_by_what_is_on_the_page() {
     let folder = folder();
     let site = Site::start(folder.path(), &[("ACCOUNTS__REGISTRATION", "open")]).await;
     let (_, admin) = site.admin("Root").await;
+    site.sees(seen(vec![cable(Internet::Full), radio(None, Internet::None)]));
     let mut pages = Vec::new();
     for (path, who) in [
         ("/register", &As::Nobody),

@@ -23,11 +23,15 @@ export default async function (world) {
   await world.examine(page, "setup-wrong-code");
   await fill(process.env.SETUP_CODE);
   await page.getByText("The box is yours, Olga").waitFor();
-  // Claimed once and for all.
-  await page.goto("/setup");
-  assert.notEqual(new URL(page.url()).pathname, "/setup");
+  // Claimed once and for all: whoever comes back goes on with the next step.
+  for (const path of ["/setup/venue", "/setup"]) {
+    await page.goto(path);
+    assert.equal(new URL(page.url()).pathname, "/setup/venue");
+  }
   const other = await world.visitor();
   await other.goto("/");
   assert.equal(new URL(other.url()).pathname, "/");
+  await other.goto("/setup");
+  assert.equal(new URL(other.url()).pathname, "/login", "somebody else signs in first");
   await world.signIn(other, "Olga");
 }

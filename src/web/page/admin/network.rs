@@ -195,8 +195,8 @@ impl NetworkPage<'_> {
     }
 
     fn link(ssid: &str) -> String {
-        let mut query = url::form_urlencoded::Serializer::new(format!("{PAGE}?"));
-        format!("{}#join", query.append_pair("ssid", ssid).finish())
+        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("ssid", ssid).finish();
+        format!("{PAGE}?{query}#join")
     }
 }
 

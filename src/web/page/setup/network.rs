@@ -131,8 +131,8 @@ impl NetworkPage<'_> {
 
     /// Where one is chosen.
     fn link(ssid: &str) -> String {
-        let mut query = url::form_urlencoded::Serializer::new(format!("{PAGE}?"));
-        query.append_pair("ssid", ssid).finish()
+        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("ssid", ssid).finish();
+        format!("{PAGE}?{query}")
     }
 
     fn own_name(&self) -> &str {
