@@ -6,370 +6,41 @@
 
 use std::{
     fmt,
-    net::{IpAddr, Ipv4Addr},
-    path::PathBuf,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use ipnet::Ipv4Net;
 use secrecy::SecretString;
-use serde::Serialize;
-use thiserror::Error;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::timeout,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use utoipa::ToSchema;
+use tokio_util::task::TaskTracker;
 
-use crate::{
-    clock::Clock,
-    config::NetworkConfig,
-    core::{
-        moment::Moment,
-        network::{
-            Purpose, Reason,
-            wifi::{Failure, Security, WifiError},
-        },
+use self::order::{Answer, Command, Made, Touched};
+pub use self::{
+    order::{Addressing, Join, NetworkError, Parts, Situation},
+    view::{
+        ACCESS_POINT, AccessPoint, Interface, Internet, Kind, Manager, Outcome, Snapshot, State, TRIAL, Trial, Visible,
     },
 };
+use crate::{clock::Clock, config::NetworkConfig};
 
 mod asks;
 mod bus;
 mod jobs;
 mod look;
+mod order;
 mod profile;
 mod task;
 #[cfg(test)]
 mod tests;
-
-/// The address of the box on its own access point. A public one: some Androids take a private address for a network without internet, and
-/// show no page.
-pub const ACCESS_POINT: Ipv4Addr = Ipv4Addr::new(4, 3, 2, 1);
-
-/// So long a change of addresses is tried before it is taken back.
-pub const TRIAL: Duration = Duration::from_secs(60);
+mod view;
 
 /// People's orders that wait for each other. More are refused.
 const COMMANDS: usize = 8;
 /// The longest that a person waits for an answer: less than any answer of the web may take.
 const ANSWERED: Duration = Duration::from_secs(8);
-
-/// Whether NetworkManager is there.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Manager {
-    /// It has not been asked yet.
-    #[default]
-    Unknown,
-    /// There is none on this machine.
-    Absent,
-    /// It does not answer.
-    Silent,
-    /// It does.
-    There,
-}
-
-/// What leads somewhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// A network cable.
-    Cable,
-    /// A Wi-Fi radio.
-    Wifi,
-}
-
-/// How far an interface leads, or the box.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Internet {
-    /// Nobody has looked.
-    #[default]
-    Unknown,
-    /// Nowhere.
-    None,
-    /// Into the venue's network, and no further.
-    Limited,
-    /// To a page of the venue's own, on which somebody has to sign in first.
-    Portal,
-    /// To the internet.
-    Full,
-}
-
-/// What an interface does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// Nothing: no cable, or no network.
-    #[default]
-    Down,
-    /// It is joining one, or waits for an address.
-    Joining,
-    /// It has an address.
-    Up,
-    /// It is the box's own access point.
-    AccessPoint,
-}
-
-/// An interface of the box.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = NetworkInterface)]
-pub struct Interface {
-    /// As the system calls it.
-    pub name: String,
-    /// What it is.
-    pub kind: Kind,
-    /// What it does.
-    pub state: State,
-    /// For a cable, whether it is plugged in at both ends; for Wi-Fi, whether it has joined one.
-    pub link: bool,
-    /// Its hardware address, which venues want that let known devices in only.
-    pub mac: String,
-    /// The Wi-Fi network that it has joined.
-    pub ssid: Option<String>,
-    /// How well that is heard, 0 to 100.
-    pub signal: Option<u8>,
-    /// Its frequency in MHz.
-    pub frequency: Option<u32>,
-    /// For a cable, Mbit/s.
-    pub speed: Option<u32>,
-    /// Its addresses.
-    #[schema(value_type = Vec<String>)]
-    pub addresses: Vec<IpAddr>,
-    /// The way out.
-    pub gateway: Option<String>,
-    /// Who is asked for names.
-    pub dns: Vec<String>,
-    /// Whether its address is fixed, and not given by the venue's network.
-    pub fixed: bool,
-    /// How far it leads.
-    pub internet: Internet,
-}
-
-impl Interface {
-    /// Whether it leads into somebody's network.
-    pub fn is_uplink(&self) -> bool {
-        self.state == State::Up && !self.addresses.is_empty()
-    }
-}
-
-/// A Wi-Fi network within reach.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = WifiNetwork)]
-pub struct Visible {
-    /// Its name.
-    pub ssid: String,
-    /// How well it is heard, 0 to 100.
-    pub signal: u8,
-    /// How it is closed.
-    pub security: Security,
-    /// Whether the box has its password already.
-    pub known: bool,
-}
-
-/// The box's own access point, while it is up.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct AccessPoint {
-    /// Its name.
-    pub ssid: String,
-    /// What it is for.
-    pub purpose: Purpose,
-    /// Why it is up.
-    pub reason: Reason,
-    /// Its interface.
-    pub interface: String,
-    /// Whether it asks for a password.
-    pub closed: bool,
-}
-
-/// How the last join that a person asked for ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Outcome {
-    /// The network.
-    pub ssid: String,
-    /// Why it was not joined; none: it was.
-    pub failure: Option<Failure>,
-    /// The same in a sentence.
-    pub message: String,
-    /// Whether it was typed as a hidden one, for the form.
-    pub hidden: bool,
-    /// The user name, where there was one, for the form.
-    pub identity: Option<String>,
-}
-
-/// A change that is taken back unless somebody confirms it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = NetworkTrial)]
-pub struct Trial {
-    /// What is tried, in words.
-    pub what: String,
-    /// When it is taken back: milliseconds since the start of the process.
-    pub until_ms: u64,
-}
-
-/// The network, at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = NetworkView)]
-pub struct Snapshot {
-    /// Whether NetworkManager is there.
-    pub manager: Manager,
-    /// Whether the network is this box's to set: it runs as an image of its own.
-    pub own: bool,
-    /// The interfaces, cables first.
-    pub interfaces: Vec<Interface>,
-    /// How far the box gets.
-    pub internet: Internet,
-    /// Wi-Fi networks within reach when the radio last looked, the loudest first; without the box's own.
-    pub networks: Vec<Visible>,
-    /// The names of those that the box joins by itself.
-    pub known: Vec<String>,
-    /// The own access point.
-    pub access_point: Option<AccessPoint>,
-    /// The name that it has, or would have; none without a radio.
-    pub access_point_name: Option<String>,
-    /// The access point cannot be raised: why, in words.
-    pub access_point_trouble: Option<String>,
-    /// The network that a person had it join, while that is under way.
-    pub joining: Option<String>,
-    /// How the last such join ended.
-    pub outcome: Option<Outcome>,
-    /// A change that is taken back unless somebody confirms it.
-    pub trial: Option<Trial>,
-    /// Whether one radio has to be client and access point, and cannot be both.
-    pub one_radio: bool,
-}
-
-impl Snapshot {
-    /// The cable or Wi-Fi by which the box is in somebody's network, the best first.
-    pub fn uplink(&self) -> Option<&Interface> {
-        self.interfaces
-            .iter()
-            .filter(|interface| interface.is_uplink())
-            .max_by_key(|interface| (interface.internet, interface.kind == Kind::Cable))
-    }
-
-    /// Whether a radio is there.
-    pub fn has_radio(&self) -> bool {
-        self.interfaces.iter().any(|interface| interface.kind == Kind::Wifi)
-    }
-
-    /// Whether a cable is plugged in.
-    pub fn has_cable(&self) -> bool {
-        self.interfaces.iter().any(|interface| interface.kind == Kind::Cable && interface.link)
-    }
-}
-
-/// A Wi-Fi network to join.
-#[derive(Clone, Debug)]
-pub struct Join {
-    /// Its name.
-    pub ssid: String,
-    /// The password of the network, or of the user.
-    pub password: Option<SecretString>,
-    /// It does not announce its name.
-    pub hidden: bool,
-    /// The user name, where the network asks each for their own.
-    pub identity: Option<String>,
-    /// The name in the certificate of the venue's server, where that is checked.
-    pub server: Option<String>,
-}
-
-/// How an interface gets its address.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Addressing {
-    /// From the venue's network.
-    Given,
-    /// Fixed.
-    Fixed {
-        /// Address and prefix.
-        address: Ipv4Net,
-        /// The way out.
-        gateway: Option<Ipv4Addr>,
-        /// Who is asked for names.
-        dns: Vec<Ipv4Addr>,
-    },
-}
-
-/// Why something was not done.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum NetworkError {
-    /// There is no NetworkManager, or it does not answer.
-    #[error("{0}")]
-    NoManager(&'static str),
-    /// The network is not this program's to set.
-    #[error("this machine's network is its own: only a box that runs the image sets it from its page")]
-    NotOurs,
-    /// There is no radio.
-    #[error("this box has no Wi-Fi radio, or it is switched off")]
-    NoRadio,
-    /// What was written cannot be.
-    #[error(transparent)]
-    Wifi(#[from] WifiError),
-    /// Something else is under way.
-    #[error("{0}")]
-    Busy(&'static str),
-    /// There is no such thing.
-    #[error("{0}")]
-    NotFound(String),
-    /// NetworkManager refused.
-    #[error("the network service refused: {0}")]
-    Refused(String),
-    /// It did not answer in time.
-    #[error("the network service takes its time, and what was asked for may be done yet: look again in a moment")]
-    Slow,
-}
-
-/// What the adapter is told of the box, whenever it looks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Situation {
-    /// The box has an owner.
-    pub claimed: bool,
-    /// A show is on.
-    pub show: bool,
-}
-
-/// What the adapter is started with.
-pub struct Parts {
-    /// `[network]` at the start.
-    pub config: NetworkConfig,
-    /// Whether the network is this box's to set.
-    pub own: bool,
-    /// Where what needs root is asked for.
-    pub requests: Option<PathBuf>,
-    /// Where a join that is under way is noted, over a pulled plug.
-    pub data_dir: PathBuf,
-    /// The card's small partition, on which the file `wifi-setup` may lie.
-    pub boot_dir: Option<PathBuf>,
-    /// How the box does.
-    pub situation: Arc<dyn Fn() -> Situation + Send + Sync>,
-    /// The process's clock.
-    pub clock: Clock,
-    /// Ends the adapter.
-    pub token: CancellationToken,
-}
-
-/// What people order.
-enum Command {
-    Look(Answer<()>),
-    Join(Join, Answer<()>),
-    Forget(String, Answer<()>),
-    Hotspot(bool, Answer<()>),
-    Address(String, Addressing, Answer<()>),
-    Confirm(bool, Answer<()>),
-}
-
-type Answer<T> = oneshot::Sender<Result<T, NetworkError>>;
-
-/// When somebody on the access point last did something: milliseconds since the start, and one more.
-type Touched = Arc<AtomicU64>;
-
-/// The password of the streamers' network, once the box has made one.
-type Made = Arc<OnceLock<SecretString>>;
 
 /// The handle. Cheap to clone.
 #[derive(Clone)]
@@ -407,6 +78,14 @@ impl Network {
         };
         tracker.spawn(tracing::Instrument::instrument(work, tracing::info_span!("network")));
         Self { config: Arc::new(config), snapshot, commands, touched, made, clock }
+    }
+
+    /// One look, without an adapter that runs: for the doctor. Changes nothing.
+    ///
+    /// # Errors
+    /// Without a NetworkManager, or one that answers.
+    pub async fn glance() -> Result<Snapshot, NetworkError> {
+        task::glance().await
     }
 
     /// A handle without NetworkManager: the test says what is seen, and takes the orders.
@@ -573,12 +252,6 @@ impl Simulated {
 
     /// Whether somebody on the access point did something.
     pub(crate) fn was_touched(&self) -> bool {
-        last_touch(&self.touched).is_some()
+        order::last_touch(&self.touched).is_some()
     }
-}
-
-/// When `touched` was last, if ever.
-fn last_touch(touched: &Touched) -> Option<Moment> {
-    let at = touched.load(Ordering::Relaxed).checked_sub(1)?;
-    Some(Moment::from_start(Duration::from_millis(at)))
 }

@@ -586,6 +586,7 @@ fn start_network(
         config: config.network.clone(),
         // On somebody's own computer the network is theirs.
         own: config.machine.boot_dir.is_some(),
+        bus: None,
         requests,
         data_dir: config.data_dir.clone(),
         boot_dir: config.machine.boot_dir.clone(),

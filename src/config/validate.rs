@@ -269,7 +269,7 @@ fn srs(config: &Config, wrong: &mut impl FnMut(&str, String)) {
 /// Whether this is `SCHEME://HOST[:PORT]/...`. The reason does not repeat it: it may hold a password.
 fn address(text: &str, scheme: &str) -> Result<(), String> {
     let example = if scheme == "rtmp" { "rtmp://10.0.0.5/live" } else { "http://10.0.0.5:1985" };
-    let Ok(url) = url::Url::parse(text) else { return Err(format!("this is no address; write \"{example}\"")) };
+    let Ok(url) = Url::parse(text) else { return Err(format!("this is no address; write \"{example}\"")) };
     match url.scheme() {
         secure if secure == format!("{scheme}s") => Err(format!(
             "{secure} is not spoken here; write {scheme}:// and keep the way there private (a cable, a VLAN, a VPN)"

@@ -50,11 +50,15 @@ impl AddressWanted {
     /// # Errors
     /// The field that is none.
     fn read(&self) -> Result<Addressing, Denied> {
-        let filled = |text: &Option<String>| text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
+        let filled =
+            |text: &Option<String>| text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
         let dns: Vec<_> = self.dns.iter().map(|text| text.trim()).filter(|text| !text.is_empty()).collect();
         let Some(address) = filled(&self.address) else {
             if filled(&self.gateway).is_some() || !dns.is_empty() {
-                return Err(Denied::invalid("address", "write the fixed address too, such as 192.168.1.7/24; or leave all of it empty"));
+                return Err(Denied::invalid(
+                    "address",
+                    "write the fixed address too, such as 192.168.1.7/24; or leave all of it empty",
+                ));
             }
             return Ok(Addressing::Given);
         };
@@ -62,17 +66,27 @@ impl AddressWanted {
             .parse()
             .map_err(|_| Denied::invalid("address", "write an IPv4 address with its prefix, such as 192.168.1.7/24"))?;
         if !is_a_hosts(address) {
-            return Err(Denied::invalid("address", format!("no machine can have {address}: it is not one within a network")));
+            return Err(Denied::invalid(
+                "address",
+                format!("no machine can have {address}: it is not one within a network"),
+            ));
         }
         if address.contains(&ACCESS_POINT) {
-            return Err(Denied::invalid("address", format!("{ACCESS_POINT} is what the box is called on its own Wi-Fi; take another network")));
+            return Err(Denied::invalid(
+                "address",
+                format!("{ACCESS_POINT} is what the box is called on its own Wi-Fi; take another network"),
+            ));
         }
         let one = |field: &'static str, text: &str| {
-            text.parse::<Ipv4Addr>().map_err(|_| Denied::invalid(field, format!("{text} is no IPv4 address, such as 192.168.1.1")))
+            text.parse::<Ipv4Addr>()
+                .map_err(|_| Denied::invalid(field, format!("{text} is no IPv4 address, such as 192.168.1.1")))
         };
         let gateway = filled(&self.gateway).map(|text| one("gateway", &text)).transpose()?;
         if let Some(gateway) = gateway.filter(|gateway| !address.contains(gateway) || *gateway == address.addr()) {
-            return Err(Denied::invalid("gateway", format!("{gateway} is not another machine in the network of {address}")));
+            return Err(Denied::invalid(
+                "gateway",
+                format!("{gateway} is not another machine in the network of {address}"),
+            ));
         }
         if dns.len() > 3 {
             return Err(Denied::invalid("dns", "name three at most"));
@@ -86,7 +100,11 @@ impl AddressWanted {
 fn is_a_hosts(address: Ipv4Net) -> bool {
     let own = address.addr();
     let small = address.prefix_len() < 31 && (own == address.network() || own == address.broadcast());
-    (8..=32).contains(&address.prefix_len()) && !small && !own.is_loopback() && !own.is_multicast() && !own.is_unspecified()
+    (8..=32).contains(&address.prefix_len())
+        && !small
+        && !own.is_loopback()
+        && !own.is_multicast()
+        && !own.is_unspecified()
 }
 
 /// Has the radio look for networks. The snapshot has them then; while the radio is the access point, those that it saw before.
@@ -141,10 +159,16 @@ pub(crate) async fn hotspot(control: &Control, by: &By, on: bool) -> Result<(), 
     by.did("network.hotspot", if on { "on" } else { "off" });
     let now = control.network();
     if on {
-        let wifi = now.uplink().filter(|uplink| uplink.kind == Kind::Wifi && now.one_radio);
+        // Its one radio is in the venue's Wi-Fi.
+        let taken = now.access_point.is_none() && now.radios() < 2;
+        let wifi = now.uplink().filter(|uplink| uplink.kind == Kind::Wifi && taken);
         spares_the_show(control, wifi, "switch the box's own Wi-Fi on")?;
     } else {
         spares_the_streamers(control, &now, "switch it off")?;
+        if control.config().network.hotspot == Hotspot::Always {
+            let why = "the box's own Wi-Fi is set to be there always: choose another under Settings, Network";
+            return Err(Denied::not_now(why));
+        }
     }
     Ok(control.parts().network.hotspot(on).await?)
 }
@@ -184,9 +208,7 @@ pub(crate) fn guests_password(control: &Control) -> Option<SecretString> {
 
 /// Whether whoever is on the box's own Wi-Fi loses it when the box joins another: its radio is the only one, and cannot be both.
 pub(crate) fn loses_access_point(now: &Snapshot) -> bool {
-    let Some(own) = &now.access_point else { return false };
-    let others = || now.interfaces.iter().any(|one| one.kind == Kind::Wifi && one.name != own.interface);
-    now.one_radio || !others()
+    now.access_point.is_some() && now.radios() < 2
 }
 
 /// Where the page is found in a network that the box is about to join: by name, because nobody knows the address yet.
@@ -201,7 +223,9 @@ pub(crate) fn pages(control: &Control) -> Vec<String> {
 /// A show that goes over an interface is not cut off: its encoders and platforms are there.
 fn spares_the_show(control: &Control, used: Option<&Interface>, what: &str) -> Result<(), Denied> {
     match used.filter(|_| control.snapshot().queue.show) {
-        Some(used) => Err(Denied::not_now(format!("a show is on and goes over {}: end it first, then {what}", called(used)))),
+        Some(used) => {
+            Err(Denied::not_now(format!("a show is on and goes over {}: end it first, then {what}", called(used))))
+        }
         None => Ok(()),
     }
 }
@@ -210,7 +234,9 @@ fn spares_the_show(control: &Control, used: Option<&Interface>, what: &str) -> R
 fn spares_the_streamers(control: &Control, now: &Snapshot, what: &str) -> Result<(), Denied> {
     let streamers = now.access_point.as_ref().is_some_and(|own| own.purpose == Purpose::Guests);
     if streamers && control.snapshot().queue.show {
-        return Err(Denied::not_now(format!("a show is on and streamers are on the box's own Wi-Fi: end it first, then {what}")));
+        return Err(Denied::not_now(format!(
+            "a show is on and streamers are on the box's own Wi-Fi: end it first, then {what}"
+        )));
     }
     Ok(())
 }
@@ -229,7 +255,7 @@ pub(crate) fn trouble(control: &Control) -> Option<String> {
     words(&control.network(), control.config().network.hotspot)
 }
 
-fn words(now: &Snapshot, hotspot: Hotspot) -> Option<String> {
+pub(crate) fn words(now: &Snapshot, hotspot: Hotspot) -> Option<String> {
     if !now.own {
         return None;
     }
@@ -245,7 +271,9 @@ fn words(now: &Snapshot, hotspot: Hotspot) -> Option<String> {
     let Some(uplink) = now.uplink() else {
         // A venue with no network at all runs a night on the box's own.
         if hotspot == Hotspot::Always && now.access_point.is_some() {
-            return Some("No network: streamers on the box's own Wi-Fi are taken, and no platform is reached.".to_owned());
+            return Some(
+                "No network: streamers on the box's own Wi-Fi are taken, and no platform is reached.".to_owned(),
+            );
         }
         return Some(match now.outcome.as_ref().filter(|outcome| outcome.failure.is_some()) {
             Some(outcome) => format!("No network. {}", outcome.message),

@@ -138,6 +138,7 @@ pub(crate) fn on_the_access_point(purpose: Purpose, reason: Reason) -> Snapshot 
         reason,
         interface: "wlan0".to_owned(),
         closed: purpose == Purpose::Guests,
+        guests: false,
     };
     Snapshot { access_point: Some(access_point), one_radio: true, ..seen(vec![interface]) }
 }

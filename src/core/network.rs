@@ -27,6 +27,8 @@ pub const LOOK_EVERY: Duration = Duration::from_mins(3);
 pub const LOOK_TIME: Duration = Duration::from_secs(40);
 /// An access point that was asked for and that nobody uses goes after this.
 pub const ASKED_TIME: Duration = Duration::from_mins(15);
+/// After a join that failed the box has so long to be back in the network that it knew before.
+pub const BACK_TIME: Duration = Duration::from_secs(20);
 /// After an access point could not be raised it is tried again so much later.
 pub const AGAIN_TIME: Duration = Duration::from_secs(15);
 
@@ -67,7 +69,7 @@ pub struct Seen {
     pub joining: bool,
     /// What a person had the box join last did not work, and nothing was joined since.
     pub failed: bool,
-    /// The file `wifi-setup` lies on the card's small partition, and nothing was joined since the start.
+    /// The file `wifi-setup` lies on the card's small partition, and nobody had the box join anything since.
     pub flag: bool,
     /// Somebody is on the access point, and did something within [`STEP_TIME`].
     pub guests: bool,
@@ -139,6 +141,10 @@ pub struct Rule {
     asked: Option<Moment>,
     /// Since when it has been up, or was last looked for another.
     up: Option<Moment>,
+    /// What it was up for.
+    purpose: Purpose,
+    /// Since when the last join has failed.
+    failed: Option<Moment>,
     /// The radio looks for the known Wi-Fi until then.
     looks: Option<Moment>,
 }
@@ -146,7 +152,17 @@ pub struct Rule {
 impl Rule {
     /// The rule of a box that starts now.
     pub const fn new(hotspot: Hotspot, after: Duration, now: Moment) -> Self {
-        Self { hotspot, after, started: now, lost: None, asked: None, up: None, looks: None }
+        Self {
+            hotspot,
+            after,
+            started: now,
+            lost: None,
+            asked: None,
+            up: None,
+            purpose: Purpose::Setup,
+            failed: None,
+            looks: None,
+        }
     }
 
     /// A person wants the access point up, or not. One who does not is taken at their word until the network has been away for another
@@ -159,6 +175,7 @@ impl Rule {
             self.asked = None;
             self.up = None;
             self.lost = Some(now);
+            self.failed = None;
             self.started = now;
         }
     }
@@ -170,6 +187,7 @@ impl Rule {
         } else if self.lost.is_none() {
             self.lost = Some(now);
         }
+        self.failed = seen.failed.then(|| self.failed.unwrap_or(now));
         if seen.guests && self.asked.is_some() && self.up.is_some() {
             self.asked = Some(now);
         }
@@ -178,8 +196,10 @@ impl Rule {
         }
         let want = self.judge(now, seen);
         match want {
-            Want::Up(..) if self.up.is_none() => self.up = Some(now),
-            Want::Up(..) => {}
+            Want::Up(purpose, _) => {
+                self.up.get_or_insert(now);
+                self.purpose = purpose;
+            }
             Want::Down | Want::Look => self.up = None,
         }
         want
@@ -189,6 +209,10 @@ impl Rule {
         let over_a_show = seen.show && seen.uplink && !seen.beside;
         if !seen.radio || over_a_show || (seen.joining && !seen.beside) {
             self.looks = None;
+            if over_a_show {
+                // Whoever asked before is not to be surprised in the middle of it, or after it.
+                self.asked = None;
+            }
             return Want::Down;
         }
         let reason = self.reason(now, seen);
@@ -197,23 +221,30 @@ impl Rule {
             return Want::Down;
         };
         // Whoever asked for it is on the way to it.
-        let may_look = !matches!(reason, Reason::Asked | Reason::Flag);
+        let may_look = !matches!(reason, Reason::Asked | Reason::Flag)
+            // Encoders come over it, or will again in a moment.
+            && !(seen.show && self.hotspot == Hotspot::Always);
         if self.looks_now(now, seen, may_look) {
             return Want::Look;
         }
         let purpose = match reason {
-            Reason::Portal => Purpose::Portal,
+            Reason::Flag => Purpose::Setup,
             _ if seen.claimed && self.hotspot == Hotspot::Always => Purpose::Guests,
-            _ if seen.portal && seen.uplink && seen.claimed => Purpose::Portal,
+            _ if seen.portal && seen.uplink => Purpose::Portal,
             _ => Purpose::Setup,
         };
+        // Another network by another password is a network that is gone: not under somebody, and not in a show.
+        let is_other = (purpose == Purpose::Guests) != (self.purpose == Purpose::Guests);
+        if self.up.is_some() && is_other && (seen.guests || seen.show) {
+            return Want::Up(self.purpose, reason);
+        }
         Want::Up(purpose, reason)
     }
 
     /// Why it ought to be up.
     fn reason(&self, now: Moment, seen: &Seen) -> Option<Reason> {
         // Whatever a setting says of it: a person stands before the box and has no other way.
-        if seen.flag && (!seen.uplink || seen.beside) {
+        if seen.flag {
             return Some(Reason::Flag);
         }
         if self.asked.is_some() {
@@ -225,22 +256,26 @@ impl Rule {
         if seen.uplink && !seen.beside {
             return None;
         }
+        // The known Wi-Fi comes first: a box that starts, or whose router starts anew, is given the time to join it.
+        let may_come = seen.known && !seen.uplink;
+        let waited = self.lost.is_some_and(|lost| now.since(lost) >= self.after);
+        if self.hotspot == Hotspot::Always && seen.claimed && (!may_come || waited || self.up.is_some()) {
+            return Some(Reason::Always);
+        }
         if seen.portal && seen.uplink {
             return Some(Reason::Portal);
-        }
-        if self.hotspot == Hotspot::Always && seen.claimed {
-            return Some(Reason::Always);
         }
         if seen.uplink {
             return None;
         }
-        if seen.failed {
+        // Where another one is known, that is gone back to first.
+        if self.failed.is_some_and(|failed| !seen.known || now.since(failed) >= BACK_TIME) {
             return Some(Reason::JoinFailed);
         }
         if !seen.claimed && !seen.cable && now.since(self.started) >= CABLE_TIME {
             return Some(Reason::Unclaimed);
         }
-        self.lost.filter(|lost| now.since(*lost) >= self.after).map(|_| Reason::NoNetwork)
+        waited.then_some(Reason::NoNetwork)
     }
 
     /// Whether the access point makes room for a look at who else is there.

@@ -68,10 +68,10 @@ impl From<zbus::Error> for BusError {
     }
 }
 
-/// A device has another state.
+/// A device, or an activation, has another state.
 #[derive(Clone, Debug)]
 pub(super) struct StateChange {
-    pub(super) device: OwnedObjectPath,
+    pub(super) path: OwnedObjectPath,
     pub(super) state: u32,
     pub(super) reason: u32,
 }
@@ -96,9 +96,10 @@ impl Drop for Listener {
 }
 
 impl Bus {
-    /// Connects to the system bus and listens to NetworkManager, which need not be there.
-    pub(super) async fn connect() -> Result<Self, BusError> {
-        let built = timeout(CALL, connection::Builder::system().method_timeout(CALL).build()).await;
+    /// Connects to the bus at an address, or to the system's, and listens to NetworkManager, which need not be there.
+    pub(super) async fn connect(address: Option<&str>) -> Result<Self, BusError> {
+        let bus = address.map_or_else(connection::Builder::system, connection::Builder::address);
+        let built = timeout(CALL, bus.method_timeout(CALL).build()).await;
         // Whatever is wrong with it: there is no bus to speak of.
         let connection = built.map_err(|_| BusError::Silent)?.map_err(|_| BusError::Absent)?;
         let rule = MatchRule::builder()
@@ -116,7 +117,9 @@ impl Bus {
                 if let Some(change) = state_change(&signal) {
                     let _nobody_joins = tell.send(change);
                 }
-                notify.notify_one();
+                if !is_noise(&signal) {
+                    notify.notify_one();
+                }
             }
             // The connection is gone; whoever looks finds that out.
             notify.notify_one();
@@ -244,8 +247,8 @@ impl Bus {
 
     /// Remembers how a device is set up, and goes back to that after `seconds` unless it is told otherwise.
     pub(super) async fn remember(&self, device: &OwnedObjectPath, seconds: u32) -> Result<OwnedObjectPath, BusError> {
-        // New profiles are deleted.
-        self.call(MANAGER, SERVICE, "CheckpointCreate", &(vec![device], seconds, 0x2_u32)).await
+        // Without deleting what is new: a Wi-Fi that is joined meanwhile is none of this.
+        self.call(MANAGER, SERVICE, "CheckpointCreate", &(vec![device], seconds, 0_u32)).await
     }
 
     /// Goes back now.
@@ -271,9 +274,29 @@ fn no_object() -> OwnedObjectPath {
 
 fn state_change(signal: &zbus::Message) -> Option<StateChange> {
     let header = signal.header();
-    if header.interface()?.as_str() != DEVICE || header.member()?.as_str() != "StateChanged" {
+    if header.member()?.as_str() != "StateChanged" {
         return None;
     }
-    let (state, _before, reason): (u32, u32, u32) = signal.body().deserialize().ok()?;
-    Some(StateChange { device: header.path()?.to_owned().into(), state, reason })
+    let (state, reason) = match header.interface()?.as_str() {
+        DEVICE => {
+            let (state, _before, reason): (u32, u32, u32) = signal.body().deserialize().ok()?;
+            (state, reason)
+        }
+        ACTIVE => signal.body().deserialize::<(u32, u32)>().ok()?,
+        _ => return None,
+    };
+    Some(StateChange { path: header.path()?.to_owned().into(), state, reason })
+}
+
+/// Whether a signal says no more than how loud something is, which it does every few seconds.
+fn is_noise(signal: &zbus::Message) -> bool {
+    const NOISE: [&str; 4] = ["Strength", "Bitrate", "LastSeen", "MaxBitrate"];
+    let header = signal.header();
+    if header.member().is_none_or(|member| member.as_str() != "PropertiesChanged") {
+        return false;
+    }
+    let changed = signal.body().deserialize::<(String, Properties, Vec<String>)>();
+    changed.is_ok_and(|(_, changed, gone)| {
+        gone.is_empty() && !changed.is_empty() && changed.keys().all(|name| NOISE.contains(&name.as_str()))
+    })
 }

@@ -14,10 +14,11 @@ use tokio::{
 use zbus::OwnedObjectPath;
 
 use super::{
-    ACCESS_POINT, Addressing, Interface, Join, Kind, TRIAL, Visible,
-    bus::{Bus, BusError, Profile, StateChange},
-    look::{ACTIVATED, Device, FAILED, Look},
+    bus::{Bus, BusError, Kept, Profile, Properties, StateChange},
+    look::{Device, FAILED, Look},
+    order::{Addressing, Join},
     profile::{self, Channel},
+    view::{ACCESS_POINT, Interface, Kind, SECOND, TRIAL, Visible},
 };
 use crate::core::network::{
     Purpose,
@@ -35,8 +36,11 @@ const HOLD: Duration = Duration::from_secs(2);
 /// What it is asked for then, and how long it may take.
 const QUESTIONS: usize = 5;
 const QUESTION: Duration = Duration::from_millis(700);
-/// A reason that says that something was ended by another activation, which is no failure of this one.
-const SUPERSEDED: u32 = 60;
+/// An activation's states: up, and from which on it is over.
+const ACTIVE_UP: u32 = 2;
+const ACTIVE_ENDED: u32 = 3;
+/// How long the second of the two may take that say that something failed.
+const OTHER_HALF: Duration = Duration::from_secs(2);
 
 /// Has a radio look around, if it can, and waits for that.
 pub(super) async fn look_around(bus: &Bus, device: &Device) {
@@ -59,26 +63,34 @@ pub(super) async fn look_around(bus: &Bus, device: &Device) {
     bus.changed.notify_one();
 }
 
-/// How an activation went: its last state and the reason.
+/// How an activation went; without a reason where it took too long. Told by the activation itself: another one on the same device may have ended
+/// a moment before. Why it failed is told by the device.
 async fn followed(
     states: &mut broadcast::Receiver<StateChange>,
     device: &OwnedObjectPath,
+    active: &OwnedObjectPath,
     limit: Duration,
 ) -> Result<(), Option<u32>> {
-    let end = Instant::now() + limit;
-    let mut began = false;
+    let mut end = Instant::now() + limit;
+    let (mut began, mut reason, mut over) = (false, None, false);
     loop {
         match timeout_at(end, states.recv()).await {
-            Ok(Ok(change)) if change.device == *device => match change.state {
-                ACTIVATED => return Ok(()),
-                FAILED => return Err(Some(change.reason)),
-                // What was there before ends first.
-                ..=30 if began && change.reason != SUPERSEDED => return Err(Some(change.reason)),
-                40..ACTIVATED => began = true,
-                _ => {}
+            Ok(Ok(change)) if change.path == *active => match change.state {
+                ACTIVE_UP => return Ok(()),
+                ACTIVE_ENDED.. => over = true,
+                _ => began = true,
             },
-            Ok(Ok(_)) | Ok(Err(broadcast::error::RecvError::Lagged(_))) => {}
-            Ok(Err(broadcast::error::RecvError::Closed)) | Err(_) => return Err(None),
+            Ok(Ok(change)) if change.path == *device && change.state == FAILED && began => reason = Some(change.reason),
+            Ok(Ok(_) | Err(broadcast::error::RecvError::Lagged(_))) => {}
+            Ok(Err(broadcast::error::RecvError::Closed)) => return Err(None),
+            Err(_) => return Err(reason.or(over.then_some(0))),
+        }
+        // One says that it is over, the other why, in either order.
+        if over && reason.is_some() {
+            return Err(reason);
+        }
+        if over || reason.is_some() {
+            end = end.min(Instant::now() + OTHER_HALF);
         }
     }
 }
@@ -92,23 +104,24 @@ pub(super) async fn join(
     seen: Option<&Visible>,
 ) -> Result<(), Failure> {
     let profile = profile::venue(join, seen).map_err(|error| Failure::Other { said: error.to_string() })?;
-    // Its one radio is the access point.
-    if let Some(own) = look.own.as_ref().filter(|own| own.interface == device.shown.name) {
+    // Its one radio is the access point, or has it on the channel of another network.
+    if let Some(own) = look.own.as_ref().filter(|own| own.interface == device.shown.name || own.interface == SECOND) {
         let _gone = bus.deactivate(&own.active).await;
         sleep(Duration::from_millis(500)).await;
     }
     let mut states = bus.states();
     let (path, active) = bus.add_and_activate(&profile, &device.path, "memory").await.map_err(failure)?;
-    let ended = followed(&mut states, &device.path, JOIN).await;
+    let ended = followed(&mut states, &device.path, &active, JOIN).await;
     let failure = match ended {
         Ok(()) => {
+            bus.update(&path, &profile::kept(profile), true).await.map_err(failure)?;
             // Others by the same name, with another password.
             for known in &look.known {
                 if known.ssid == join.ssid && known.profile != path {
                     let _gone = bus.delete(&known.profile).await;
                 }
             }
-            return bus.update(&path, &profile::kept(profile), true).await.map_err(failure);
+            return Ok(());
         }
         Err(Some(reason)) => Failure::of(DeviceReason(reason), seen.map(|seen| seen.security)),
         Err(None) => Failure::TooLong,
@@ -142,15 +155,15 @@ pub(super) struct Raise {
 pub(super) async fn raise(bus: &Bus, look: &Look, device: &Device, wanted: &Raise) -> Result<(), String> {
     let mut heard = look.heard.clone();
     let own = look.own.as_ref().filter(|own| own.interface == device.shown.name);
-    if own.is_none() {
-        // It cannot look around once it is one.
+    if let Some(own) = own {
+        let _gone = bus.deactivate(&own.active).await;
+        sleep(Duration::from_millis(500)).await;
+    } else if wanted.channel.is_none() {
+        // It cannot look around once it is one. Beside a network that it has joined it would be away from that meanwhile.
         look_around(bus, device).await;
         if let Ok(objects) = bus.objects().await {
             heard = Look::of(&objects, &Default::default()).heard;
         }
-    } else if let Some(own) = own {
-        let _gone = bus.deactivate(&own.active).await;
-        sleep(Duration::from_millis(500)).await;
     }
     let others = heard.iter().map(|(network, frequency)| (*frequency, network.signal));
     let channel = wanted.channel.unwrap_or_else(|| Channel::quietest(others));
@@ -159,8 +172,8 @@ pub(super) async fn raise(bus: &Bus, look: &Look, device: &Device, wanted: &Rais
     let mut states = bus.states();
     let (_, active) =
         bus.add_and_activate(&profile, &device.path, "volatile").await.map_err(|error| error.to_string())?;
-    let raised = match followed(&mut states, &device.path, RAISE).await {
-        Ok(()) => serves(&mut states, &device.path).await,
+    let raised = match followed(&mut states, &device.path, &active, RAISE).await {
+        Ok(()) => serves(&mut states, &active).await,
         Err(Some(reason)) => Err(format!("the radio does not become an access point (reason {reason})")),
         Err(None) => Err("the radio took too long".to_owned()),
     };
@@ -171,10 +184,10 @@ pub(super) async fn raise(bus: &Bus, look: &Look, device: &Device, wanted: &Rais
 }
 
 /// Whether whoever joins it gets answers: activated is not serving.
-async fn serves(states: &mut broadcast::Receiver<StateChange>, device: &OwnedObjectPath) -> Result<(), String> {
+async fn serves(states: &mut broadcast::Receiver<StateChange>, active: &OwnedObjectPath) -> Result<(), String> {
     let end = Instant::now() + HOLD;
     while let Ok(change) = timeout_at(end, states.recv()).await {
-        if change.is_ok_and(|change| change.device == *device && change.state != ACTIVATED) {
+        if change.is_ok_and(|change| change.path == *active && change.state >= ACTIVE_ENDED) {
             return Err("it ended as soon as it was up; its server for names and addresses does not start".to_owned());
         }
     }
@@ -213,11 +226,13 @@ async fn asked(server: Ipv4Addr) -> bool {
 }
 
 /// A change of addresses that is tried.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Tried {
-    pub(super) checkpoint: OwnedObjectPath,
+    checkpoint: OwnedObjectPath,
     profile: OwnedObjectPath,
     settings: Profile,
+    /// The cable whose profile was made for it.
+    cable: Option<String>,
 }
 
 /// Sets how an interface gets its address, after it was remembered how it was.
@@ -238,7 +253,10 @@ pub(super) async fn address(bus: &Bus, device: &Device, addressing: &Addressing)
         Ok((profile, settings))
     };
     match done.await {
-        Ok((profile, settings)) => Ok(Tried { checkpoint, profile, settings }),
+        Ok((profile, settings)) => {
+            let cable = (device.shown.kind == Kind::Cable).then(|| device.shown.name.clone());
+            Ok(Tried { checkpoint, profile, settings, cable })
+        }
         Err(error) => {
             let _back = bus.go_back(&checkpoint).await;
             Err(error)
@@ -247,27 +265,39 @@ pub(super) async fn address(bus: &Bus, device: &Device, addressing: &Addressing)
 }
 
 /// Keeps what is tried.
-pub(super) async fn keep(bus: &Bus, look: &Look, tried: &Tried) -> Result<(), BusError> {
+pub(super) async fn keep(bus: &Bus, tried: &Tried) -> Result<(), BusError> {
     bus.keep(&tried.checkpoint).await?;
     bus.update(&tried.profile, &tried.settings, true).await?;
     // An older one for the same cable.
+    let Some(cable) = &tried.cable else { return Ok(()) };
     for path in bus.profiles().await? {
-        let older = path != tried.profile && !look.known.iter().any(|known| known.profile == path);
-        if older && bus.settings(&path).await.is_ok_and(|settings| is_cable(&settings)) {
+        if path != tried.profile && bus.settings(&path).await.is_ok_and(|settings| is_of_cable(&settings, cable)) {
             let _gone = bus.delete(&path).await;
         }
     }
     Ok(())
 }
 
-fn is_cable(settings: &super::bus::Kept) -> bool {
-    let id = settings.get("connection").and_then(|section| section.get("id"));
-    id.is_some_and(|id| matches!(&**id, zbus::Variant::Str(id) if id.as_str() == profile::CABLE))
+/// Takes back what is tried; NetworkManager may have done its part by itself already.
+pub(super) async fn take_back(bus: &Bus, tried: &Tried) -> Result<(), BusError> {
+    let back = bus.go_back(&tried.checkpoint).await;
+    if tried.cable.is_some() {
+        let _gone = bus.delete(&tried.profile).await;
+    }
+    back
+}
+
+fn is_of_cable(settings: &Kept, cable: &str) -> bool {
+    let says = |key: &str, word: &str| {
+        let said = settings.get("connection").and_then(|section| section.get(key));
+        said.is_some_and(|said| matches!(&**said, zbus::Variant::Str(said) if said.as_str() == word))
+    };
+    says("id", profile::CABLE) && says("interface-name", cable)
 }
 
 /// A profile as it was read, to be written. Its secrets are not in it, and stay as they are.
-fn written(kept: &super::bus::Kept) -> Profile {
-    let section = |section: &super::bus::Properties| {
+fn written(kept: &Kept) -> Profile {
+    let section = |section: &Properties| {
         section.iter().map(|(key, value)| (key.clone(), zbus::Variant::from(value.clone()))).collect()
     };
     kept.iter().map(|(name, properties)| (name.clone(), section(properties))).collect()

@@ -8,9 +8,9 @@ use std::{
 use zbus::{OwnedObjectPath, Variant};
 
 use super::{
-    Interface, Internet, Kind, State, Visible,
     bus::{ACTIVE, DEVICE, Kept, Objects, PROFILE, Properties},
     profile::{GUESTS, SETUP},
+    view::{Interface, Internet, Kind, SECOND, State, Visible},
 };
 use crate::core::network::wifi::Security;
 
@@ -33,8 +33,6 @@ pub(super) const ACTIVATED: u32 = 100;
 pub(super) const FAILED: u32 = 120;
 /// A radio's mode as an access point.
 const AS_ACCESS_POINT: u32 = 3;
-/// The second interface of a radio that can be two things at once, as the machine calls it.
-pub(super) const SECOND: &str = "ap0";
 /// Networks that are kept of one look around. Halls have many; people read the loudest.
 const MOST_NETWORKS: usize = 60;
 /// Profiles that are read.
@@ -58,6 +56,8 @@ pub(super) struct Device {
 pub(super) struct Known {
     pub(super) ssid: String,
     pub(super) profile: OwnedObjectPath,
+    /// It does not announce its name.
+    pub(super) hidden: bool,
 }
 
 /// The own access point.
@@ -69,6 +69,8 @@ pub(super) struct Own {
     pub(super) id: &'static str,
     /// It is up, and not on its way.
     pub(super) up: bool,
+    /// It asks for a password.
+    pub(super) closed: bool,
 }
 
 /// All of it.
@@ -95,10 +97,14 @@ impl Look {
         for (path, kept) in profiles {
             let section = |name: &str, key: &str| kept.get(name).and_then(|section| section.get(key));
             let mode = section("802-11-wireless", "mode").and_then(|mode| string(mode)).unwrap_or_default();
+            let says = |name: &str, key: &str, flag: bool| matches!(section(name, key).map(|value| &**value), Some(Variant::Bool(said)) if *said == flag);
+            // One that is being tried is not known yet.
+            let by_itself = !says("connection", "autoconnect", false);
             if let Some(ssid) = section("802-11-wireless", "ssid").and_then(|ssid| name_of(ssid))
                 && mode != "ap"
+                && by_itself
             {
-                look.known.push(Known { ssid, profile: path.clone() });
+                look.known.push(Known { ssid, profile: path.clone(), hidden: says("802-11-wireless", "hidden", true) });
             }
         }
         look.known.sort_by(|one, other| one.ssid.cmp(&other.ssid));
@@ -156,7 +162,9 @@ impl Look {
             };
             if let Some((active, id)) = active.zip(connection.and_then(own_id)) {
                 let up = connection.is_some_and(|connection| number(connection, "State") == 2);
-                look.own = Some(Own { interface: shown.name.clone(), active, id, up });
+                let kept = profile.as_ref().and_then(|profile| profiles.get(profile));
+                let closed = kept.is_some_and(|kept| kept.contains_key("802-11-wireless-security"));
+                look.own = Some(Own { interface: shown.name.clone(), active, id, up, closed });
             }
             look.devices.push(Device {
                 path: path.clone(),

@@ -5,7 +5,11 @@ use std::collections::HashMap;
 use secrecy::{ExposeSecret, SecretString};
 use zbus::Variant;
 
-use super::{ACCESS_POINT, Addressing, Join, Visible, bus::Profile};
+use super::{
+    bus::Profile,
+    order::{Addressing, Join},
+    view::{ACCESS_POINT, Visible},
+};
 use crate::core::network::{
     Purpose,
     wifi::{Security, WifiError, check_name, check_passphrase},
@@ -123,7 +127,8 @@ pub(super) fn venue(join: &Join, seen: Option<&Visible>) -> Result<Profile, Wifi
             section([
                 ("id", text(&format!("{WIFI}{}", join.ssid))),
                 ("type", text("802-11-wireless")),
-                ("autoconnect", Variant::from(true)),
+                // Not before it has worked once.
+                ("autoconnect", Variant::from(false)),
                 ("auth-retries", Variant::from(1_i32)),
             ]),
         ),
@@ -176,6 +181,10 @@ fn given(seconds: i32) -> Section {
 
 /// The same, as it is kept once it has worked: it waits for an address for as long as that takes.
 pub(super) fn kept(mut profile: Profile) -> Profile {
+    if let Some(connection) = profile.get_mut("connection") {
+        connection.insert("autoconnect".to_owned(), Variant::from(true));
+        connection.remove("auth-retries");
+    }
     profile.insert("ipv4".to_owned(), given(ANY_ADDRESS));
     profile
 }

@@ -1,33 +1,31 @@
 //! The task that holds the connection to NetworkManager: it looks, asks the rule, and has done what that wants.
 
-use std::{
-    collections::HashMap, fs, future::Future, net::Ipv4Addr, path::PathBuf, pin::Pin, sync::Arc, time::Duration,
-};
+use std::{collections::HashMap, fs, future::Future, net::Ipv4Addr, path::Path, pin::Pin, sync::Arc, time::Duration};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{
     select,
     sync::{mpsc, watch},
+    task::spawn_blocking,
     time::{Instant, MissedTickBehavior, interval, sleep, sleep_until},
 };
 use zbus::OwnedObjectPath;
 
 use super::{
-    ACCESS_POINT, AccessPoint, Addressing, Answer, Command, Internet, Join, Kind, Made, Manager, NetworkError, Outcome,
-    Parts, Snapshot, State, TRIAL, Touched, Trial,
     asks::{Asks, Wanted},
     bus::{Bus, BusError, Kept},
     jobs::{self, Raise, Tried},
-    last_touch,
-    look::{self, Look, Own, SECOND},
-    profile::{Channel, access_point_id},
+    look::{self, Look, Own},
+    order::{Addressing, Answer, Command, Join, Made, NetworkError, Parts, Touched, last_touch},
+    profile::{self, Channel, access_point_id},
+    view::{ACCESS_POINT, AccessPoint, Internet, Kind, Manager, Outcome, SECOND, Snapshot, State, TRIAL, Trial},
 };
 use crate::{
     config::NetworkConfig,
     core::{
         account,
         moment::Moment,
-        network::{AGAIN_TIME, Hotspot, Purpose, Reason, Rule, STEP_TIME, Seen, Want, wifi::Failure},
+        network::{AGAIN_TIME, ASKED_TIME, Hotspot, Purpose, Reason, Rule, STEP_TIME, Seen, Want, wifi::Failure},
     },
     files::{self, Readers},
 };
@@ -88,6 +86,11 @@ pub(super) struct Task {
     flag: bool,
     tried: Option<(Tried, String, Moment)>,
     trouble: Option<(String, Moment)>,
+    /// How often in a row it could not be raised.
+    tries: u32,
+    /// The password that it was raised with, by this process.
+    raised: Option<Option<SecretString>>,
+    began: Moment,
     checked: Moment,
     nudged: Moment,
     /// Since when the radio has been asked to be two things at once; and whether it turned out that it cannot.
@@ -126,6 +129,9 @@ impl Task {
             flag: false,
             tried: None,
             trouble: None,
+            tries: 0,
+            raised: None,
+            began: now,
             checked: now,
             nudged: now,
             split: None,
@@ -138,10 +144,10 @@ impl Task {
     /// Works until it is dropped.
     pub(super) async fn run(&mut self) {
         if self.parts.own {
-            self.remember();
+            self.remember().await;
         }
         loop {
-            let pause = match Bus::connect().await {
+            let pause = match Bus::connect(self.parts.bus.as_deref()).await {
                 Ok(bus) => {
                     self.attached(&bus).await;
                     RETRY_SERVICE
@@ -168,18 +174,23 @@ impl Task {
         }
     }
 
-    /// What an earlier start left.
-    fn remember(&mut self) {
-        let note = self.parts.data_dir.join(NOTE);
-        if let Ok(ssid) = fs::read_to_string(&note) {
+    /// What an earlier start left. Off this thread: a card may take its time.
+    async fn remember(&mut self) {
+        let (data, boot) = (self.parts.data_dir.clone(), self.parts.boot_dir.clone());
+        let left = spawn_blocking(move || {
+            let note = data.join(NOTE);
+            let broken_off = fs::read_to_string(&note).ok().map(|ssid| ssid.chars().take(32).collect::<String>());
             let _gone = fs::remove_file(&note);
-            let ssid: String = ssid.chars().take(32).collect();
-            self.end_join(
-                &Join { ssid, password: None, hidden: false, identity: None, server: None },
-                Err(Failure::BrokenOff),
-            );
+            let flag = boot.is_some_and(|folder| folder.join(FLAG).exists());
+            (broken_off, flag, password_for_guests(&data.join(PASSWORD)))
+        });
+        let Ok((broken_off, flag, password)) = left.await else { return };
+        let _once = self.guests_password.set(password);
+        self.flag = flag;
+        if let Some(ssid) = broken_off {
+            let join = Join { ssid, password: None, hidden: false, identity: None, server: None };
+            self.end_join(&join, Err(Failure::BrokenOff));
         }
-        self.flag = self.parts.boot_dir.as_ref().is_some_and(|folder| folder.join(FLAG).exists());
     }
 
     fn is_gone(&mut self, error: &BusError) {
@@ -189,7 +200,7 @@ impl Task {
             if self.parts.own || manager == Manager::Silent {
                 tracing::warn!(%error, "the network cannot be seen or set");
             }
-            self.manager = manager;
+            self.manager = manager.clone();
         }
         self.look = Look::default();
         if manager == Manager::Absent {
@@ -286,30 +297,23 @@ impl Task {
         if self.manager != Manager::There && !bus.is_there().await? {
             return Err(BusError::Absent);
         }
-        let objects = bus.objects().await?;
-        let mut profiles: HashMap<OwnedObjectPath, Kept> = HashMap::new();
-        for path in look::profiles(&objects) {
-            // One that is deleted meanwhile is no reason to see nothing.
-            match bus.settings(&path).await {
-                Ok(settings) => drop(profiles.insert(path, settings)),
-                Err(BusError::Silent) => return Err(BusError::Silent),
-                Err(_) => {}
-            }
-        }
-        let before = std::mem::replace(&mut self.look, Look::of(&objects, &profiles));
-        // A radio that is an access point hears nobody: what it heard before stays.
-        if self.look.heard.is_empty() && self.look.own.is_some() {
-            self.look.heard = before.heard;
-        }
+        let before = std::mem::replace(&mut self.look, read(bus).await?);
         let name = self.name();
         self.look.heard.retain(|(network, _)| Some(&network.ssid) != name.as_ref());
+        // A radio that is an access point hears nobody but itself: what it heard before stays.
+        if self.look.own.is_some() {
+            for (network, frequency) in before.heard {
+                if !self.look.heard.iter().any(|(other, _)| other.ssid == network.ssid) {
+                    self.look.heard.push((network, frequency));
+                }
+            }
+        }
         Ok(())
     }
 
     /// The name of the access point.
     fn name(&self) -> Option<String> {
-        let radio = self.look.radios().next()?;
-        Some(format!("Motherstream-{}", jobs::ending(&radio.shown)))
+        name(&self.look)
     }
 
     fn now(&self) -> Moment {
@@ -322,15 +326,19 @@ impl Task {
             return false;
         }
         let recent = last_touch(&self.touched).is_some_and(|touched| self.now().since(touched) < STEP_TIME);
-        recent || is_connected(ACCESS_POINT)
+        // An encoder says nothing else. On an open access point a connection that somebody left open holds nothing.
+        recent || (self.purpose == Purpose::Guests && is_connected(ACCESS_POINT))
     }
 
     /// Asks the rule, and has done what it wants; one thing at a time.
     fn act(&mut self, bus: &Bus) {
         let now = self.now();
         if self.tried.as_ref().is_some_and(|(_, _, until)| now >= *until) {
-            // NetworkManager has taken it back by itself.
-            self.tried = None;
+            // NetworkManager has taken it back by itself; what was made for it goes too.
+            if let Some((tried, ..)) = self.tried.take() {
+                let bus = bus.clone();
+                tokio::spawn(async move { jobs::take_back(&bus, &tried).await });
+            }
         }
         if !self.parts.own {
             return;
@@ -338,12 +346,14 @@ impl Task {
         let joined_wifi = self.look.joined().is_some();
         if joined_wifi && self.joining.is_none() {
             self.failed = false;
-            if std::mem::take(&mut self.flag) {
-                self.asks.flag_is_done();
-            }
         }
+        let guests = self.has_guests();
+        // A file that was left lying there is for whoever comes within a while.
+        self.flag &= guests || now.since(self.began) < ASKED_TIME;
         let situation = (self.parts.situation)();
-        let free = self.look.free();
+        // A show's own radio is left alone; what stands beside it stays.
+        let keeps_off = situation.show && joined_wifi && self.look.own.is_none();
+        let free = self.look.free().filter(|free| !(keeps_off && free.shown.name == SECOND));
         let radios = self.look.radios().count();
         let seen = Seen {
             claimed: situation.claimed,
@@ -357,7 +367,7 @@ impl Task {
             joining: self.joining.is_some(),
             failed: self.failed,
             flag: self.flag,
-            guests: self.has_guests(),
+            guests,
         };
         self.want = self.rule.look(now, &seen);
         self.split(now, &seen);
@@ -373,6 +383,7 @@ impl Task {
         let wanted = taken
             && (seen.portal || config.hotspot == Hotspot::Always)
             && config.hotspot != Hotspot::Off
+            && !seen.show
             && !self.one_radio;
         let there = self.look.devices.iter().any(|device| device.shown.name == SECOND);
         let second = wanted || (there && self.look.own.as_ref().is_some_and(|own| own.interface == SECOND));
@@ -395,9 +406,14 @@ impl Task {
         let bus = bus.clone();
         match (self.want, self.look.own.clone()) {
             (Want::Up(purpose, _), own) => {
-                let tried = self.trouble.as_ref().is_some_and(|(_, at)| now.since(*at) < AGAIN_TIME);
+                let pause = AGAIN_TIME * 2_u32.pow(self.tries.clamp(1, 5) - 1);
+                let tried = self.trouble.as_ref().is_some_and(|(_, at)| now.since(*at) < pause);
+                // Another password than the one that it was raised with comes when nobody is on it.
+                let other =
+                    self.raised.as_ref().is_some_and(|raised| !same(raised.as_ref(), self.password(purpose).as_ref()));
                 let stands = own.is_some_and(|own| own.id == access_point_id(purpose));
-                if stands {
+                if stands && !(other && !seen.guests && !seen.show) {
+                    // Which may be an earlier process's.
                     self.purpose = purpose;
                     if purpose == Purpose::Portal && now.since(self.checked) >= CHECK {
                         self.checked = now;
@@ -421,22 +437,27 @@ impl Task {
                     return None;
                 }
                 self.nudged = now;
-                self.nudge(bus, looks)
+                self.nudge(bus)
             }
         }
     }
 
     /// Looks for a known network, and joins it.
-    fn nudge(&mut self, bus: Bus, looks: bool) -> Option<Job> {
+    fn nudge(&self, bus: Bus) -> Option<Job> {
         let device = self.look.radios().find(|device| device.shown.state == State::Down)?.clone();
         let known = self.look.known.clone();
         Some(Box::pin(async move {
             jobs::look_around(&bus, &device).await;
             let Ok(objects) = bus.objects().await else { return Done::Other };
-            let heard = Look::of(&objects, &HashMap::new()).heard;
-            let loudest = heard.iter().find_map(|(network, _)| known.iter().find(|known| known.ssid == network.ssid));
+            let now = Look::of(&objects, &HashMap::new());
+            // NetworkManager may have found one by itself.
+            if !now.radios().any(|radio| radio.path == device.path && radio.shown.state == State::Down) {
+                return Done::Other;
+            }
+            let by_name = |ssid: &str| known.iter().find(|known| known.ssid == ssid);
+            let loudest = now.heard.iter().find_map(|(network, _)| by_name(&network.ssid));
             // A hidden one shows no name.
-            if let Some(known) = loudest.or_else(|| known.first().filter(|_| looks || heard.is_empty())) {
+            if let Some(known) = loudest.or_else(|| known.iter().find(|known| known.hidden)) {
                 let _joins = bus.activate(&known.profile, &device.path).await;
                 sleep(Duration::from_secs(5)).await;
             }
@@ -444,14 +465,16 @@ impl Task {
         }))
     }
 
-    fn raise(&mut self, bus: Bus, purpose: Purpose) -> Option<Job> {
+    /// The password of the access point, by what it is for.
+    fn password(&self, purpose: Purpose) -> Option<SecretString> {
+        let set = self.config.borrow().setup_password.clone();
+        if purpose == Purpose::Guests { set.or_else(|| self.guests_password.get().cloned()) } else { set }
+    }
+
+    fn raise(&self, bus: Bus, purpose: Purpose) -> Option<Job> {
         let device = self.look.free().or_else(|| self.look.radios().next())?.clone();
         let ssid = self.name()?;
-        let config = self.config.borrow().clone();
-        let password = match (purpose, config.setup_password.clone()) {
-            (Purpose::Guests, None) => Some(self.password_for_guests()),
-            (_, password) => password,
-        };
+        let password = self.password(purpose);
         // The second interface of a radio is on the channel of the first.
         let joined = self.look.joined().filter(|_| device.shown.name == SECOND);
         let channel = joined.and_then(|joined| Channel::of(joined.shown.frequency?));
@@ -462,42 +485,26 @@ impl Task {
         }))
     }
 
-    /// The password that the box made for its streamers, made once.
-    fn password_for_guests(&mut self) -> SecretString {
-        if let Some(password) = self.guests_password.get() {
-            return password.clone();
-        }
-        let file = self.parts.data_dir.join(PASSWORD);
-        let kept = fs::read_to_string(&file)
-            .ok()
-            .map(|text| text.trim().to_owned())
-            .filter(|text| (8..=63).contains(&text.len()));
-        let password = kept.unwrap_or_else(|| {
-            let made = account::setup_code(rand::random());
-            let made: String = secrecy::ExposeSecret::expose_secret(&made).chars().filter(char::is_ascii_alphanumeric).take(10).collect();
-            if let Err(error) = files::replace(&file, made.as_bytes(), Readers::Owner) {
-                tracing::warn!(%error, "the password of the streamers' Wi-Fi cannot be kept: it is another one after a restart");
-            }
-            made
-        });
-        self.guests_password.get_or_init(|| password.into()).clone()
-    }
-
     fn done(&mut self, done: Done) {
         match done {
             Done::Joined(join, ended) => {
-                let _gone = fs::remove_file(self.parts.data_dir.join(NOTE));
                 self.joining = None;
+                if ended.is_ok() && std::mem::take(&mut self.flag) {
+                    self.asks.flag_is_done();
+                }
                 self.end_join(&join, ended);
             }
             Done::Raised(raise, Ok(())) => {
                 tracing::info!(ssid = raise.ssid, purpose = ?raise.purpose, "the access point is up");
                 self.purpose = raise.purpose;
+                self.raised = Some(raise.password);
                 self.trouble = None;
+                self.tries = 0;
             }
             Done::Raised(_, Err(why)) => {
                 tracing::warn!(why, "the access point could not be raised");
                 self.trouble = Some((why, self.now()));
+                self.tries = self.tries.saturating_add(1);
             }
             Done::Other => {}
         }
@@ -513,6 +520,8 @@ impl Task {
             Ok(()) => tracing::info!(ssid, "joined"),
             Err(failure) => tracing::warn!(ssid, ?failure, "not joined"),
         }
+        let note = self.parts.data_dir.join(NOTE);
+        spawn_blocking(move || fs::remove_file(note));
         self.failed = ended.is_err();
         let (hidden, identity) = (join.hidden, join.identity.clone());
         self.outcome = Some(Outcome { ssid, failure: ended.err(), message, hidden, identity });
@@ -550,16 +559,22 @@ impl Task {
         if self.joining.is_some() {
             return Err(NetworkError::Busy("the box is joining a network already: wait until that is done"));
         }
+        if self.tried.is_some() {
+            let why = "a change of addresses is being tried: confirm it, or wait until it is taken back";
+            return Err(NetworkError::Busy(why));
+        }
         let seen =
             self.look.heard.iter().map(|(network, _)| network).find(|network| network.ssid == join.ssid).cloned();
         // What cannot be is said while whoever typed it is there.
-        super::profile::venue(&join, seen.as_ref())?;
+        profile::venue(&join, seen.as_ref())?;
         let device = self.look.radios().find(|device| device.shown.state != State::AccessPoint);
         let device = device.or_else(|| self.look.radios().next()).ok_or(NetworkError::NoRadio)?.clone();
-        let note = self.parts.data_dir.join(NOTE);
-        if let Err(error) = files::replace(&note, join.ssid.as_bytes(), Readers::Owner) {
-            tracing::warn!(%error, "a join that is broken off will not be told of");
-        }
+        let (note, ssid) = (self.parts.data_dir.join(NOTE), join.ssid.clone());
+        spawn_blocking(move || {
+            if let Err(error) = files::replace(&note, ssid.as_bytes(), Readers::Owner) {
+                tracing::warn!(%error, "a join that is broken off will not be told of");
+            }
+        });
         self.outcome = None;
         self.failed = false;
         self.joining = Some(join.clone());
@@ -603,6 +618,9 @@ impl Task {
                 "another change is being tried: confirm it, or wait until it is taken back",
             ));
         }
+        if self.joining.is_some() {
+            return Err(NetworkError::Busy("the box is joining a network: wait until that is done"));
+        }
         let device = self.look.devices.iter().find(|device| device.shown.name == interface);
         let device = device.ok_or_else(|| NetworkError::NotFound(format!("the box has no interface {interface}")))?;
         if device.shown.state == State::AccessPoint {
@@ -621,7 +639,7 @@ impl Task {
         let nothing =
             || NetworkError::NotFound("nothing is being tried: it was taken back, or confirmed already".to_owned());
         let (tried, ..) = self.tried.take().ok_or_else(nothing)?;
-        let done = if keep { jobs::keep(bus, &self.look, &tried).await } else { bus.go_back(&tried.checkpoint).await };
+        let done = if keep { jobs::keep(bus, &tried).await } else { jobs::take_back(bus, &tried).await };
         done.map_err(refused)
     }
 
@@ -637,7 +655,8 @@ impl Task {
                 purpose: self.purpose,
                 reason,
                 interface: own.interface.clone(),
-                closed: self.purpose == Purpose::Guests || self.config.borrow().setup_password.is_some(),
+                closed: own.closed,
+                guests: self.has_guests(),
             }
         });
         let until_ms = |until: &Moment| u64::try_from(until.since_start().as_millis()).unwrap_or(u64::MAX);
@@ -666,6 +685,61 @@ impl Task {
     }
 }
 
+/// The password that the box made for its streamers, once.
+fn password_for_guests(file: &Path) -> SecretString {
+    let kept = fs::read_to_string(file).ok().map(|text| text.trim().to_owned());
+    if let Some(kept) = kept.filter(|text| (8..=63).contains(&text.len())) {
+        return kept.into();
+    }
+    let made = account::setup_code(rand::random());
+    if let Err(error) = files::replace(file, made.expose_secret().as_bytes(), Readers::Owner) {
+        tracing::warn!(%error, "the password of the streamers' Wi-Fi cannot be kept: it is another one after a restart");
+    }
+    made
+}
+
+/// Everything that there is to see.
+async fn read(bus: &Bus) -> Result<Look, BusError> {
+    let objects = bus.objects().await?;
+    let mut profiles: HashMap<OwnedObjectPath, Kept> = HashMap::new();
+    for path in look::profiles(&objects) {
+        // One that is deleted meanwhile is no reason to see nothing.
+        match bus.settings(&path).await {
+            Ok(settings) => drop(profiles.insert(path, settings)),
+            Err(BusError::Silent) => return Err(BusError::Silent),
+            Err(_) => {}
+        }
+    }
+    Ok(Look::of(&objects, &profiles))
+}
+
+/// The name that the access point has, or would have; none without a radio.
+fn name(look: &Look) -> Option<String> {
+    let radio = look.radios().next()?;
+    Some(format!("Motherstream-{}", jobs::ending(&radio.shown)))
+}
+
+/// One look.
+pub(super) async fn glance() -> Result<Snapshot, NetworkError> {
+    let bus = Bus::connect(None).await.map_err(refused)?;
+    if !bus.is_there().await.map_err(refused)? {
+        return Err(refused(BusError::Absent));
+    }
+    let look = read(&bus).await.map_err(refused)?;
+    Ok(Snapshot {
+        manager: Manager::There,
+        own: true,
+        interfaces: look.devices.iter().map(|device| device.shown.clone()).collect(),
+        internet: if look.has_uplink() { look.internet } else { Internet::None },
+        access_point_name: name(&look),
+        ..Snapshot::default()
+    })
+}
+
+fn same(one: Option<&SecretString>, other: Option<&SecretString>) -> bool {
+    one.map(|one| one.expose_secret()) == other.map(|other| other.expose_secret())
+}
+
 fn refused(error: BusError) -> NetworkError {
     match error {
         BusError::Absent => NetworkError::NoManager("there is no NetworkManager on this machine"),
@@ -691,7 +765,7 @@ fn is_connected(own: Ipv4Addr) -> bool {
     // As the kernel writes it: the bytes of the address in the machine's order, the state in hexadecimal.
     let own = format!("{:08X}:", u32::from_ne_bytes(own.octets()));
     ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|table| {
-        let table = fs::read_to_string(PathBuf::from(table)).unwrap_or_default();
+        let table = fs::read_to_string(table).unwrap_or_default();
         table.lines().any(|line| {
             let mut columns = line.split_whitespace().skip(1);
             let (local, state) = (columns.next(), columns.nth(1));

@@ -1,4 +1,29 @@
-use super::profile::Channel;
+//! Without NetworkManager, with one that hangs, and with one that comes back: on a real bus, with a SIMULATED service on it. With the real one
+//! the adapter is tried in a virtual machine (tests/image/phone.py).
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::{
+    collections::HashMap,
+    fs,
+    process::{Child, Command as Program, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::StreamExt as _;
+use tempfile::TempDir;
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use zbus::{
+    Connection, MatchRule, MessageStream, ObjectPath, Variant, connection::Builder, message::Type as MessageType,
+};
+
+use super::{Internet, Join, Manager, Network, NetworkError, Parts, Situation, Snapshot, State, profile::Channel};
+use crate::{clock::Clock, config::Sources};
 
 #[test]
 fn channel_is_the_one_that_the_fewest_use() {
@@ -11,4 +36,184 @@ fn channel_is_the_one_that_the_fewest_use() {
     assert_eq!(Channel::of(2472), Some(Channel(13)));
     assert_eq!(Channel::of(5180), Some(Channel(36)));
     assert_eq!(Channel::of(60_000), None);
+}
+
+/// A bus of its own.
+struct OwnBus {
+    daemon: Child,
+    address: String,
+    folder: TempDir,
+}
+
+impl OwnBus {
+    fn start() -> Self {
+        let folder = TempDir::new().unwrap();
+        let socket = folder.path().join("bus");
+        let rules = "<busconfig><listen>unix:path=SOCKET</listen><policy context=\"default\"><allow send_destination=\"*\"/>\
+                     <allow eavesdrop=\"false\"/><allow own=\"*\"/></policy></busconfig>";
+        let config = folder.path().join("bus.conf");
+        fs::write(&config, rules.replace("SOCKET", socket.to_str().unwrap())).unwrap();
+        let config = format!("--config-file={}", config.display());
+        let daemon = Program::new("dbus-daemon")
+            .args([&config, "--nofork", "--nopidfile", "--nosyslog"])
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("dbus-daemon runs (package dbus)");
+        Self { daemon, address: format!("unix:path={}", socket.display()), folder }
+    }
+
+    async fn connection(&self) -> Connection {
+        for _ in 0..100 {
+            if let Ok(connection) = Builder::address(self.address.as_str()).build().await {
+                return connection;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the bus does not answer")
+    }
+
+    fn network(&self, own: bool) -> Network {
+        self.network_on(&self.address, own)
+    }
+
+    fn network_on(&self, address: &str, own: bool) -> Network {
+        let none = self.folder.path().join("none.toml");
+        let sources = Sources { file: None, fallback: none, environment: Vec::new() };
+        let parts = Parts {
+            config: sources.load().unwrap().config.network,
+            own,
+            bus: Some(address.to_owned()),
+            requests: None,
+            data_dir: self.folder.path().to_owned(),
+            boot_dir: None,
+            situation: Arc::new(Situation::default),
+            clock: Clock::start(),
+            token: CancellationToken::new(),
+        };
+        Network::start(parts, &TaskTracker::new())
+    }
+}
+
+impl Drop for OwnBus {
+    fn drop(&mut self) {
+        let _gone = self.daemon.kill();
+        let _gone = self.daemon.wait();
+    }
+}
+
+/// A SIMULATED NetworkManager: it has a cable with an address, or hangs.
+async fn service(bus: &OwnBus, answers: bool) -> (Connection, JoinHandle<()>) {
+    let connection = bus.connection().await;
+    let rule = MatchRule::builder().msg_type(MessageType::MethodCall).build().unwrap();
+    let mut calls = MessageStream::for_match_rule(rule, &connection, None).await.unwrap();
+    connection.request_name("org.freedesktop.NetworkManager").await.unwrap();
+    let answering = connection.clone();
+    let task = tokio::spawn(async move {
+        while let Some(Ok(call)) = calls.next().await {
+            if answers {
+                answering.reply(&call.header(), &objects()).await.unwrap();
+            }
+        }
+    });
+    (connection, task)
+}
+
+type Simulated = HashMap<ObjectPath<'static>, HashMap<&'static str, HashMap<&'static str, Variant<'static>>>>;
+
+fn objects() -> Simulated {
+    let path = |path: &'static str| ObjectPath::try_from(path).unwrap();
+    let address = HashMap::from([("address", Variant::from("192.168.1.7")), ("prefix", Variant::from(24_u32))]);
+    let device = HashMap::from([
+        ("Interface", Variant::from("eth0")),
+        ("DeviceType", Variant::from(1_u32)),
+        ("State", Variant::from(100_u32)),
+        ("Ip4Config", Variant::from(path("/org/freedesktop/NetworkManager/IP4Config/1"))),
+        ("Ip4Connectivity", Variant::from(2_u32)),
+    ]);
+    let wired = HashMap::from([("Carrier", Variant::from(true)), ("Speed", Variant::from(1000_u32))]);
+    HashMap::from([
+        (
+            path("/org/freedesktop/NetworkManager"),
+            HashMap::from([(
+                "org.freedesktop.NetworkManager",
+                HashMap::from([("Connectivity", Variant::from(2_u32))]),
+            )]),
+        ),
+        (
+            path("/org/freedesktop/NetworkManager/Devices/1"),
+            HashMap::from([
+                ("org.freedesktop.NetworkManager.Device", device),
+                ("org.freedesktop.NetworkManager.Device.Wired", wired),
+            ]),
+        ),
+        (
+            path("/org/freedesktop/NetworkManager/IP4Config/1"),
+            HashMap::from([(
+                "org.freedesktop.NetworkManager.IP4Config",
+                HashMap::from([
+                    ("AddressData", Variant::from(vec![address])),
+                    ("Gateway", Variant::from("192.168.1.1")),
+                ]),
+            )]),
+        ),
+    ])
+}
+
+async fn until(network: &Network, what: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
+    let mut shown = network.snapshot();
+    let seen = timeout(Duration::from_secs(60), shown.wait_for(|now| what(now))).await;
+    Arc::clone(&*seen.expect("in time").unwrap())
+}
+
+fn join() -> Join {
+    Join { ssid: "Venue".to_owned(), password: None, hidden: false, identity: None, server: None }
+}
+
+#[tokio::test]
+async fn without_networkmanager_the_feature_is_absent_and_says_so() {
+    let bus = OwnBus::start();
+    let _there = bus.connection().await;
+    let network = bus.network(true);
+    until(&network, |now| now.manager == Manager::Absent).await;
+    assert!(matches!(network.join(join()).await, Err(NetworkError::NoManager(_))));
+    // Nor without a bus at all.
+    let network = bus.network_on(&format!("unix:path={}", bus.folder.path().join("nobody").display()), false);
+    until(&network, |now| now.manager == Manager::Absent).await;
+    assert!(matches!(network.look().await, Err(NetworkError::NoManager(_))));
+}
+
+#[tokio::test]
+async fn networkmanager_that_hangs_is_told_of_in_time_and_seen_again_when_it_answers() {
+    let bus = OwnBus::start();
+    let (hanging, task) = service(&bus, false).await;
+    let network = bus.network(true);
+    until(&network, |now| now.manager == Manager::Silent).await;
+    let asked = Instant::now();
+    assert!(network.look().await.is_err());
+    assert!(asked.elapsed() < Duration::from_secs(10));
+    task.abort();
+    hanging.close().await.unwrap();
+    let (_there, _task) = service(&bus, true).await;
+    let now = until(&network, |now| now.manager == Manager::There).await;
+    let uplink = now.uplink().unwrap();
+    assert_eq!((uplink.name.as_str(), uplink.state, uplink.speed), ("eth0", State::Up, Some(1000)));
+    assert_eq!(uplink.addresses, ["192.168.1.7".parse::<std::net::IpAddr>().unwrap()]);
+    assert_eq!((now.internet, uplink.internet), (Internet::Portal, Internet::Portal));
+    assert!(now.has_cable() && !now.has_radio() && now.access_point_name.is_none());
+    assert_eq!(network.hotspot(true).await, Err(NetworkError::NoRadio));
+    assert_eq!(
+        network.forget("Venue".to_owned()).await.map_err(|error| error.to_string()),
+        Err("the box does not know a network called Venue".to_owned())
+    );
+}
+
+#[tokio::test]
+async fn somebody_s_own_computer_is_looked_at_and_left_alone() {
+    let bus = OwnBus::start();
+    let (_there, _task) = service(&bus, true).await;
+    let network = bus.network(false);
+    until(&network, |now| now.manager == Manager::There && now.uplink().is_some()).await;
+    for refused in [network.join(join()).await, network.hotspot(true).await, network.confirm(true).await] {
+        assert_eq!(refused, Err(NetworkError::NotOurs));
+    }
 }

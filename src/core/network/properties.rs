@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{CABLE_TIME, Hotspot, LOOK_TIME, Rule, Seen, Want};
+use super::{CABLE_TIME, Hotspot, LOOK_TIME, Purpose, Rule, Seen, Want};
 use crate::core::moment::Moment;
 
 const AFTER: Duration = Duration::from_secs(120);
@@ -71,6 +71,8 @@ proptest! {
                 let taken = !seen.radio || (seen.joining && !seen.beside) || (seen.show && seen.uplink && !seen.beside);
                 if was.is_up() && seen.guests && !taken && (second > 0 || asked.is_none()) {
                     prop_assert!(want.is_up(), "torn down under somebody: {:?} -> {:?}", was, want);
+                    let closed = |want| matches!(want, Want::Up(Purpose::Guests, _));
+                    prop_assert_eq!(closed(was), closed(want), "another network under somebody");
                 }
                 // A look is short, and nobody is there.
                 looking = if want == Want::Look { looking + Duration::from_secs(1) } else { Duration::ZERO };

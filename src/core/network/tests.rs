@@ -96,6 +96,32 @@ fn join_that_failed_brings_it_back_at_once() {
     assert_eq!(rule.look(at(25), &joining), Want::Down);
     let failed = Seen { failed: true, claimed: true, ..BARE };
     assert_eq!(rule.look(at(40), &failed), Want::Up(Purpose::Setup, Reason::JoinFailed));
+    // Where the box knew another one, it is given the time to be back there.
+    let mut rule = self::rule();
+    assert_eq!(rule.look(at(1), &ON_WIFI), Want::Down);
+    let back = Seen { failed: true, uplink: false, beside: true, ..ON_WIFI };
+    assert_eq!(looks(&mut rule, 2, 22, &back), Want::Down);
+    assert_eq!(rule.look(at(22), &back), Want::Up(Purpose::Setup, Reason::JoinFailed));
+}
+
+#[test]
+fn streamers_network_stays_the_same_under_them_and_in_a_show() {
+    let mut rule = Rule::new(Hotspot::Always, AFTER, at(0));
+    let known = Seen { claimed: true, known: true, ..BARE };
+    // The known Wi-Fi comes first, for as long as it may take.
+    assert_eq!(looks(&mut rule, 0, 120, &known), Want::Down);
+    assert_eq!(rule.look(at(120), &known), Want::Up(Purpose::Guests, Reason::Always));
+    let show = Seen { show: true, ..known };
+    assert!((121..2000).all(|second| rule.look(at(second), &show) == Want::Up(Purpose::Guests, Reason::Always)));
+    let portal = Seen { uplink: true, portal: true, ..show };
+    assert_eq!(rule.look(at(2000), &portal), Want::Up(Purpose::Guests, Reason::Always));
+    // Whoever claims the box on it goes on there.
+    let mut rule = Rule::new(Hotspot::Always, AFTER, at(0));
+    let phone = Seen { guests: true, ..BARE };
+    assert!(looks(&mut rule, 0, 30, &phone).is_up());
+    let claimed = Seen { claimed: true, ..phone };
+    assert_eq!(rule.look(at(30), &claimed), Want::Up(Purpose::Setup, Reason::Always));
+    assert_eq!(rule.look(at(31), &Seen { guests: false, ..claimed }), Want::Up(Purpose::Guests, Reason::Always));
 }
 
 #[test]
@@ -104,9 +130,10 @@ fn it_is_never_raised_over_a_network_that_carries_a_show() {
     let show = Seen { show: true, ..ON_WIFI };
     rule.ask(true, at(5));
     assert_eq!(looks(&mut rule, 5, 200, &show), Want::Down);
+    assert_eq!(looks(&mut rule, 200, 210, &ON_WIFI), Want::Down, "a wish that a show refused comes true after it");
     // Asked for without one, it takes the radio.
-    rule.ask(true, at(200));
-    assert_eq!(rule.look(at(201), &ON_WIFI), Want::Up(Purpose::Setup, Reason::Asked));
+    rule.ask(true, at(210));
+    assert_eq!(rule.look(at(211), &ON_WIFI), Want::Up(Purpose::Setup, Reason::Asked));
 }
 
 #[test]
@@ -154,7 +181,8 @@ fn streamers_network_is_up_all_the_time_and_sets_up_before() {
 fn switched_off_it_comes_when_it_is_asked_for_and_by_the_file() {
     let mut rule = Rule::new(Hotspot::Off, AFTER, at(0));
     assert_eq!(looks(&mut rule, 0, 500, &Seen { failed: true, ..BARE }), Want::Down);
-    assert_eq!(rule.look(at(500), &Seen { flag: true, ..OWNED }), Want::Up(Purpose::Setup, Reason::Flag));
+    assert_eq!(rule.look(at(500), &Seen { flag: true, ..ON_WIFI }), Want::Up(Purpose::Setup, Reason::Flag));
+    assert_eq!(rule.look(at(500), &Seen { flag: true, show: true, ..ON_WIFI }), Want::Down);
     assert_eq!(rule.look(at(501), &BARE), Want::Down);
     rule.ask(true, at(502));
     assert!(rule.look(at(502), &BARE).is_up());
