@@ -14,7 +14,7 @@ use sysinfo::System;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 use url::Url;
 
-use crate::{config::Config, control::machine_key::MachineKey, web::ConsoleView};
+use crate::{config::Config, control::machine_key::MachineKey, core::network::wifi::joining_code, web::ConsoleView};
 
 /// How often it is drawn anew.
 const EVERY: Duration = Duration::from_secs(2);
@@ -22,6 +22,8 @@ const EVERY: Duration = Duration::from_secs(2);
 const ANEW: Duration = Duration::from_secs(30);
 /// How long the box may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How long each of two codes stands, where one joins the box's own Wi-Fi and the other opens the page.
+const CODE_TIME: Duration = Duration::from_secs(8);
 /// The screen: what every console has, less the line below which it scrolls.
 const WIDTH: usize = 80;
 const HEIGHT: usize = 24;
@@ -38,9 +40,11 @@ pub fn run(config: &Config) -> io::Result<()> {
     let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().map_err(io::Error::other)?;
     runtime.block_on(async {
         let (mut shown, mut since) = (String::new(), Instant::now());
+        let began = Instant::now();
         loop {
+            let turn = began.elapsed().as_secs() / CODE_TIME.as_secs();
             let page = match look(&client, address, &key).await {
-                Ok(view) => draw(&view, &own_name),
+                Ok(view) => draw(&view, &own_name, turn.is_multiple_of(2)),
                 Err(reason) => draw_down(&reason),
             };
             if page != shown || since.elapsed() >= ANEW {
@@ -86,13 +90,30 @@ async fn look(client: &reqwest::Client, address: SocketAddr, key: &Path) -> Resu
     answer.json().await.map_err(|_| "another program answers in its place".to_owned())
 }
 
-/// The page of a box that answers, and is called `own_name`.
-fn draw(view: &ConsoleView, own_name: &str) -> String {
+/// The page of a box that answers, and is called `own_name`. `first`: the first of two codes, where there are two.
+fn draw(view: &ConsoleView, own_name: &str, first: bool) -> String {
     let mut text = Vec::new();
     text.push(visible(&view.venue));
     text.push(String::new());
-    let page = view.pages.first();
+    // While the box makes the Wi-Fi itself that is the way in, if it has no other.
+    let own = view.wifi.as_ref();
+    let on_own = own.filter(|wifi| view.pages.iter().all(|page| *page == wifi.page));
+    let page = on_own.map(|wifi| &wifi.page).or(view.pages.first());
+    let joins =
+        on_own.filter(|wifi| first && !wifi.joined).map(|wifi| joining_code(&wifi.name, wifi.password.as_deref()));
+    if let Some(wifi) = own {
+        let with = wifi.password.as_ref().map(|password| format!(", password {}", visible(password)));
+        let with = with.unwrap_or_default();
+        if on_own.is_some() {
+            text.push(format!("1. Join this Wi-Fi: {}{with}", visible(&wifi.name)));
+            text.push(format!("2. A page opens by itself; if not, open {}", visible(&wifi.page)));
+            text.push(String::new());
+        } else {
+            text.push(format!("Own Wi-Fi: {}{with}", visible(&wifi.name)));
+        }
+    }
     match page {
+        Some(_) if on_own.is_some() => {}
         Some(page) => {
             let port = Url::parse(page).ok().and_then(|page| page.port()).map(|port| format!(":{port}"));
             text.push("Open this page, on a phone or computer in the same network:".to_owned());
@@ -103,7 +124,7 @@ fn draw(view: &ConsoleView, own_name: &str) -> String {
                 port.unwrap_or_default()
             ));
         }
-        None => text.push("No network yet: is the cable plugged in at both ends?".to_owned()),
+        None => text.push("No network yet: plug a cable in at both ends, or wait for the box's own Wi-Fi.".to_owned()),
     }
     if let Some(code) = &view.setup_code {
         text.push(String::new());
@@ -123,7 +144,7 @@ fn draw(view: &ConsoleView, own_name: &str) -> String {
     }
     text.extend(view.troubles.iter().map(|trouble| format!("! {}", visible(trouble))));
     text.push(format!("Motherstream {}", visible(&view.version)));
-    beside(&page.map(|page| code(page)).unwrap_or_default(), &text)
+    beside(&joins.as_deref().or(page.map(String::as_str)).map(code).unwrap_or_default(), &text)
 }
 
 /// The page of a box that does not answer.
@@ -215,6 +236,7 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use super::*;
+    use crate::web::ConsoleWifi;
 
     fn view() -> ConsoleView {
         ConsoleView {
@@ -230,7 +252,7 @@ mod tests {
 
     #[test]
     fn screen_of_eighty_by_twenty_five_holds_it_all() {
-        let page = draw(&view(), "stage2");
+        let page = draw(&view(), "stage2", true);
         let lines: Vec<_> = page.split("\r\n").collect();
         assert!(lines.len() <= 25, "{page}");
         assert!(lines.iter().all(|line| line.chars().count() <= WIDTH), "{page}");
@@ -251,7 +273,7 @@ mod tests {
 
     #[test]
     fn the_name_has_the_port_of_the_page() {
-        let page = draw(&ConsoleView { pages: vec!["http://192.168.1.7:8080/".to_owned()], ..view() }, "stage2");
+        let page = draw(&ConsoleView { pages: vec!["http://192.168.1.7:8080/".to_owned()], ..view() }, "stage2", true);
         assert!(page.contains("http://stage2.local:8080/"), "{page}");
     }
 
@@ -261,7 +283,7 @@ mod tests {
         let names = "初音".repeat(20);
         let view =
             ConsoleView { venue: "Blue".repeat(16), pages: pages.to_vec(), on_air: Some(names.clone()), ..view() };
-        let page = draw(&view, &"stage".repeat(12));
+        let page = draw(&view, &"stage".repeat(12), true);
         assert!(page.lines().all(|line| line.trim_end().width() <= WIDTH), "{page}");
         assert!(page.lines().count() <= HEIGHT, "{page}");
         let said: String = page.chars().filter(|c| !"█▀▄ \r\n".contains(*c)).collect();
@@ -271,17 +293,49 @@ mod tests {
     #[test]
     fn box_without_an_answer_or_a_network_says_what_to_do() {
         assert!(draw_down("it does not run").contains("plug it in again"));
-        let alone = draw(&ConsoleView { pages: Vec::new(), setup_code: None, ..view() }, "stage2");
+        let alone = draw(&ConsoleView { pages: Vec::new(), setup_code: None, ..view() }, "stage2", true);
         assert!(alone.contains("cable") && !alone.contains("Setup code"), "{alone}");
+    }
+
+    #[test]
+    fn own_wifi_is_joined_by_a_first_code_and_its_page_opened_by_a_second() {
+        let wifi = ConsoleWifi {
+            name: "Motherstream-0A1B".to_owned(),
+            page: "http://4.3.2.1/".to_owned(),
+            ..ConsoleWifi::default()
+        };
+        let alone = ConsoleView { wifi: Some(wifi.clone()), pages: vec!["http://4.3.2.1/".to_owned()], ..view() };
+        let (first, second) = (draw(&alone, "stage2", true), draw(&alone, "stage2", false));
+        for page in [&first, &second] {
+            assert!(page.contains("Motherstream-0A1B") && page.contains("http://4.3.2.1/"), "{page}");
+            assert!(page.contains("abcd2345") && page.lines().count() <= HEIGHT, "{page}");
+            assert!(page.lines().all(|line| line.trim_end().width() <= WIDTH), "{page}");
+        }
+        let drawn = |text: &str| code(text)[3].clone();
+        assert!(first.contains(&drawn("WIFI:T:nopass;S:Motherstream-0A1B;;")), "{first}");
+        assert!(second.contains(&drawn("http://4.3.2.1/")), "{second}");
+        // Whoever is on it needs the page alone.
+        let on = ConsoleView { wifi: Some(ConsoleWifi { joined: true, ..wifi.clone() }), ..alone.clone() };
+        assert!(draw(&on, "stage2", true).contains(&drawn("http://4.3.2.1/")));
+        // A box that is in the venue's network too is found there, and says the name and the password of its own.
+        let password = Some("let me in".to_owned());
+        let both = ["http://192.168.1.7/", "http://4.3.2.1/"].map(str::to_owned).to_vec();
+        let both = ConsoleView { wifi: Some(ConsoleWifi { password, ..wifi }), pages: both, ..view() };
+        let page = draw(&both, "stage2", true);
+        assert!(page.contains(&drawn("http://192.168.1.7/")), "{page}");
+        assert!(page.contains("Own Wi-Fi: Motherstream-0A1B"), "{page}");
+        assert!(page.split_whitespace().collect::<Vec<_>>().join(" ").contains("password let me in"), "{page}");
+        assert!(page.lines().count() <= HEIGHT, "{page}");
     }
 
     #[test]
     fn what_is_wrong_is_told_whole_and_the_page_never_scrolls() {
         let trouble =
             "the data partition is damaged: everything is kept in memory only, and forgotten at the next start.";
-        let page = draw(&ConsoleView { troubles: vec![trouble.to_owned()], pages: Vec::new(), ..view() }, "stage2");
+        let page =
+            draw(&ConsoleView { troubles: vec![trouble.to_owned()], pages: Vec::new(), ..view() }, "stage2", true);
         assert!(page.split_whitespace().collect::<Vec<_>>().join(" ").contains(trouble), "{page}");
-        let endless = draw(&ConsoleView { troubles: vec![trouble.repeat(99)], ..view() }, "stage2");
+        let endless = draw(&ConsoleView { troubles: vec![trouble.repeat(99)], ..view() }, "stage2", true);
         assert_eq!(endless.matches('\n').count(), HEIGHT, "{endless}");
     }
 

@@ -17,6 +17,7 @@ use crate::{
 mod finding;
 mod ingest;
 mod machine;
+mod network;
 mod obs;
 mod port;
 mod tls;
@@ -69,6 +70,7 @@ pub fn examine(sources: &Sources) -> Vec<Finding> {
             findings.push(open_files(&config));
             findings.push(precedence());
             findings.extend(machine::examine(&config.machine));
+            findings.extend(network::examine(&config));
             findings.extend(obs::examine(&config.obs));
             findings
         }

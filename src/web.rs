@@ -31,7 +31,7 @@ mod page;
 #[cfg(test)]
 mod tests;
 
-pub use api::console::ConsoleView;
+pub use api::console::{ConsoleView, ConsoleWifi};
 pub use http::tls::{Https, HttpsError, fingerprint};
 
 use self::{

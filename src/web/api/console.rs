@@ -12,10 +12,11 @@ use crate::{
     control::{
         addresses::{bracketed, own_addresses},
         journal::Caller,
-        machine,
+        machine, network,
         status::{self, ready_now},
     },
     core::words::sentence,
+    network::ACCESS_POINT,
     update::Progress,
     web::{
         app::App,
@@ -35,6 +36,8 @@ pub struct ConsoleView {
     pub venue: String,
     /// Addresses of the page, the likeliest first.
     pub pages: Vec<String>,
+    /// The box's own Wi-Fi, while it is up.
+    pub wifi: Option<ConsoleWifi>,
     /// The setup code while the box has no owner; told on the machine itself only.
     pub setup_code: Option<String>,
     /// Whether everything works.
@@ -53,6 +56,33 @@ pub struct ConsoleView {
     pub destinations: usize,
     /// The program's version.
     pub version: String,
+}
+
+/// The box's own Wi-Fi.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct ConsoleWifi {
+    /// Its name.
+    pub name: String,
+    /// Its password, where it has one; told on the machine itself only.
+    pub password: Option<String>,
+    /// The address of the page on it.
+    pub page: String,
+    /// Whether somebody is on it.
+    pub joined: bool,
+}
+
+/// The box's own Wi-Fi, for the machine itself or, without its password, for admins.
+fn wifi(app: &App, is_machine: bool) -> Option<ConsoleWifi> {
+    let network = app.control.network();
+    let access_point = network.access_point.as_ref()?;
+    let password = network::guests_password(&app.control).filter(|_| access_point.closed && is_machine);
+    Some(ConsoleWifi {
+        name: access_point.ssid.clone(),
+        password: password.map(|password| password.expose_secret().to_owned()),
+        page: format!("http://{ACCESS_POINT}/"),
+        joined: access_point.guests,
+    })
 }
 
 /// What the box's own screen shows: where the page is, the setup code while there is no owner, and how the box does.
@@ -75,6 +105,7 @@ async fn console(State(app): State<Arc<App>>, caller: Caller) -> Json<ConsoleVie
     Json(ConsoleView {
         venue: app.control.config().venue.name.clone(),
         pages: hosts.iter().map(|host| format!("http://{}/", app.control.doors().plain_host(host))).collect(),
+        wifi: wifi(&app, matches!(caller, Caller::Machine)),
         setup_code: code.map(|code| code.expose_secret().to_owned()),
         ready: ready.ready,
         troubles: broken.chain(notes.into_iter().flatten()).collect(),
