@@ -104,7 +104,8 @@ struct WhichWifi {
     params(("ssid" = Option<String>, Query, description = "Its name, where there is no body")), request_body = Option<WhichWifi>,
     responses((status = 204, description = "It is forgotten"),
         (status = 404, description = "The box does not know it"),
-        (status = 409, description = "A show goes over it, or there is no NetworkManager")))]
+        (status = 409, description = "A show goes over it, or there is no NetworkManager"),
+        (status = 422, description = "No network is named")))]
 async fn forget(
     State(app): State<Arc<App>>,
     by: By,

@@ -81,7 +81,8 @@ fn is_at(path: &str, open: &str) -> bool {
 /// Sends whoever asks to a page of the box, by its address: a name could be remembered as the box's.
 fn led(app: &App, to: &str) -> Response {
     let url = format!("http://{}{to}", app.control.doors().plain_host(&ACCESS_POINT.to_string()));
-    let body = format!("<!doctype html><title>Motherstream</title><p><a href=\"{url}\">Go on to the box's page</a></p>\n");
+    let body =
+        format!("<!doctype html><title>Motherstream</title><p><a href=\"{url}\">Go on to the box's page</a></p>\n");
     let location = HeaderValue::from_str(&url).unwrap_or_else(|_| HeaderValue::from_static(SET_UP));
     let headers = [
         (header::LOCATION, location),

@@ -90,6 +90,8 @@ pub(crate) struct Line {
     pub(crate) https_url: Option<String>,
     /// SHA-256 of the certificate.
     pub(crate) fingerprint: Option<String>,
+    /// The page was asked for over the box's own access point.
+    pub(crate) captive: bool,
 }
 
 impl Line {
@@ -100,8 +102,13 @@ impl Line {
             // The box's own HTTPS is not where the proxy is.
             return Self { encrypted, ..Self::default() };
         }
+        if captive::came_over(parts.extensions.get()) {
+            // HTTPS is refused there.
+            return Self { encrypted, captive: true, ..Self::default() };
+        }
         Self {
             encrypted,
+            captive: false,
             https_url: app.control.doors().https_url(host, parts.uri.path_and_query().map_or("/", |it| it.as_str())),
             fingerprint: app.control.doors().https.as_ref().map(|(_, fingerprint)| fingerprint.clone()),
         }
@@ -133,8 +140,6 @@ pub(crate) struct Page {
     pub(crate) network: Option<String>,
     /// Something went wrong before it was known who is there: the navigation says nothing of that.
     pub(crate) bare: bool,
-    /// It was asked for over the box's own access point.
-    pub(crate) captive: bool,
     gzip: bool,
 }
 
@@ -153,7 +158,6 @@ impl Page {
             card: None,
             network: None,
             bare: true,
-            captive: false,
             gzip: assets::takes_gzip(headers),
         }
     }
@@ -211,16 +215,11 @@ impl FromRequestParts<Arc<App>> for Page {
             Caller::Anonymous | Caller::Token | Caller::Machine | Caller::Monitor => None,
         };
         let flash = flash::cookie(&parts.headers).and_then(|value| flash::open(&app.seals, value));
-        let captive = captive::came_over(parts.extensions.get());
-        let mut line = Line::of(app, parts);
-        if captive {
-            // Refused there.
-            line.https_url = None;
-        }
+        let line = Line::of(app, parts);
         let crew = who.as_ref().is_some_and(|who| who.role.runs_the_night());
         let card = if crew { app.control.storing().words() } else { None };
         let network = if crew { network::trouble(&app.control) } else { None };
-        Ok(Self { who, flash, line, card, network, captive, bare: false, ..Self::bare(app, &parts.headers, parts.uri.path()) })
+        Ok(Self { who, flash, line, card, network, bare: false, ..Self::bare(app, &parts.headers, parts.uri.path()) })
     }
 }
 

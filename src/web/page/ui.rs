@@ -150,7 +150,9 @@ mod tests {
 
     #[test]
     fn bars_and_words_say_the_same() {
-        for (signal, on, words) in [(0, 1, "Very weak"), (24, 1, "Very weak"), (49, 2, "Weak"), (74, 3, "Good"), (100, 4, "Strong")] {
+        for (signal, on, words) in
+            [(0, 1, "Very weak"), (24, 1, "Very weak"), (49, 2, "Weak"), (74, 3, "Good"), (100, 4, "Strong")]
+        {
             assert_eq!(bars(signal).to_string().matches("bars-on").count(), on, "{signal}");
             assert_eq!(loudness(signal), words);
         }

@@ -31,7 +31,10 @@ impl AccessPointSide {
     async fn of(site: &Site) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let control = control_room(Parts { doors: Doors { plain: 80, https: Some((443, "AB:CD".to_owned())) }, ..site.state.clone() });
+        let control = control_room(Parts {
+            doors: Doors { plain: 80, https: Some((443, "AB:CD".to_owned())) },
+            ..site.state.clone()
+        });
         let app = App::new(control, CancellationToken::new());
         // In place of the address by which the client reached this one.
         let over = Extension(Local("4.3.2.1:80".parse().unwrap()));
@@ -52,7 +55,8 @@ impl AccessPointSide {
     async fn sends(&self, path: &str, session: &str, fields: &[(&str, &str)]) -> (u16, HeaderMap, String) {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         let request = self.client.post(format!("http://{}{path}", self.address)).header("host", "4.3.2.1");
-        let request = request.header("origin", "http://4.3.2.1").header("accept", "text/html").header("cookie", session);
+        let request =
+            request.header("origin", "http://4.3.2.1").header("accept", "text/html").header("cookie", session);
         told(request.header("content-type", "application/x-www-form-urlencoded").body(body)).await
     }
 }
@@ -98,7 +102,8 @@ async fn network_is_told_and_changed_by_calls_that_repeat_no_password() {
     assert_eq!(joined.is(202).body["loses_access_point"], false);
     assert!(joined.body["message"].as_str().unwrap().contains("Motherstream-0A1C comes back"), "{joined:?}");
     assert!(!joined.body.to_string().contains("sword fish"));
-    let user = json!({"ssid": "Campus", "password": "p", "identity": "ada", "server": "radius.example", "hidden": true});
+    let user =
+        json!({"ssid": "Campus", "password": "p", "identity": "ada", "server": "radius.example", "hidden": true});
     site.put("/api/v1/network/wifi", &As::Token, user).await.is(202);
     assert_eq!(next(&mut heard).await, "join Campus with a password as a user, hidden");
     site.put("/api/v1/network/wifi", &As::Token, json!({"password": "sword fish"})).await.blames(422, "ssid");
@@ -127,12 +132,16 @@ async fn each_probe_of_the_table_gets_the_answer_that_stands_there_before_and_af
         .lines()
         .filter(|line| line.contains("| `http://") && line.contains(" | 302 |"))
         .map(|line| {
-            let cells: Vec<_> = line.trim_matches('|').split('|').map(|cell| cell.trim().trim_matches('`').to_owned()).collect();
+            let cells: Vec<_> =
+                line.trim_matches('|').split('|').map(|cell| cell.trim().trim_matches('`').to_owned()).collect();
             cells.try_into().unwrap()
         })
         .collect();
     assert!(rows.len() >= 30, "{} rows", rows.len());
-    for who in ["Android", "Samsung", "Xiaomi", "Huawei", "iOS", "macOS", "Windows", "ChromeOS", "Firefox", "GNOME", "KDE", "Fedora", "Ubuntu", "Kindle"] {
+    for who in [
+        "Android", "Samsung", "Xiaomi", "Huawei", "iOS", "macOS", "Windows", "ChromeOS", "Firefox", "GNOME", "KDE",
+        "Fedora", "Ubuntu", "Kindle",
+    ] {
         assert!(rows.iter().any(|[asker, ..]| asker.contains(who)), "{who} has no row");
     }
     let folder = folder();
@@ -172,7 +181,9 @@ async fn stranger_on_the_access_point_reaches_the_set_up_and_nothing_else() {
     let folder = folder();
     let site = Site::start(folder.path(), &[]).await;
     let side = AccessPointSide::of(&site).await;
-    for path in ["/", "/admin", "/register", "/me", "/queue-list", "/watch/program.m3u8", "/setup-code", "/whip", "/nothing"] {
+    for path in
+        ["/", "/admin", "/register", "/me", "/queue-list", "/watch/program.m3u8", "/setup-code", "/whip", "/nothing"]
+    {
         let (status, headers, _) = side.asks(&format!("http://4.3.2.1{path}")).await;
         assert_eq!((status, location(&headers)), (302, "http://4.3.2.1/setup"), "{path}");
     }
@@ -214,7 +225,11 @@ async fn probes_alone_do_not_keep_the_access_point_up() {
     let folder = folder();
     let site = Site::start(folder.path(), &[]).await;
     let side = AccessPointSide::of(&site).await;
-    for url in ["http://captive.apple.com/hotspot-detect.html", "http://connectivitycheck.gstatic.com/generate_204", "http://4.3.2.1/healthz"] {
+    for url in [
+        "http://captive.apple.com/hotspot-detect.html",
+        "http://connectivitycheck.gstatic.com/generate_204",
+        "http://4.3.2.1/healthz",
+    ] {
         side.asks(url).await;
     }
     assert!(!site.network.was_touched());
@@ -263,7 +278,8 @@ async fn box_is_set_up_step_by_step_and_the_set_up_goes_on_where_it_was_left() {
         assert_eq!(status, 303);
         location(&headers).to_owned()
     };
-    let sends = async |path: &str, fields: &[(&str, &str)]| told(site.form(path, fields).header("cookie", &session)).await;
+    let sends =
+        async |path: &str, fields: &[(&str, &str)]| told(site.form(path, fields).header("cookie", &session)).await;
 
     // The venue.
     assert_eq!(led().await, "/setup/venue");
@@ -281,10 +297,21 @@ async fn box_is_set_up_step_by_step_and_the_set_up_goes_on_where_it_was_left() {
     // The network.
     assert_eq!(led().await, "/setup/network");
     let (_, _, text) = site.look("/setup/network", &admin).await;
-    assert!(text.contains("3 of 6") && text.contains("Strong, WPA2") && text.contains("Weak, user name and password, known"), "{text}");
-    assert!(text.contains("ssid=Caf%C3%A9+%3Cguests%3E") && !text.contains("<guests>") && text.contains("WEP: too old"), "{text}");
+    assert!(
+        text.contains("3 of 6")
+            && text.contains("Strong, WPA2")
+            && text.contains("Weak, user name and password, known"),
+        "{text}"
+    );
+    assert!(
+        text.contains("ssid=Caf%C3%A9+%3Cguests%3E") && !text.contains("<guests>") && text.contains("WEP: too old"),
+        "{text}"
+    );
     let (_, _, text) = site.look("/setup/network?ssid=Venue", &admin).await;
-    assert!(text.contains("value=\"Venue\"") && !text.contains("name=\"identity\"") && !text.contains("loses"), "{text}");
+    assert!(
+        text.contains("value=\"Venue\"") && !text.contains("name=\"identity\"") && !text.contains("loses"),
+        "{text}"
+    );
     let (_, _, text) = site.look("/setup/network?ssid=Campus", &admin).await;
     assert!(text.contains("name=\"identity\"") && text.contains("name=\"server\""), "{text}");
     let (_, _, text) = site.look("/setup/network?other=1", &admin).await;
@@ -292,7 +319,10 @@ async fn box_is_set_up_step_by_step_and_the_set_up_goes_on_where_it_was_left() {
     let join = [("ssid", "Venue"), ("password", "sword fish"), ("identity", ""), ("server", "")];
     let (status, headers, text) = sends("/setup/network", &join).await;
     assert_eq!(next(&mut heard).await, "join Venue with a password");
-    assert!(status == 200 && text.contains("The box is joining Venue") && text.contains("http-equiv=\"refresh\""), "{text}");
+    assert!(
+        status == 200 && text.contains("The box is joining Venue") && text.contains("http-equiv=\"refresh\""),
+        "{text}"
+    );
     assert!(!text.contains("sword fish") && headers["cache-control"] == "no-store");
 
     // It leads somewhere.
@@ -317,7 +347,10 @@ async fn box_is_set_up_step_by_step_and_the_set_up_goes_on_where_it_was_left() {
     let (status, headers, _) = sends("/setup/destination", &right).await;
     assert_eq!((status, location(&headers)), (303, "/setup/destination"));
     let (_, _, text) = site.look("/setup/destination", &admin).await;
-    assert!(text.contains("Mine") && text.contains("/setup/destination/test") && !text.contains("secret-key"), "{text}");
+    assert!(
+        text.contains("Mine") && text.contains("/setup/destination/test") && !text.contains("secret-key"),
+        "{text}"
+    );
     let id = site.state.destinations.all()[0].id.0.to_string();
     let (status, headers, _) = sends("/setup/destination/test", &[("id", &id)]).await;
     assert_eq!((status, location(&headers)), (303, "/setup/destination"));
@@ -329,8 +362,11 @@ async fn box_is_set_up_step_by_step_and_the_set_up_goes_on_where_it_was_left() {
     let (status, headers, _) = sends("/setup/streamers", &[("registration", "approval")]).await;
     assert_eq!((status, location(&headers)), (303, "/setup/done"));
     let (_, _, text) = site.look("/setup/done", &admin).await;
-    assert!(text.contains("6 of 6") && text.contains("Mine") && text.contains("The network cable, with internet"), "{text}");
-    assert!(text.contains("href=\"/admin\"") && text.contains("once the crew has let them in"), "{text}");
+    assert!(
+        text.contains("6 of 6") && text.contains("Mine") && text.contains("The network cable, with internet"),
+        "{text}"
+    );
+    assert!(text.contains("href=\"/admin\"") && text.contains("Everybody the crew lets in"), "{text}");
     assert_eq!(led().await, "/setup/done");
     site.end().await;
 }
@@ -341,7 +377,8 @@ async fn steps_are_for_admins_and_everybody_else_is_led_home() {
     let site = Site::start(folder.path(), &[]).await;
     let (_, streamer) = site.streamer("Bo").await;
     let led = async |path: &str, who: &As| {
-        let mut request = Site::without_redirects().get(format!("http://{}{path}", site.address)).header("accept", "text/html");
+        let mut request =
+            Site::without_redirects().get(format!("http://{}{path}", site.address)).header("accept", "text/html");
         if let As::Cookie(cookie) = who {
             request = request.header("cookie", cookie);
         }
@@ -378,12 +415,24 @@ async fn phone_is_told_that_it_loses_the_wifi_before_and_after_and_why_it_failed
     let (_, _, text) = look("/setup/network").await;
     assert!(text.contains("before its own Wi-Fi came up"), "{text}");
     let (_, _, text) = look("/setup/network?ssid=Venue").await;
-    for words in ["This phone loses the box's Wi-Fi", "Motherstream-0A1C", "comes back within a minute", ".local/", "on its screen"] {
+    for words in [
+        "This phone loses the box's Wi-Fi",
+        "Motherstream-0A1C",
+        "comes back within a minute",
+        ".local/",
+        "on its screen",
+    ] {
         assert!(text.replace("&#39;", "'").contains(words), "{words}: {text}");
     }
     // Refused at once: what was typed stands there, but the password.
     site.sees(Snapshot { joining: None, ..on_the_access_point(Purpose::Setup, Reason::Unclaimed) });
-    let (status, _, text) = side.sends("/setup/network", session, &[("ssid", "Venue"), ("password", "sword fish"), ("identity", ""), ("server", "")]).await;
+    let (status, _, text) = side
+        .sends(
+            "/setup/network",
+            session,
+            &[("ssid", "Venue"), ("password", "sword fish"), ("identity", ""), ("server", "")],
+        )
+        .await;
     assert_eq!(next(&mut heard).await, "join Venue with a password");
     assert!(status == 200 && text.contains("joining Venue") && text.contains("in a few seconds"), "{text}");
     assert!(!text.contains("http-equiv=\"refresh\""), "a page that reloads itself is gone with the Wi-Fi: {text}");
@@ -398,10 +447,21 @@ async fn phone_is_told_that_it_loses_the_wifi_before_and_after_and_why_it_failed
         (Failure::BrokenOff, ""),
     ] {
         let message = failure.words("Venue");
-        let outcome = Outcome { ssid: "Venue".to_owned(), failure: Some(failure), message: message.clone(), hidden: false, identity: None };
+        let outcome = Outcome {
+            ssid: "Venue".to_owned(),
+            failure: Some(failure),
+            message: message.clone(),
+            hidden: false,
+            identity: None,
+        };
         site.sees(Snapshot { outcome: Some(outcome), ..on_the_access_point(Purpose::Setup, Reason::JoinFailed) });
         let (_, _, text) = look("/setup/network").await;
-        assert!(text.replace("&#39;", "'").contains(&message) && text.contains("value=\"Venue\"") && !text.contains("sword fish"), "{text}");
+        assert!(
+            text.replace("&#39;", "'").contains(&message)
+                && text.contains("value=\"Venue\"")
+                && !text.contains("sword fish"),
+            "{text}"
+        );
         assert_eq!(text.contains(&format!("id=\"{field}-wrong\"")), !field.is_empty(), "{message}: {text}");
     }
     // Another one may be chosen nevertheless.
@@ -441,7 +501,10 @@ async fn poster_has_the_page_and_the_streamers_wifi_where_that_is_always_up() {
     let (_, admin) = site.admin("Ada").await;
     site.sees(seen(vec![cable(Internet::Full)]));
     let (_, _, text) = site.look("/setup/poster", &admin).await;
-    assert!(text.contains("/register") && text.contains("192.168.1.7") && text.matches("class=\"qr\"").count() == 1, "{text}");
+    assert!(
+        text.contains("/register") && text.contains("192.168.1.7") && text.matches("class=\"qr\"").count() == 1,
+        "{text}"
+    );
     assert!(!text.contains("<b>Anker"), "{text}");
     let cookie = match &admin {
         As::Cookie(cookie) => cookie.clone(),
@@ -452,7 +515,10 @@ async fn poster_has_the_page_and_the_streamers_wifi_where_that_is_always_up() {
     assert_eq!((status, location(&headers)), (303, "/setup/destination"));
     site.network.made.set("k7Qm2xWp9d".into()).unwrap();
     let (_, headers, text) = site.look_with("/setup/poster", &admin, &[("accept-encoding", "gzip")]).await;
-    assert!(text.contains("Motherstream-0A1C") && text.contains("k7Qm2xWp9d") && text.matches("class=\"qr\"").count() == 2, "{text}");
+    assert!(
+        text.contains("Motherstream-0A1C") && text.contains("k7Qm2xWp9d") && text.matches("class=\"qr\"").count() == 2,
+        "{text}"
+    );
     assert!(text.contains("http://4.3.2.1:") && !headers.contains_key("content-encoding"), "{text}");
     // Nobody but admins is told.
     let (_, streamer) = site.streamer("Bo").await;
@@ -472,23 +538,38 @@ async fn page_of_the_network_shows_how_it_does_and_its_forms_do_what_they_say() 
     assert!(text.contains("network is its own") && !text.contains("/admin/network/join"), "{text}");
     site.sees(seen(vec![cable(Internet::Full), radio(Some("Campus"), Internet::Limited)]));
     let (_, _, text) = site.look("/admin/network", &admin).await;
-    for words in ["192.168.1.7", "1000 Mbit/s", "Wi-Fi Campus", "Good (71 %), 2.4 GHz", "No internet", "DC:A6:32:00:0A:1B", "Forget", "comes up by itself"] {
+    for words in [
+        "192.168.1.7",
+        "1000 Mbit/s",
+        "Wi-Fi Campus",
+        "Good (71 %), 2.4 GHz",
+        "No internet",
+        "DC:A6:32:00:0A:1B",
+        "Forget",
+        "comes up by itself",
+    ] {
         assert!(text.contains(words), "{words}: {text}");
     }
     assert!(!text.contains("<guests>") && text.contains("?ssid=Caf%C3%A9+%3Cguests%3E#join"), "{text}");
     let (_, _, text) = site.look("/admin/network?ssid=Venue", &admin).await;
     assert!(text.contains("name=\"ssid\" type=\"text\" value=\"Venue\""), "{text}");
 
-    let join = |ssid: &'static str, password: &'static str| [("ssid", ssid), ("password", password), ("identity", ""), ("server", "")];
+    let join = |ssid: &'static str, password: &'static str| {
+        [("ssid", ssid), ("password", password), ("identity", ""), ("server", "")]
+    };
     site.does(&admin, "/admin/network/join", &join("Venue", "sword fish"), "/admin/network", "joining Venue").await;
     assert_eq!(next(&mut heard).await, "join Venue with a password");
     site.does(&admin, "/admin/network/forget", &[("ssid", "Campus")], "/admin/network", "Campus is forgotten").await;
     assert_eq!(next(&mut heard).await, "forget Campus");
     site.does(&admin, "/admin/network/hotspot", &[("on", "true")], "/admin/network", "comes in a moment").await;
     assert_eq!(next(&mut heard).await, "access point up");
-    let fixed = [("interface", "eth0"), ("address", "192.168.1.9/24"), ("gateway", "192.168.1.1"), ("dns", "9.9.9.9, 1.1.1.1")];
+    let fixed =
+        [("interface", "eth0"), ("address", "192.168.1.9/24"), ("gateway", "192.168.1.1"), ("dns", "9.9.9.9, 1.1.1.1")];
     site.does(&admin, "/admin/network/address", &fixed, "/admin/network", "being tried for a minute").await;
-    assert_eq!(next(&mut heard).await, "eth0: Fixed { address: 192.168.1.9/24, gateway: Some(192.168.1.1), dns: [9.9.9.9, 1.1.1.1] }");
+    assert_eq!(
+        next(&mut heard).await,
+        "eth0: Fixed { address: 192.168.1.9/24, gateway: Some(192.168.1.1), dns: [9.9.9.9, 1.1.1.1] }"
+    );
     let As::Cookie(cookie) = &admin else { unreachable!("signed in") };
     let wrong = [("interface", "wlan0"), ("address", "10.0.0.7"), ("gateway", "10.0.0.1"), ("dns", "")];
     let (status, _, text) = told(site.form("/admin/network/address", &wrong).header("cookie", cookie)).await;
@@ -500,7 +581,10 @@ async fn page_of_the_network_shows_how_it_does_and_its_forms_do_what_they_say() 
     let trial = Some(Trial { what: "192.168.1.9/24 on the cable".to_owned(), until_ms });
     site.sees(Snapshot { trial, ..seen(vec![cable(Internet::Full)]) });
     let (_, _, text) = site.look("/admin/network", &admin).await;
-    assert!(text.contains("192.168.1.9/24 on the cable is being tried") && text.contains("data-ends=\"90000\""), "{text}");
+    assert!(
+        text.contains("192.168.1.9/24 on the cable is being tried") && text.contains("data-ends=\"90000\""),
+        "{text}"
+    );
     site.does(&admin, "/admin/network/trial", &[("keep", "true")], "/admin/network", "It is kept").await;
     assert_eq!(next(&mut heard).await, "confirm true");
     site.does(&admin, "/admin/network/trial", &[("keep", "false")], "/admin/network", "taken back").await;
@@ -517,7 +601,13 @@ async fn crew_is_told_on_every_page_what_is_wrong_with_the_network() {
     let (_, streamer) = site.streamer("Bo").await;
     site.sees(seen(vec![radio(None, Internet::None)]));
     let words = "No network: no cable is plugged in, and no Wi-Fi is joined.";
-    for (path, who) in [("/admin", &operator), ("/admin/destinations", &operator), ("/admin/system", &operator), ("/admin/settings", &admin), ("/admin/network", &admin)] {
+    for (path, who) in [
+        ("/admin", &operator),
+        ("/admin/destinations", &operator),
+        ("/admin/system", &operator),
+        ("/admin/settings", &admin),
+        ("/admin/network", &admin),
+    ] {
         assert_eq!(site.look(path, who).await.2.matches(words).count(), 1, "{path}");
     }
     assert!(!site.look("/me", &streamer).await.2.contains(words));

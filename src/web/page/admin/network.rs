@@ -92,7 +92,8 @@ impl Now {
 
     fn bars(interface: &Interface) -> Option<(ui::Html, String)> {
         let signal = interface.signal?;
-        let band = interface.frequency.map_or("", |frequency| if frequency < 3000 { ", 2.4 GHz" } else { ", 5 GHz or more" });
+        let band =
+            interface.frequency.map_or("", |frequency| if frequency < 3000 { ", 2.4 GHz" } else { ", 5 GHz or more" });
         Some((ui::bars(signal), format!("{} ({signal} %){band}", ui::loudness(signal))))
     }
 
@@ -141,7 +142,7 @@ struct Address {
     /// What it has now.
     now: String,
     fixed: bool,
-    address: String,
+    wanted: String,
     gateway: String,
     dns: String,
     wrong: Option<Wrong>,
@@ -155,7 +156,7 @@ impl Address {
             title: Now::title(interface),
             now: Now::addresses(interface),
             fixed: interface.fixed,
-            address: String::new(),
+            wanted: String::new(),
             gateway: own(&interface.gateway),
             dns: if interface.fixed { interface.dns.join(" ") } else { String::new() },
             wrong: None,
@@ -310,7 +311,8 @@ async fn join(
     match network::join(&app.control, &by, wanted).await {
         Ok(()) => {
             let pages = network::pages(&app.control).join(" or ");
-            let text = format!("The box is joining {}. If you lose it, join that network too and open {pages}.", joining.ssid);
+            let text =
+                format!("The box is joining {}. If you lose it, join that network too and open {pages}.", joining.ssid);
             Ok(sender.go(&app, PAGE, Some(&Flash::done(text))))
         }
         Err(denied) => {
@@ -382,7 +384,7 @@ async fn address(
                 title: String::new(),
                 now: String::new(),
                 fixed: false,
-                address: set.address,
+                wanted: set.address,
                 gateway: set.gateway,
                 dns: set.dns,
                 wrong: Some(to_be_filled_in_again(denied)?),

@@ -297,7 +297,10 @@ fn rendered(app: &App, snapshot: &Snapshot, now: Option<Moment>) -> askama::Resu
     Ok(vec![
         ("tally", Tally { turn, slate }.render()?),
         ("panic", Panic { turn, slate }.render()?),
-        ("unstored", Unstored { words: app.control.storing().words(), network: network::trouble(&app.control) }.render()?),
+        (
+            "unstored",
+            Unstored { words: app.control.storing().words(), network: network::trouble(&app.control) }.render()?,
+        ),
         ("air", air.render()?),
         ("health", air_health.render()?),
         ("timer", timer.render()?),

@@ -256,7 +256,9 @@ mod tests {
     #[test]
     fn each_country_has_letters_of_its_own_that_the_settings_take() {
         let mut letters: Vec<_> = COUNTRIES.iter().map(|(letters, _)| *letters).collect();
-        assert!(letters.iter().all(|letters| letters.len() == 2 && letters.bytes().all(|byte| byte.is_ascii_uppercase())));
+        assert!(
+            letters.iter().all(|letters| letters.len() == 2 && letters.bytes().all(|byte| byte.is_ascii_uppercase()))
+        );
         letters.sort_unstable();
         letters.dedup();
         assert_eq!(letters.len(), COUNTRIES.len());

@@ -40,10 +40,11 @@ use crate::{
 const PAGE: &str = "/setup/destination";
 
 pub(super) fn routes() -> Routes {
-    Routes::new()
-        .page(Right::Admin, PAGE, show)
-        .form(Right::Admin, PAGE, add)
-        .form(Right::Admin, "/setup/destination/test", test)
+    Routes::new().page(Right::Admin, PAGE, show).form(Right::Admin, PAGE, add).form(
+        Right::Admin,
+        "/setup/destination/test",
+        test,
+    )
 }
 
 /// What is filled in. The key is never shown again.
@@ -82,7 +83,8 @@ async fn show(State(app): State<Arc<App>>, mut page: Page, UrlQuery(chosen): Url
     let chosen = preset(&chosen.platform);
     let complete = chosen.filter(|preset| preset.complete);
     let filled = Filled {
-        name: complete.map_or_else(String::new, |preset| free_name(preset.name, all.iter().map(|one| one.name.as_str()))),
+        name: complete
+            .map_or_else(String::new, |preset| free_name(preset.name, all.iter().map(|one| one.name.as_str()))),
         url: complete.map_or_else(String::new, |preset| preset.url.to_owned()),
     };
     let (step, presets) = (Step::Destination, Preset::all());

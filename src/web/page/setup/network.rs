@@ -45,10 +45,11 @@ const PAGE: &str = "/setup/network";
 const LOOK: Duration = Duration::from_secs(4);
 
 pub(super) fn routes() -> Routes {
-    Routes::new()
-        .page(Right::Admin, PAGE, show)
-        .form(Right::Admin, PAGE, join)
-        .form(Right::Admin, "/setup/network/own", own)
+    Routes::new().page(Right::Admin, PAGE, show).form(Right::Admin, PAGE, join).form(
+        Right::Admin,
+        "/setup/network/own",
+        own,
+    )
 }
 
 /// What is filled in. A password never is.
@@ -101,9 +102,10 @@ impl NetworkPage<'_> {
 
     /// The hardware addresses that a venue may let in, by what has them.
     fn macs(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.now.interfaces.iter().map(|one| {
-            (if one.kind == Kind::Cable { "Cable" } else { "Wi-Fi" }, one.mac.as_str())
-        })
+        self.now
+            .interfaces
+            .iter()
+            .map(|one| (if one.kind == Kind::Cable { "Cable" } else { "Wi-Fi" }, one.mac.as_str()))
     }
 
     /// Whether phones on the box's own Wi-Fi are let through to the venue's page.
@@ -125,7 +127,8 @@ impl NetworkPage<'_> {
 
     /// What there is to say of a network.
     fn about(network: &Visible) -> String {
-        let security = if network.security == Security::Wep { "WEP: too old, not joined" } else { network.security.words() };
+        let security =
+            if network.security == Security::Wep { "WEP: too old, not joined" } else { network.security.words() };
         format!("{}, {security}{}", ui::loudness(network.signal), if network.known { ", known" } else { "" })
     }
 
@@ -277,6 +280,7 @@ async fn join(
 async fn own(State(app): State<Arc<App>>, by: By, sender: Sender) -> Result<Response, Problem> {
     let edits = [("network.hotspot".to_owned(), "always".into())].into();
     settings::change(&app.control, &by, edits).await?;
-    let text = "The box's own Wi-Fi is the streamers' now. Its password is on their poster; your phone joins it with that.";
+    let text = "The box's own Wi-Fi is to be the streamers'. Its password is on their poster, two steps on; it asks for that once nobody \
+                is on it for a few minutes.";
     Ok(sender.go(&app, Step::Network.after(), Some(&Flash::done(text))))
 }

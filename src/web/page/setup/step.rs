@@ -21,8 +21,7 @@ pub(super) enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 6] =
-        [Self::Claim, Self::Venue, Self::Network, Self::Destination, Self::Streamers, Self::Done];
+    const ALL: [Self; 6] = [Self::Claim, Self::Venue, Self::Network, Self::Destination, Self::Streamers, Self::Done];
 
     /// Where it is.
     pub(super) const fn path(self) -> &'static str {
@@ -78,7 +77,13 @@ mod tests {
     #[test]
     fn each_step_leads_to_the_next_and_back_to_the_one_before_but_for_the_claim() {
         assert_eq!((Step::Claim.number(), Step::Done.number()), (1, 6));
-        assert_eq!((Step::Claim.after(), Step::Streamers.after(), Step::Done.after()), ("/setup/venue", "/setup/done", "/setup/done"));
-        assert_eq!((Step::Claim.before(), Step::Venue.before(), Step::Network.before()), (None, None, Some("/setup/venue")));
+        assert_eq!(
+            (Step::Claim.after(), Step::Streamers.after(), Step::Done.after()),
+            ("/setup/venue", "/setup/done", "/setup/done")
+        );
+        assert_eq!(
+            (Step::Claim.before(), Step::Venue.before(), Step::Network.before()),
+            (None, None, Some("/setup/venue"))
+        );
     }
 }

@@ -16,7 +16,7 @@ use crate::{
         ways::{Reached, rtmp_url_for_others},
     },
     core::{
-        network::{Hotspot, wifi::joining_code},
+        network::{Hotspot, Purpose, wifi::joining_code},
         words::sentence,
     },
     network::{ACCESS_POINT, Internet},
@@ -40,9 +40,9 @@ const PAGE: &str = "/setup/streamers";
 /// Who may join, for people.
 const POLICIES: [(Registration, &str, &str); 4] = [
     (Registration::Open, "open", "Everybody on this network"),
-    (Registration::Approval, "approval", "Everybody, once the crew has let them in"),
+    (Registration::Approval, "approval", "Everybody the crew lets in"),
     (Registration::Invite, "invite", "Whoever has an invitation"),
-    (Registration::Closed, "closed", "Nobody by themselves: the crew makes accounts"),
+    (Registration::Closed, "closed", "Nobody: the crew makes accounts"),
 ];
 
 pub(super) fn routes() -> Routes {
@@ -78,7 +78,7 @@ fn join_url(app: &App, page: &Page, reached: &Reached) -> String {
     if app.control.config().network.hotspot == Hotspot::Always && app.control.network().uplink().is_none() {
         return format!("http://{}/register", app.control.doors().plain_host(&ACCESS_POINT.to_string()));
     }
-    if page.captive {
+    if page.line.captive {
         return network::pages(&app.control).first().map(|url| format!("{url}register")).unwrap_or_default();
     }
     reached.page_url("/register")
@@ -102,12 +102,16 @@ async fn show(State(app): State<Arc<App>>, mut page: Page, reached: Reached) -> 
     let page = page.with_secrets();
     let settings = app.control.settings();
     let locked = settings.into_iter().find(|setting| setting.key == "accounts.registration");
+    let join_url = join_url(&app, &page, &reached);
+    // As they reach it, and not as somebody does who stands beside it with a phone.
+    let theirs = url::Url::parse(&join_url).ok().and_then(|url| url.host_str().map(str::to_owned));
+    let reached = if page.line.captive { Reached::new(None, theirs.as_deref()) } else { reached };
     page.show(&StreamersPage {
         page: &page,
         step: Step::Streamers,
         policy: app.control.registration(),
         locked: locked.and_then(|setting| setting.locked),
-        join_url: join_url(&app, &page, &reached),
+        join_url,
         rtmp_url: rtmp_url_for_others(&app.control, &reached),
         wifi: Wifi::of(&app),
     })
@@ -154,7 +158,9 @@ async fn poster(State(app): State<Arc<App>>, mut page: Page, reached: Reached) -
     page.show(&Poster {
         page: &page,
         join_url: join_url(&app, &page, &reached),
-        addresses: own.map(|address| format!("http://{}/", app.control.doors().plain_host(&address.to_string()))).collect(),
+        addresses: own
+            .map(|address| format!("http://{}/", app.control.doors().plain_host(&address.to_string())))
+            .collect(),
         wifi: Wifi::of(&app),
         closed: app.control.registration() == Registration::Closed,
     })
@@ -173,6 +179,8 @@ struct DonePage<'a> {
     /// Where the box is found once this Wi-Fi is gone.
     pages: Vec<String>,
     uplink: Option<String>,
+    /// Whoever looks is on a Wi-Fi where only the set-up answers.
+    confined: bool,
 }
 
 async fn done(State(app): State<Arc<App>>, mut page: Page) -> Response {
@@ -196,6 +204,7 @@ async fn done(State(app): State<Arc<App>>, mut page: Page) -> Response {
         policy: POLICIES.iter().find(|(one, ..)| *one == policy).map_or("", |(.., words)| words),
         zone: app.control.config().venue.timezone.clone(),
         pages: network::pages(&app.control),
-        uplink: uplink.and_then(|uplink| uplink.ssid.clone()),
+        uplink: uplink.map(network::called),
+        confined: page.line.captive && now.access_point.as_ref().is_none_or(|own| own.purpose != Purpose::Guests),
     })
 }

@@ -126,7 +126,10 @@ async fn save(
     .collect();
     let saved = async {
         if filled.zone.is_empty() {
-            return Err(Problem::invalid("venue.timezone", "write the time zone, such as Europe/Berlin: times of day are told by it"));
+            return Err(Problem::invalid(
+                "venue.timezone",
+                "write the time zone, such as Europe/Berlin: times of day are told by it",
+            ));
         }
         if !edits.is_empty() {
             settings::change(&app.control, &by, edits).await?;
