@@ -98,7 +98,7 @@ image-test: install-image ## boot the image in a virtual machine and try it (CAS
 	python3 tests/image/run "$(CARGO_TARGET_DIR)/image-test"
 
 # Without link-time optimisation the program is built in half the time; the images that people get have it.
-image-smoke: install-image ## the quick part of image-test, as CI runs it: the image boots, makes a programme, updates itself, lets nobody in (40 minutes at most)
+image-smoke: install-image ## the quick part of image-test, as CI runs it: the image boots, makes a programme, updates itself, lets nobody in, is set up from a phone (40 minutes at most)
 	@export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
 	out="$(CARGO_TARGET_DIR)/image-smoke"
 	if ! { image/cross/chroot -- true && tests/image/root >/dev/null; }; then
@@ -106,7 +106,7 @@ image-smoke: install-image ## the quick part of image-test, as CI runs it: the i
 	  exit 0
 	fi
 	image/cross/build "$$out/cross"
-	PROGRAM="$$out/cross/motherstream" AGAIN=1 CASES=boot,secure,itself,tryboot,asks,damaged,watchdog,trouble,updates python3 tests/image/run "$$out"
+	PROGRAM="$$out/cross/motherstream" AGAIN=1 CASES=boot,secure,itself,tryboot,asks,damaged,watchdog,trouble,updates,phone python3 tests/image/run "$$out"
 
 cross-check: install-image ## build it twice from nothing and compare the bytes (slow)
 	@image/cross/build "$(CARGO_TARGET_DIR)/cross"
