@@ -5,6 +5,7 @@ is the kernel's: nobody is too far away, and nothing is lost.
 """
 
 import base64
+import contextlib
 import re
 import time
 from dataclasses import dataclass, field
@@ -110,12 +111,17 @@ class Air:
 
     # -- the phone ----------------------------------------------------------------------------------------------------------------------
 
-    def own_name(self, limit: float = 180) -> str:
+    def own_name(self, limit: float = 300) -> str:
         """The name of the box's access point, as soon as the phone sees one."""
 
         def look() -> str | None:
-            self.box.sh("ip netns exec phone ip link set wlan1 up")
-            heard = self.box.sh("ip netns exec phone iw dev wlan1 scan freq 2412 2437 2462 flush 2>/dev/null | grep 'SSID: Motherstream-'", 30)
+            # A machine that is starting has its moments.
+            with contextlib.suppress(Failed):
+                self.box.sh("ip netns exec phone ip link set wlan1 up")
+            try:
+                heard = self.box.sh("ip netns exec phone timeout 20 iw dev wlan1 scan freq 2412 2437 2462 flush 2>/dev/null | grep 'SSID: Motherstream-'", 60)
+            except Failed:
+                return None
             return heard.partition("SSID: ")[2].split("\n")[0].strip() or None
 
         return wait("the box's access point", limit, look, 1)
