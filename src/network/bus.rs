@@ -22,8 +22,10 @@ const WIRELESS: &str = "org.freedesktop.NetworkManager.Device.Wireless";
 pub(super) const ACTIVE: &str = "org.freedesktop.NetworkManager.Connection.Active";
 pub(super) const PROFILE: &str = "org.freedesktop.NetworkManager.Settings.Connection";
 
-/// How long any call may take.
+/// How long a look may take.
 const CALL: Duration = Duration::from_secs(5);
+/// How long a change may take: who may make one is asked of polkit, which starts for it.
+const CHANGE: Duration = Duration::from_secs(25);
 /// Changes of devices' states that wait to be read. Whoever joins a network reads them.
 const STATES: usize = 64;
 
@@ -99,7 +101,7 @@ impl Bus {
     /// Connects to the bus at an address, or to the system's, and listens to NetworkManager, which need not be there.
     pub(super) async fn connect(address: Option<&str>) -> Result<Self, BusError> {
         let bus = address.map_or_else(connection::Builder::system, connection::Builder::address);
-        let built = timeout(CALL, bus.method_timeout(CALL).build()).await;
+        let built = timeout(CALL, bus.method_timeout(CHANGE).build()).await;
         // Whatever is wrong with it: there is no bus to speak of.
         let connection = built.map_err(|_| BusError::Silent)?.map_err(|_| BusError::Absent)?;
         let rule = MatchRule::builder()
@@ -149,11 +151,27 @@ impl Bus {
         B: Serialize + Type + Sync,
         R: DeserializeOwned + Type + Send,
     {
-        self.call_of(SERVICE, path, interface, member, body).await
+        self.call_of(CALL, SERVICE, path, interface, member, body).await
+    }
+
+    /// A call that changes something.
+    async fn change<B, R>(
+        &self,
+        path: &str,
+        interface: &'static str,
+        member: &'static str,
+        body: &B,
+    ) -> Result<R, BusError>
+    where
+        B: Serialize + Type + Sync,
+        R: DeserializeOwned + Type + Send,
+    {
+        self.call_of(CHANGE, SERVICE, path, interface, member, body).await
     }
 
     async fn call_of<B, R>(
         &self,
+        limit: Duration,
         service: &'static str,
         path: &str,
         interface: &'static str,
@@ -167,14 +185,14 @@ impl Bus {
         let call = self.connection.call_method(Some(service), path, Some(interface), member, body);
         // In a box of its own: the compiler cannot see that what it borrows is fit for another thread.
         let call: Pin<Box<dyn Future<Output = zbus::Result<zbus::Message>> + Send + '_>> = Box::pin(call);
-        let answer = timeout(CALL, call).await.map_err(|_| BusError::Silent)??;
+        let answer = timeout(limit, call).await.map_err(|_| BusError::Silent)??;
         answer.body().deserialize().map_err(|_| BusError::Refused(format!("an answer to {member} that makes no sense")))
     }
 
     /// Whether NetworkManager runs. Asking itself could start it where it does not.
     pub(super) async fn is_there(&self) -> Result<bool, BusError> {
         let bus = "org.freedesktop.DBus";
-        self.call_of(bus, "/org/freedesktop/DBus", bus, "NameHasOwner", &(SERVICE,)).await
+        self.call_of(CALL, bus, "/org/freedesktop/DBus", bus, "NameHasOwner", &(SERVICE,)).await
     }
 
     /// Everything that it has.
@@ -198,7 +216,7 @@ impl Bus {
         let options = HashMap::from([("persist", Variant::from(persist))]);
         let body = (profile, device, no_object(), options);
         let added: (OwnedObjectPath, OwnedObjectPath, Properties) =
-            self.call(MANAGER, SERVICE, "AddAndActivateConnection2", &body).await?;
+            self.change(MANAGER, SERVICE, "AddAndActivateConnection2", &body).await?;
         Ok((added.0, added.1))
     }
 
@@ -208,12 +226,12 @@ impl Bus {
         profile: &OwnedObjectPath,
         device: &OwnedObjectPath,
     ) -> Result<OwnedObjectPath, BusError> {
-        self.call(MANAGER, SERVICE, "ActivateConnection", &(profile, device, no_object())).await
+        self.change(MANAGER, SERVICE, "ActivateConnection", &(profile, device, no_object())).await
     }
 
     /// Ends an activation.
     pub(super) async fn deactivate(&self, active: &OwnedObjectPath) -> Result<(), BusError> {
-        self.call(MANAGER, SERVICE, "DeactivateConnection", &(active,)).await
+        self.change(MANAGER, SERVICE, "DeactivateConnection", &(active,)).await
     }
 
     /// Changes a profile; `to_disk`: it is kept, else it is in memory only.
@@ -225,19 +243,19 @@ impl Bus {
     ) -> Result<(), BusError> {
         let options: HashMap<&str, Variant<'_>> = HashMap::new();
         let body = (profile, if to_disk { 0x1_u32 } else { 0x2 }, options);
-        let _result: Properties = self.call(path.as_str(), PROFILE, "Update2", &body).await?;
+        let _result: Properties = self.change(path.as_str(), PROFILE, "Update2", &body).await?;
         Ok(())
     }
 
     /// Removes a profile; what it is active on is left.
     pub(super) async fn delete(&self, profile: &OwnedObjectPath) -> Result<(), BusError> {
-        self.call(profile.as_str(), PROFILE, "Delete", &()).await
+        self.change(profile.as_str(), PROFILE, "Delete", &()).await
     }
 
     /// Has a radio look around.
     pub(super) async fn scan(&self, device: &OwnedObjectPath) -> Result<(), BusError> {
         let options: HashMap<&str, Variant<'_>> = HashMap::new();
-        self.call(device.as_str(), WIRELESS, "RequestScan", &(options,)).await
+        self.change(device.as_str(), WIRELESS, "RequestScan", &(options,)).await
     }
 
     /// Has NetworkManager look now whether the internet is there.
@@ -248,18 +266,19 @@ impl Bus {
     /// Remembers how a device is set up, and goes back to that after `seconds` unless it is told otherwise.
     pub(super) async fn remember(&self, device: &OwnedObjectPath, seconds: u32) -> Result<OwnedObjectPath, BusError> {
         // Without deleting what is new: a Wi-Fi that is joined meanwhile is none of this.
-        self.call(MANAGER, SERVICE, "CheckpointCreate", &(vec![device], seconds, 0_u32)).await
+        self.change(MANAGER, SERVICE, "CheckpointCreate", &(vec![device], seconds, 0_u32)).await
     }
 
     /// Goes back now.
     pub(super) async fn go_back(&self, checkpoint: &OwnedObjectPath) -> Result<(), BusError> {
-        let _devices: HashMap<String, u32> = self.call(MANAGER, SERVICE, "CheckpointRollback", &(checkpoint,)).await?;
+        let _devices: HashMap<String, u32> =
+            self.change(MANAGER, SERVICE, "CheckpointRollback", &(checkpoint,)).await?;
         Ok(())
     }
 
     /// Goes back no more.
     pub(super) async fn keep(&self, checkpoint: &OwnedObjectPath) -> Result<(), BusError> {
-        self.call(MANAGER, SERVICE, "CheckpointDestroy", &(checkpoint,)).await
+        self.change(MANAGER, SERVICE, "CheckpointDestroy", &(checkpoint,)).await
     }
 
     /// All profiles.

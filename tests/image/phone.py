@@ -128,7 +128,9 @@ def setup(lab: Lab) -> None:
         claimed(box, air)
         say(f"claimed {time.monotonic() - began:.0f} s after the phone had joined (with all of the above)")
         page = air.curl("http://4.3.2.1/setup/network").body
-        check("the venue's network is in the list, and what will happen is said first", VENUE[0] in page and "motherstream.local" in page, page)
+        check("the venue's network is in the list", VENUE[0] in page, page)
+        page = air.curl(f"http://4.3.2.1/setup/network?ssid={VENUE[0].replace(' ', '+')}").body
+        check("its form says first what will happen, and where the box is then", "motherstream.local" in page and name in page, page)
         joins(air, VENUE[0], "wrong horse")
         seconds = told(box, air, name, "password")
         say(f"a wrong password: told {seconds:.0f} s after the access point was back")
