@@ -204,6 +204,36 @@ def rough(lab: Lab) -> None:
         box.shut_down()
 
 
+def portal(lab: Lab) -> None:
+    """a venue's Wi-Fi with a page of its own to sign in on: the phone reaches it through the box, and the box is let in"""
+    card = lab.card(lab.image("one", "1.0"), "phone-portal")
+    with lab.machine(card) as box:
+        air = Air(box)
+        name = begins(box, air, "Hotel")
+        # A SIMULATED portal: all names lead to it, and what NetworkManager looks for is not what it finds there.
+        page = "mkdir -p /run/air/www && cd /run/air/www && echo '<h1>Welcome, guest</h1>' >index.html && cp index.html check_network_status.txt"
+        air.in_venue(f"{page} && busybox httpd -p 192.168.77.1:80 -h /run/air/www")
+        air.join(name)
+        claimed(box, air)
+        joins(air, "Hotel")
+        began = time.monotonic()
+        wait("the access point beside the hotel's Wi-Fi", JOINED, lambda: "type AP" in box.sh("iw dev ap0 info 2>&1"), 1)
+        say(f"behind a sign-in page: the box's own Wi-Fi is beside it {time.monotonic() - began:.0f} s after the form")
+        wait("the phone to be back", 180, lambda: rejoined(air, name), 1)
+        host = "captive.apple.com"
+        wait("names to be the hotel's", 60, lambda: "192.168.77.1" in air.asks(host).partition(host)[2], 2)
+        answer = wait("the hotel's page", 60, lambda: (a := air.curl(f"http://{host}/", address="192.168.77.1")).status == 200 and a)
+        check("the phone's own sheet shows the hotel's page", "Welcome, guest" in answer.body, answer)
+        said = network(air)
+        check("the box says what is in the way", said["internet"] == "portal", said)
+        began = time.monotonic()
+        air.in_venue("echo 'NetworkManager is online' >/run/air/www/check_network_status.txt")
+        wait("the box to see that it was let in", 60, lambda: network(air)["internet"] == "full", 1)
+        say(f"signed in on the phone: the box sees that it was let in after {time.monotonic() - began:.0f} s")
+        wait("the way through to be closed", 60, lambda: "portal no" in box.sh("cat /run/motherstream-network/applied"), 1)
+        box.shut_down()
+
+
 def show(lab: Lab) -> None:
     """a show over Wi-Fi whose router restarts: the programme itself is never late"""
     card = lab.card(lab.image("one", "1.0"), "phone-show")
@@ -231,5 +261,5 @@ def show(lab: Lab) -> None:
         box.shut_down()
 
 
-cases.CASES.update({"phone": setup, "phone-rough": rough, "phone-show": show})
+cases.CASES.update({"phone": setup, "phone-rough": rough, "phone-portal": portal, "phone-show": show})
 __all__ = ["Publisher"]
