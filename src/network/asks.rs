@@ -1,12 +1,12 @@
 //! What the program asks the machine for, because it needs root: one file in its runtime folder, read and checked by the image's own
 //! `motherstream-network.service`. Each line is the whole of what is wanted.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
-use crate::config::NetworkConfig;
+use crate::{
+    config::NetworkConfig,
+    files::{self, Readers},
+};
 
 const FILE: &str = "network";
 /// The file that says that the card's `wifi-setup` has done its work.
@@ -40,7 +40,7 @@ impl Asks {
         if self.asked.as_ref() == Some(&text) {
             return;
         }
-        match put(folder, FILE, &text) {
+        match files::replace(&folder.join(FILE), text.as_bytes(), Readers::Owner) {
             Ok(()) => self.asked = Some(text),
             Err(error) => tracing::warn!(%error, "the machine cannot be asked for what the network needs"),
         }
@@ -49,18 +49,11 @@ impl Asks {
     /// The card's file `wifi-setup` has done its work, and is to go.
     pub(super) fn flag_is_done(&self) {
         if let Some(folder) = &self.folder
-            && let Err(error) = put(folder, FLAG_DONE, "")
+            && let Err(error) = files::replace(&folder.join(FLAG_DONE), b"", Readers::Owner)
         {
             tracing::warn!(%error, "the machine cannot be asked to remove wifi-setup");
         }
     }
-}
-
-/// Whole, or not at all.
-fn put(folder: &Path, name: &str, text: &str) -> io::Result<()> {
-    let new = folder.join(format!(".{name}.new"));
-    fs::write(&new, text)?;
-    fs::rename(&new, folder.join(name))
 }
 
 fn text(config: &NetworkConfig, wanted: Wanted) -> String {
@@ -80,6 +73,8 @@ fn text(config: &NetworkConfig, wanted: Wanted) -> String {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::config::Sources;
 

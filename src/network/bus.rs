@@ -29,9 +29,6 @@ const CHANGE: Duration = Duration::from_secs(25);
 /// Changes of devices' states that wait to be read. Whoever joins a network reads them.
 const STATES: usize = 64;
 
-/// No object.
-pub(super) const NONE: &str = "/";
-
 /// What one interface of an object says.
 pub(super) type Properties = HashMap<String, OwnedVariant>;
 /// All objects, each with its interfaces.
@@ -140,8 +137,10 @@ impl Bus {
         self.states.subscribe()
     }
 
+    /// A call of NetworkManager, with its limit: [`CALL`] or [`CHANGE`].
     async fn call<B, R>(
         &self,
+        limit: Duration,
         path: &str,
         interface: &'static str,
         member: &'static str,
@@ -151,22 +150,7 @@ impl Bus {
         B: Serialize + Type + Sync,
         R: DeserializeOwned + Type + Send,
     {
-        self.call_of(CALL, SERVICE, path, interface, member, body).await
-    }
-
-    /// A call that changes something.
-    async fn change<B, R>(
-        &self,
-        path: &str,
-        interface: &'static str,
-        member: &'static str,
-        body: &B,
-    ) -> Result<R, BusError>
-    where
-        B: Serialize + Type + Sync,
-        R: DeserializeOwned + Type + Send,
-    {
-        self.call_of(CHANGE, SERVICE, path, interface, member, body).await
+        self.call_of(limit, SERVICE, path, interface, member, body).await
     }
 
     async fn call_of<B, R>(
@@ -198,12 +182,12 @@ impl Bus {
     /// Everything that it has.
     pub(super) async fn objects(&self) -> Result<Objects, BusError> {
         let interface = "org.freedesktop.DBus.ObjectManager";
-        self.call("/org/freedesktop", interface, "GetManagedObjects", &()).await
+        self.call(CALL, "/org/freedesktop", interface, "GetManagedObjects", &()).await
     }
 
     /// A profile's settings, without its secrets.
     pub(super) async fn settings(&self, profile: &OwnedObjectPath) -> Result<Kept, BusError> {
-        self.call(profile.as_str(), PROFILE, "GetSettings", &()).await
+        self.call(CALL, profile.as_str(), PROFILE, "GetSettings", &()).await
     }
 
     /// Adds a profile and activates it on a device. `persist`: `memory`, or `volatile`, which goes with the activation. Gives profile and activation.
@@ -216,7 +200,7 @@ impl Bus {
         let options = HashMap::from([("persist", Variant::from(persist))]);
         let body = (profile, device, no_object(), options);
         let added: (OwnedObjectPath, OwnedObjectPath, Properties) =
-            self.change(MANAGER, SERVICE, "AddAndActivateConnection2", &body).await?;
+            self.call(CHANGE, MANAGER, SERVICE, "AddAndActivateConnection2", &body).await?;
         Ok((added.0, added.1))
     }
 
@@ -226,12 +210,12 @@ impl Bus {
         profile: &OwnedObjectPath,
         device: &OwnedObjectPath,
     ) -> Result<OwnedObjectPath, BusError> {
-        self.change(MANAGER, SERVICE, "ActivateConnection", &(profile, device, no_object())).await
+        self.call(CHANGE, MANAGER, SERVICE, "ActivateConnection", &(profile, device, no_object())).await
     }
 
     /// Ends an activation.
     pub(super) async fn deactivate(&self, active: &OwnedObjectPath) -> Result<(), BusError> {
-        self.change(MANAGER, SERVICE, "DeactivateConnection", &(active,)).await
+        self.call(CHANGE, MANAGER, SERVICE, "DeactivateConnection", &(active,)).await
     }
 
     /// Changes a profile; `to_disk`: it is kept, else it is in memory only.
@@ -243,52 +227,53 @@ impl Bus {
     ) -> Result<(), BusError> {
         let options: HashMap<&str, Variant<'_>> = HashMap::new();
         let body = (profile, if to_disk { 0x1_u32 } else { 0x2 }, options);
-        let _result: Properties = self.change(path.as_str(), PROFILE, "Update2", &body).await?;
+        let _result: Properties = self.call(CHANGE, path.as_str(), PROFILE, "Update2", &body).await?;
         Ok(())
     }
 
     /// Removes a profile; what it is active on is left.
     pub(super) async fn delete(&self, profile: &OwnedObjectPath) -> Result<(), BusError> {
-        self.change(profile.as_str(), PROFILE, "Delete", &()).await
+        self.call(CHANGE, profile.as_str(), PROFILE, "Delete", &()).await
     }
 
     /// Has a radio look around.
     pub(super) async fn scan(&self, device: &OwnedObjectPath) -> Result<(), BusError> {
         let options: HashMap<&str, Variant<'_>> = HashMap::new();
-        self.change(device.as_str(), WIRELESS, "RequestScan", &(options,)).await
+        self.call(CHANGE, device.as_str(), WIRELESS, "RequestScan", &(options,)).await
     }
 
     /// Has NetworkManager look now whether the internet is there.
     pub(super) async fn check(&self) -> Result<u32, BusError> {
-        self.call(MANAGER, SERVICE, "CheckConnectivity", &()).await
+        self.call(CALL, MANAGER, SERVICE, "CheckConnectivity", &()).await
     }
 
     /// Remembers how a device is set up, and goes back to that after `seconds` unless it is told otherwise.
     pub(super) async fn remember(&self, device: &OwnedObjectPath, seconds: u32) -> Result<OwnedObjectPath, BusError> {
         // Without deleting what is new: a Wi-Fi that is joined meanwhile is none of this.
-        self.change(MANAGER, SERVICE, "CheckpointCreate", &(vec![device], seconds, 0_u32)).await
+        self.call(CHANGE, MANAGER, SERVICE, "CheckpointCreate", &(vec![device], seconds, 0_u32)).await
     }
 
     /// Goes back now.
     pub(super) async fn go_back(&self, checkpoint: &OwnedObjectPath) -> Result<(), BusError> {
         let _devices: HashMap<String, u32> =
-            self.change(MANAGER, SERVICE, "CheckpointRollback", &(checkpoint,)).await?;
+            self.call(CHANGE, MANAGER, SERVICE, "CheckpointRollback", &(checkpoint,)).await?;
         Ok(())
     }
 
     /// Goes back no more.
     pub(super) async fn keep(&self, checkpoint: &OwnedObjectPath) -> Result<(), BusError> {
-        self.change(MANAGER, SERVICE, "CheckpointDestroy", &(checkpoint,)).await
+        self.call(CHANGE, MANAGER, SERVICE, "CheckpointDestroy", &(checkpoint,)).await
     }
 
     /// All profiles.
     pub(super) async fn profiles(&self) -> Result<Vec<OwnedObjectPath>, BusError> {
-        self.call(SETTINGS, "org.freedesktop.NetworkManager.Settings", "ListConnections", &()).await
+        self.call(CALL, SETTINGS, "org.freedesktop.NetworkManager.Settings", "ListConnections", &()).await
     }
 }
 
+/// Where a call wants an object and there is none.
 fn no_object() -> OwnedObjectPath {
-    OwnedObjectPath::try_from(NONE).unwrap_or_default()
+    OwnedObjectPath::try_from("/").unwrap_or_default()
 }
 
 fn state_change(signal: &zbus::Message) -> Option<StateChange> {

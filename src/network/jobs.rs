@@ -1,6 +1,7 @@
 //! What takes seconds: joining a network, raising the access point, changing addresses. One at a time, each with its limit of time.
 
 use std::{
+    collections::HashMap,
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
@@ -15,10 +16,10 @@ use zbus::OwnedObjectPath;
 
 use super::{
     bus::{Bus, BusError, Kept, Profile, Properties, StateChange},
-    look::{Device, FAILED, Look},
+    look::{Device, FAILED, Look, Own},
     order::{Addressing, Join},
     profile::{self, Channel},
-    view::{ACCESS_POINT, Interface, Kind, SECOND, TRIAL, Visible},
+    view::{ACCESS_POINT, Kind, SECOND, TRIAL, Visible},
 };
 use crate::core::network::{
     Purpose,
@@ -42,25 +43,35 @@ const ACTIVE_ENDED: u32 = 3;
 /// How long the second of the two may take that say that something failed.
 const OTHER_HALF: Duration = Duration::from_secs(2);
 
-/// Has a radio look around, if it can, and waits for that.
-pub(super) async fn look_around(bus: &Bus, device: &Device) {
+/// Has a radio look around, if it can, and waits for that; what is there then, without what is known of it, unless NetworkManager does not tell.
+pub(super) async fn look_around(bus: &Bus, device: &Device) -> Option<Look> {
     if bus.scan(&device.path).await.is_err() {
         // It did a moment ago, or cannot while it is joining.
         sleep(Duration::from_secs(1)).await;
-        return;
+        return seen(bus).await;
     }
     let end = Instant::now() + SCAN;
+    let mut now = None;
     // `LastScan` changes, and with it the list.
     while timeout_at(end, bus.changed.notified()).await.is_ok() {
-        let Ok(objects) = bus.objects().await else { return };
-        let now = Look::of(&objects, &Default::default());
-        let scanned = now.devices.iter().any(|other| other.path == device.path && other.last_scan != device.last_scan);
-        if scanned {
+        let look = now.insert(seen(bus).await?);
+        if look.devices.iter().any(|other| other.path == device.path && other.last_scan != device.last_scan) {
             break;
         }
     }
     // Whoever waits for changes is told that there were some.
     bus.changed.notify_one();
+    if now.is_some() { now } else { seen(bus).await }
+}
+
+async fn seen(bus: &Bus) -> Option<Look> {
+    bus.objects().await.ok().map(|objects| Look::of(&objects, &HashMap::new()))
+}
+
+/// Takes the own access point down, and gives the radio its moment.
+async fn lower(bus: &Bus, own: &Own) {
+    let _gone = bus.deactivate(&own.active).await;
+    sleep(Duration::from_millis(500)).await;
 }
 
 /// How an activation went; without a reason where it took too long. Told by the activation itself: another one on the same device may have ended
@@ -95,19 +106,18 @@ async fn followed(
     }
 }
 
-/// Joins a network. What works is kept; of what does not, nothing is left.
+/// Joins a network by the profile that was made of `join`. What works is kept; of what does not, nothing is left.
 pub(super) async fn join(
     bus: &Bus,
     look: &Look,
     device: &Device,
     join: &Join,
+    profile: Profile,
     seen: Option<&Visible>,
 ) -> Result<(), Failure> {
-    let profile = profile::venue(join, seen).map_err(|error| Failure::Other { said: error.to_string() })?;
     // Its one radio is the access point, or has it on the channel of another network.
     if let Some(own) = look.own.as_ref().filter(|own| own.interface == device.shown.name || own.interface == SECOND) {
-        let _gone = bus.deactivate(&own.active).await;
-        sleep(Duration::from_millis(500)).await;
+        lower(bus, own).await;
     }
     let mut states = bus.states();
     let (path, active) = bus.add_and_activate(&profile, &device.path, "memory").await.map_err(failure)?;
@@ -156,13 +166,11 @@ pub(super) async fn raise(bus: &Bus, look: &Look, device: &Device, wanted: &Rais
     let mut heard = look.heard.clone();
     let own = look.own.as_ref().filter(|own| own.interface == device.shown.name);
     if let Some(own) = own {
-        let _gone = bus.deactivate(&own.active).await;
-        sleep(Duration::from_millis(500)).await;
+        lower(bus, own).await;
     } else if wanted.channel.is_none() {
         // It cannot look around once it is one. Beside a network that it has joined it would be away from that meanwhile.
-        look_around(bus, device).await;
-        if let Ok(objects) = bus.objects().await {
-            heard = Look::of(&objects, &Default::default()).heard;
+        if let Some(now) = look_around(bus, device).await {
+            heard = now.heard;
         }
     }
     let others = heard.iter().map(|(network, frequency)| (*frequency, network.signal));
@@ -301,10 +309,4 @@ fn written(kept: &Kept) -> Profile {
         section.iter().map(|(key, value)| (key.clone(), zbus::Variant::from(value.clone()))).collect()
     };
     kept.iter().map(|(name, properties)| (name.clone(), section(properties))).collect()
-}
-
-/// The last two bytes of a radio's hardware address, as the access point's name ends.
-pub(super) fn ending(interface: &Interface) -> String {
-    let digits: String = interface.mac.chars().filter(char::is_ascii_hexdigit).collect::<String>().to_ascii_uppercase();
-    digits.chars().rev().take(4).collect::<Vec<_>>().into_iter().rev().collect()
 }

@@ -77,7 +77,7 @@ pub(super) struct Own {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Look {
     pub(super) devices: Vec<Device>,
-    pub(super) internet: Internet,
+    internet: Internet,
     /// What the radios hear, with its frequency in MHz.
     pub(super) heard: Vec<(Visible, u32)>,
     pub(super) known: Vec<Known>,
@@ -216,6 +216,18 @@ impl Look {
         self.devices
             .iter()
             .filter(|device| device.shown.kind == Kind::Wifi && device.usable && device.shown.name != SECOND)
+    }
+
+    /// The name that the own access point has, or would have: it ends in the last two bytes of the radio's hardware address. None without a radio.
+    pub(super) fn access_point_name(&self) -> Option<String> {
+        let mac = &self.radios().next()?.shown.mac;
+        let digits: String = mac.chars().filter(char::is_ascii_hexdigit).collect::<String>().to_ascii_uppercase();
+        Some(format!("Motherstream-{}", digits.get(digits.len().saturating_sub(4)..).unwrap_or_default()))
+    }
+
+    /// How far the box gets: nowhere without an address.
+    pub(super) fn reaches(&self) -> Internet {
+        if self.has_uplink() { self.internet } else { Internet::None }
     }
 
     /// Whether the box has an address in somebody's network.

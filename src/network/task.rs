@@ -18,7 +18,7 @@ use super::{
     look::{self, Look, Own},
     order::{Addressing, Answer, Command, Join, Made, NetworkError, Parts, Touched, last_touch},
     profile::{self, Channel, access_point_id},
-    view::{ACCESS_POINT, AccessPoint, Internet, Kind, Manager, Outcome, SECOND, Snapshot, State, TRIAL, Trial},
+    view::{ACCESS_POINT, AccessPoint, Kind, Manager, Outcome, SECOND, Snapshot, State, TRIAL, Trial},
 };
 use crate::{
     config::NetworkConfig,
@@ -157,10 +157,7 @@ impl Task {
                     RETRY
                 }
             };
-            self.job = None;
-            if let Some(join) = self.joining.take() {
-                self.end_join(&join, Err(Failure::BrokenOff));
-            }
+            self.break_off();
             let end = Instant::now() + pause;
             loop {
                 select! {
@@ -205,12 +202,17 @@ impl Task {
         self.look = Look::default();
         if manager == Manager::Absent {
             // What it was doing ended with it.
-            self.job = None;
-            if let Some(join) = self.joining.take() {
-                self.end_join(&join, Err(Failure::BrokenOff));
-            }
+            self.break_off();
         }
         self.show();
+    }
+
+    /// Gives up what is under way.
+    fn break_off(&mut self) {
+        self.job = None;
+        if let Some(join) = self.joining.take() {
+            self.end_join(&join, Err(Failure::BrokenOff));
+        }
     }
 
     fn refuse(&self, command: Command) {
@@ -298,7 +300,7 @@ impl Task {
             return Err(BusError::Absent);
         }
         let before = std::mem::replace(&mut self.look, read(bus).await?);
-        let name = self.name();
+        let name = self.look.access_point_name();
         self.look.heard.retain(|(network, _)| Some(&network.ssid) != name.as_ref());
         // A radio that is an access point hears nobody but itself: what it heard before stays.
         if self.look.own.is_some() {
@@ -309,11 +311,6 @@ impl Task {
             }
         }
         Ok(())
-    }
-
-    /// The name of the access point.
-    fn name(&self) -> Option<String> {
-        name(&self.look)
     }
 
     fn now(&self) -> Moment {
@@ -447,9 +444,7 @@ impl Task {
         let device = self.look.radios().find(|device| device.shown.state == State::Down)?.clone();
         let known = self.look.known.clone();
         Some(Box::pin(async move {
-            jobs::look_around(&bus, &device).await;
-            let Ok(objects) = bus.objects().await else { return Done::Other };
-            let now = Look::of(&objects, &HashMap::new());
+            let Some(now) = jobs::look_around(&bus, &device).await else { return Done::Other };
             // NetworkManager may have found one by itself.
             if !now.radios().any(|radio| radio.path == device.path && radio.shown.state == State::Down) {
                 return Done::Other;
@@ -473,7 +468,7 @@ impl Task {
 
     fn raise(&self, bus: Bus, purpose: Purpose) -> Option<Job> {
         let device = self.look.free().or_else(|| self.look.radios().next())?.clone();
-        let ssid = self.name()?;
+        let ssid = self.look.access_point_name()?;
         let password = self.password(purpose);
         // The second interface of a radio is on the channel of the first.
         let joined = self.look.joined().filter(|_| device.shown.name == SECOND);
@@ -549,7 +544,7 @@ impl Task {
         let is_own = self.look.own.as_ref().is_some_and(|own| own.interface == device.shown.name);
         // One that is the access point, or joins something, hears nobody now.
         if !is_own && self.job.is_none() {
-            jobs::look_around(bus, &device).await;
+            let _looked_at_below = jobs::look_around(bus, &device).await;
             self.look(bus).await.map_err(refused)?;
         }
         Ok(())
@@ -566,7 +561,7 @@ impl Task {
         let seen =
             self.look.heard.iter().map(|(network, _)| network).find(|network| network.ssid == join.ssid).cloned();
         // What cannot be is said while whoever typed it is there.
-        profile::venue(&join, seen.as_ref())?;
+        let profile = profile::venue(&join, seen.as_ref())?;
         let device = self.look.radios().find(|device| device.shown.state != State::AccessPoint);
         let device = device.or_else(|| self.look.radios().next()).ok_or(NetworkError::NoRadio)?.clone();
         let (note, ssid) = (self.parts.data_dir.join(NOTE), join.ssid.clone());
@@ -582,7 +577,7 @@ impl Task {
         let (bus, look) = (bus.clone(), self.look.clone());
         self.job = Some(Box::pin(async move {
             sleep(PARTING).await;
-            let ended = jobs::join(&bus, &look, &device, &join, seen.as_ref()).await;
+            let ended = jobs::join(&bus, &look, &device, &join, profile, seen.as_ref()).await;
             Done::Joined(join, ended)
         }));
         Ok(())
@@ -651,7 +646,7 @@ impl Task {
                 Want::Down | Want::Look => Reason::Guests,
             };
             AccessPoint {
-                ssid: self.name().unwrap_or_default(),
+                ssid: self.look.access_point_name().unwrap_or_default(),
                 purpose: self.purpose,
                 reason,
                 interface: own.interface.clone(),
@@ -664,11 +659,11 @@ impl Task {
             manager: self.manager.clone(),
             own: self.parts.own,
             interfaces: self.look.devices.iter().map(|device| device.shown.clone()).collect(),
-            internet: if self.look.has_uplink() { self.look.internet } else { Internet::None },
+            internet: self.look.reaches(),
             networks: self.look.heard.iter().map(|(network, _)| network.clone()).collect(),
             known: self.look.known.iter().map(|known| known.ssid.clone()).collect(),
             access_point,
-            access_point_name: self.name(),
+            access_point_name: self.look.access_point_name(),
             access_point_trouble: self.trouble.as_ref().map(|(why, _)| why.clone()),
             joining: self.joining.as_ref().map(|join| join.ssid.clone()),
             outcome: self.outcome.clone(),
@@ -713,12 +708,6 @@ async fn read(bus: &Bus) -> Result<Look, BusError> {
     Ok(Look::of(&objects, &profiles))
 }
 
-/// The name that the access point has, or would have; none without a radio.
-fn name(look: &Look) -> Option<String> {
-    let radio = look.radios().next()?;
-    Some(format!("Motherstream-{}", jobs::ending(&radio.shown)))
-}
-
 /// One look.
 pub(super) async fn glance() -> Result<Snapshot, NetworkError> {
     let bus = Bus::connect(None).await.map_err(refused)?;
@@ -730,8 +719,8 @@ pub(super) async fn glance() -> Result<Snapshot, NetworkError> {
         manager: Manager::There,
         own: true,
         interfaces: look.devices.iter().map(|device| device.shown.clone()).collect(),
-        internet: if look.has_uplink() { look.internet } else { Internet::None },
-        access_point_name: name(&look),
+        internet: look.reaches(),
+        access_point_name: look.access_point_name(),
         ..Snapshot::default()
     })
 }
