@@ -24,7 +24,7 @@ pub use self::{
         ACCESS_POINT, AccessPoint, Interface, Internet, Kind, Manager, Outcome, Snapshot, State, TRIAL, Trial, Visible,
     },
 };
-use crate::{clock::Clock, config::NetworkConfig};
+use crate::{clock::Clock, config::NetworkConfig, core::network::wifi::SavedWifi};
 
 mod asks;
 mod bus;
@@ -32,6 +32,7 @@ mod jobs;
 mod look;
 mod order;
 mod profile;
+mod saved;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -103,7 +104,7 @@ impl Network {
             made: Arc::clone(&made),
             clock,
         };
-        (network, Simulated { publish, ordered, touched, made })
+        (network, Simulated { publish, ordered, touched, made, saved: Vec::new() })
     }
 
     /// The network; `watch` for changes.
@@ -158,6 +159,14 @@ impl Network {
         self.ask(|answer| Command::Forget(ssid, answer)).await
     }
 
+    /// The networks that the box joins by itself, with their passwords: for a backup.
+    ///
+    /// # Errors
+    /// Without a NetworkManager, or one that does not tell.
+    pub async fn saved(&self) -> Result<Vec<SavedWifi>, NetworkError> {
+        self.ask(Command::Saved).await
+    }
+
     /// Raises the own access point, or lowers it; see [`crate::core::network::Rule::ask`].
     ///
     /// # Errors
@@ -208,6 +217,8 @@ pub(crate) struct Simulated {
     touched: Touched,
     /// The password of the streamers' network.
     pub(crate) made: Made,
+    /// What is known, with its passwords.
+    pub(crate) saved: Vec<SavedWifi>,
 }
 
 #[cfg(test)]
@@ -215,6 +226,10 @@ impl Simulated {
     /// The next order, in words, which is carried out: `join Venue with a password`.
     pub(crate) async fn next(&mut self) -> Option<String> {
         let (answer, words) = match self.ordered.recv().await? {
+            Command::Saved(answer) => {
+                let _ = answer.send(Ok(self.saved.clone()));
+                return Some("tell what is known".to_owned());
+            }
             Command::Look(answer) => (answer, "look".to_owned()),
             Command::Join(join, answer) => {
                 let mut words = format!("join {}", join.ssid);
@@ -241,7 +256,7 @@ impl Simulated {
         let (words, heard) = mpsc::unbounded_channel();
         let (publish, touched, made) = (self.publish.clone(), Arc::clone(&self.touched), Arc::clone(&self.made));
         let ordered = std::mem::replace(&mut self.ordered, mpsc::channel(1).1);
-        let mut taken = Self { publish, ordered, touched, made };
+        let mut taken = Self { publish, ordered, touched, made, saved: self.saved.clone() };
         tokio::spawn(async move {
             while let Some(order) = taken.next().await {
                 let _ = words.send(order);

@@ -28,6 +28,8 @@ pub(crate) struct Restored {
     made: jiff::Timestamp,
     /// The version of the program that made it.
     version: String,
+    /// How many Wi-Fi networks it has, which the box then knows too.
+    networks: usize,
     /// Keys of its settings that are left out: only the file of the box's own configuration, or a USB stick, may set them.
     left_out: Vec<&'static str>,
 }
@@ -46,20 +48,36 @@ impl Restored {
             1 => "1 account".to_owned(),
             more => format!("{more} accounts"),
         };
+        let networks = match self.networks {
+            0 => String::new(),
+            1 => " and 1 Wi-Fi network".to_owned(),
+            more => format!(" and {more} Wi-Fi networks"),
+        };
         format!(
-            "The backup of {} with {accounts} is checked and lies ready: it takes the place of everything at the next start of the box. What \
+            "The backup of {} with {accounts}{networks} is checked and lies ready: it takes the place of everything at the next start of the box. What \
              happens until then is not in it.{left_out}",
             self.made.strftime("%F %R UTC")
         )
     }
 }
 
+/// What a backup holds beside what it always does.
+#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Packing {
+    /// Also the Wi-Fi networks that the box knows, with their passwords in the clear. Only on a box that runs the image.
+    #[serde(default)]
+    pub(crate) wifi: bool,
+}
+
 /// Packs everything into one file. Gives it with the time that it is of.
 ///
 /// # Errors
-/// When the store cannot be read, or something could not be packed.
-pub(crate) async fn pack(control: &Control, by: &By) -> Result<(Vec<u8>, jiff::Timestamp), Denied> {
-    by.did("backup.download", "");
+/// When the store cannot be read, something could not be packed, or the network does not tell what is asked of it.
+pub(crate) async fn pack(control: &Control, by: &By, what: Packing) -> Result<(Vec<u8>, jiff::Timestamp), Denied> {
+    by.did("backup.download", if what.wifi { "with the Wi-Fi passwords" } else { "" });
+    let wifi = if what.wifi { control.parts().network.saved().await? } else { Vec::new() };
     // All that the box remembers is in memory for it, twice.
     let turn = control.room().heavy.clone().lock_owned().await;
     let tables = control.parts().store.dump().await?;
@@ -70,7 +88,7 @@ pub(crate) async fn pack(control: &Control, by: &By) -> Result<(Vec<u8>, jiff::T
         let _turn = turn;
         let settings = settings.text();
         let slate = settings.as_deref().and_then(|settings| slate_of(settings, &data_dir));
-        backup::pack(&tables, settings.as_deref(), slate.as_ref(), now)
+        backup::pack(&tables, settings.as_deref(), slate.as_ref(), &wifi, now)
     });
     let file = file.await.map_err(|_| Denied::BrokenOff)?;
     Ok((file.map_err(|error| Denied::Failed(format!("the backup could not be packed: {error}")))?, now))
@@ -124,6 +142,7 @@ pub(crate) async fn stage(control: &Control, by: &By, file: Bytes, how: Restorin
 async fn check_and_stage(control: &Control, file: Bytes, how: Restoring) -> Result<Restored, Denied> {
     let _turn = control.room().settings_turn.lock().await;
     let (settings, data_dir) = (control.parts().settings.clone(), control.config().data_dir.clone());
+    let sets_network = control.network().own;
     // `admin.token` runs the box whatever the accounts are, and no backup brings or takes it.
     let without_admin = how.without_admin || control.config().admin.token.is_some();
     let staged = spawn_blocking(move || {
@@ -132,6 +151,10 @@ async fn check_and_stage(control: &Control, file: Bytes, how: Restoring) -> Resu
             slate::check(picture).map_err(|reason| {
                 Denied::invalid("backup", format!("its picture for the slate cannot be used: {reason}"))
             })?;
+        }
+        if !sets_network {
+            // On somebody's own computer the network is theirs, and passwords would lie there for nothing.
+            backup.wifi.clear();
         }
         let mut left_out = Vec::new();
         if let Some(text) = &mut backup.settings {
@@ -148,7 +171,8 @@ async fn check_and_stage(control: &Control, file: Bytes, how: Restoring) -> Resu
             })?;
         }
         let accounts = backup.stage(&data_dir, without_admin).map_err(|error| refused(&error))?;
-        Ok(Restored { accounts, made: backup.manifest.made, version: backup.manifest.version, left_out })
+        let networks = backup.wifi.len();
+        Ok(Restored { accounts, networks, made: backup.manifest.made, version: backup.manifest.version, left_out })
     });
     staged.await.map_err(|_| Denied::BrokenOff)?
 }

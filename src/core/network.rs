@@ -220,11 +220,9 @@ impl Rule {
             self.looks = None;
             return Want::Down;
         };
-        // Whoever asked for it is on the way to it.
-        let may_look = !matches!(reason, Reason::Asked | Reason::Flag)
-            // Encoders come over it, or will again in a moment.
-            && !(seen.show && self.hotspot == Hotspot::Always);
-        if self.looks_now(now, seen, may_look) {
+        // Whoever asked for it is on the way to it; and encoders come over it, or will again in a moment.
+        let stays = matches!(reason, Reason::Asked | Reason::Flag) || (seen.show && self.hotspot == Hotspot::Always);
+        if self.looks_now(now, seen, !stays) {
             return Want::Look;
         }
         let purpose = match reason {

@@ -190,6 +190,20 @@ impl Bus {
         self.call(CALL, profile.as_str(), PROFILE, "GetSettings", &()).await
     }
 
+    /// The secrets in a part of a profile's settings.
+    pub(super) async fn secrets(&self, profile: &OwnedObjectPath, part: &str) -> Result<Kept, BusError> {
+        self.call(CHANGE, profile.as_str(), PROFILE, "GetSecrets", &(part,)).await
+    }
+
+    /// Adds a profile that is kept; what joins by itself does so.
+    pub(super) async fn add(&self, profile: &Profile) -> Result<OwnedObjectPath, BusError> {
+        let options: HashMap<&str, Variant<'_>> = HashMap::new();
+        let body = (profile, 0x1_u32, options);
+        let added: (OwnedObjectPath, Properties) =
+            self.call(CHANGE, SETTINGS, "org.freedesktop.NetworkManager.Settings", "AddConnection2", &body).await?;
+        Ok(added.0)
+    }
+
     /// Adds a profile and activates it on a device. `persist`: `memory`, or `volatile`, which goes with the activation. Gives profile and activation.
     pub(super) async fn add_and_activate(
         &self,

@@ -294,11 +294,11 @@ fn byte(properties: &Properties, name: &str) -> u8 {
     }
 }
 
-fn flag(properties: &Properties, name: &str) -> bool {
+pub(super) fn flag(properties: &Properties, name: &str) -> bool {
     matches!(properties.get(name).map(|value| &**value), Some(Variant::Bool(true)))
 }
 
-fn string(value: &Variant<'_>) -> Option<String> {
+pub(super) fn string(value: &Variant<'_>) -> Option<String> {
     match value {
         Variant::Str(text) => Some(text.as_str().to_owned()),
         _ => None,
@@ -318,7 +318,7 @@ fn object(properties: &Properties, name: &str) -> Option<OwnedObjectPath> {
 }
 
 /// A network's name, which is bytes. What is no text cannot be written on a page, or typed.
-fn name_of(value: &Variant<'_>) -> Option<String> {
+pub(super) fn name_of(value: &Variant<'_>) -> Option<String> {
     let Variant::Array(bytes) = value else { return None };
     let bytes: Option<Vec<u8>> = bytes
         .iter()

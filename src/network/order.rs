@@ -19,7 +19,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::Clock,
     config::NetworkConfig,
-    core::{moment::Moment, network::wifi::WifiError},
+    core::{
+        moment::Moment,
+        network::wifi::{SavedWifi, WifiError},
+    },
 };
 
 /// A Wi-Fi network to join.
@@ -118,6 +121,7 @@ pub(super) enum Command {
     Look(Answer<()>),
     Join(Join, Answer<()>),
     Forget(String, Answer<()>),
+    Saved(Answer<Vec<SavedWifi>>),
     Hotspot(bool, Answer<()>),
     Address(String, Addressing, Answer<()>),
     Confirm(bool, Answer<()>),

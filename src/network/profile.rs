@@ -8,11 +8,11 @@ use zbus::Variant;
 use super::{
     bus::Profile,
     order::{Addressing, Join},
-    view::{ACCESS_POINT, Visible},
+    view::ACCESS_POINT,
 };
 use crate::core::network::{
     Purpose,
-    wifi::{Security, WifiError, check_name, check_passphrase},
+    wifi::{MOST_USER, Security, WifiError, check_name, check_passphrase, check_user},
 };
 
 /// The profile of the access point, by what it is for: the machine's own rules (nftables) go by these names.
@@ -103,13 +103,12 @@ fn address_data(addresses: &[(&str, u32)]) -> Variant<'static> {
     Variant::from(each.collect::<Vec<HashMap<String, Variant<'static>>>>())
 }
 
-/// A venue's Wi-Fi, as it is tried: in memory, with an address within half a minute. `seen`: how it showed in the last look around.
+/// A venue's Wi-Fi, as it is tried: in memory, with an address within half a minute. `security`: how it showed in the last look around.
 ///
 /// # Errors
 /// What is wrong with what was written.
-pub(super) fn venue(join: &Join, seen: Option<&Visible>) -> Result<Profile, WifiError> {
+pub(super) fn venue(join: &Join, security: Option<Security>) -> Result<Profile, WifiError> {
     check_name(&join.ssid)?;
-    let security = seen.map(|seen| seen.security);
     if security == Some(Security::Wep) {
         return Err(WifiError::Wep);
     }
@@ -117,9 +116,7 @@ pub(super) fn venue(join: &Join, seen: Option<&Visible>) -> Result<Profile, Wifi
     let identity = join.identity.as_deref().map(str::trim).filter(|identity| !identity.is_empty());
     let server = join.server.as_deref().map(str::trim).filter(|server| !server.is_empty());
     for text in [identity, server].into_iter().flatten() {
-        if text.len() > 253 || text.contains(char::is_control) {
-            return Err(WifiError::Text);
-        }
+        check_user(text)?;
     }
     let mut profile = Profile::from([
         (
@@ -147,7 +144,7 @@ pub(super) fn venue(join: &Join, seen: Option<&Visible>) -> Result<Profile, Wifi
         let (Some(identity), Some(password)) = (identity, password) else {
             return Err(if identity.is_none() { WifiError::NoIdentity } else { WifiError::NoPassword });
         };
-        if password.len() > 253 {
+        if password.len() > MOST_USER {
             return Err(WifiError::Length(password.len()));
         }
         profile.insert("802-11-wireless-security".to_owned(), section([("key-mgmt", text("wpa-eap"))]));

@@ -1,6 +1,9 @@
 //! The task that holds the connection to NetworkManager: it looks, asks the rule, and has done what that wants.
 
-use std::{collections::HashMap, fs, future::Future, net::Ipv4Addr, path::Path, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap, fs, future::Future, io::Read as _, net::Ipv4Addr, path::Path, pin::Pin, sync::Arc,
+    time::Duration,
+};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{
@@ -18,6 +21,7 @@ use super::{
     look::{self, Look, Own},
     order::{Addressing, Answer, Command, Join, Made, NetworkError, Parts, Touched, last_touch},
     profile::{self, Channel, access_point_id},
+    saved,
     view::{ACCESS_POINT, AccessPoint, Kind, Manager, Outcome, SECOND, Snapshot, State, TRIAL, Trial},
 };
 use crate::{
@@ -25,7 +29,10 @@ use crate::{
     core::{
         account,
         moment::Moment,
-        network::{AGAIN_TIME, ASKED_TIME, Hotspot, Purpose, Reason, Rule, STEP_TIME, Seen, Want, wifi::Failure},
+        network::{
+            AGAIN_TIME, ASKED_TIME, Hotspot, Purpose, Reason, Rule, STEP_TIME, Seen, Want,
+            wifi::{Failure, MOST_SAVED_BYTES, SAVED, SavedWifi, read_saved},
+        },
     },
     files::{self, Readers},
 };
@@ -43,7 +50,7 @@ const RETRY_SERVICE: Duration = Duration::from_secs(5);
 /// How often NetworkManager is made to look whether the venue's page lets the box through: by itself it takes up to a minute.
 const CHECK: Duration = Duration::from_secs(3);
 /// How often a known network is joined by hand while there is none: after a refused password NetworkManager tries no more by itself.
-const NUDGE: Duration = Duration::from_secs(60);
+const NUDGE: Duration = Duration::from_mins(1);
 /// So long after the page has answered is the access point taken away for a join: the answer has to reach the phone.
 const PARTING: Duration = Duration::from_secs(3);
 /// How long a radio is waited for that is asked to be two things at once.
@@ -84,12 +91,14 @@ pub(super) struct Task {
     failed: bool,
     /// The file on the card counts.
     flag: bool,
+    /// Networks of a backup that was restored, which are to be known.
+    restored: Vec<SavedWifi>,
     tried: Option<(Tried, String, Moment)>,
     trouble: Option<(String, Moment)>,
     /// How often in a row it could not be raised.
     tries: u32,
-    /// The password that it was raised with, by this process.
-    raised: Option<Option<SecretString>>,
+    /// As what it was raised by this process.
+    raised: Option<Raise>,
     began: Moment,
     checked: Moment,
     nudged: Moment,
@@ -127,6 +136,7 @@ impl Task {
             outcome: None,
             failed: false,
             flag: false,
+            restored: Vec::new(),
             tried: None,
             trouble: None,
             tries: 0,
@@ -179,9 +189,10 @@ impl Task {
             let broken_off = fs::read_to_string(&note).ok().map(|ssid| ssid.chars().take(32).collect::<String>());
             let _gone = fs::remove_file(&note);
             let flag = boot.is_some_and(|folder| folder.join(FLAG).exists());
-            (broken_off, flag, password_for_guests(&data.join(PASSWORD)))
+            (broken_off, flag, password_for_guests(&data.join(PASSWORD)), of_a_backup(&data.join(SAVED)))
         });
-        let Ok((broken_off, flag, password)) = left.await else { return };
+        let Ok((broken_off, flag, password, restored)) = left.await else { return };
+        self.restored = restored;
         let _once = self.guests_password.set(password);
         self.flag = flag;
         if let Some(ssid) = broken_off {
@@ -401,13 +412,16 @@ impl Task {
 
     fn next_job(&mut self, bus: &Bus, now: Moment, seen: &Seen) -> Option<Job> {
         let bus = bus.clone();
+        if !self.restored.is_empty() {
+            return Some(self.know(bus));
+        }
         match (self.want, self.look.own.clone()) {
             (Want::Up(purpose, _), own) => {
                 let pause = AGAIN_TIME * 2_u32.pow(self.tries.clamp(1, 5) - 1);
                 let tried = self.trouble.as_ref().is_some_and(|(_, at)| now.since(*at) < pause);
                 // Another password than the one that it was raised with comes when nobody is on it.
-                let other =
-                    self.raised.as_ref().is_some_and(|raised| !same(raised.as_ref(), self.password(purpose).as_ref()));
+                let wanted = self.password(purpose);
+                let other = self.raised.as_ref().is_some_and(|raised| !same(raised.password.as_ref(), wanted.as_ref()));
                 let stands = own.is_some_and(|own| own.id == access_point_id(purpose));
                 if stands && !(other && !seen.guests && !seen.show) {
                     // Which may be an earlier process's.
@@ -437,6 +451,22 @@ impl Task {
                 self.nudge(bus)
             }
         }
+    }
+
+    /// Has the networks of a backup known. What is broken off or refused is tried again at the next start.
+    fn know(&mut self, bus: Bus) -> Job {
+        let (restored, known) = (std::mem::take(&mut self.restored), self.look.known.clone());
+        let file = self.parts.data_dir.join(SAVED);
+        Box::pin(async move {
+            match saved::know(&bus, &known, restored).await {
+                Ok(new) => {
+                    tracing::info!(new, "the box knows the Wi-Fi networks of the backup");
+                    let _gone = spawn_blocking(move || fs::remove_file(file)).await;
+                }
+                Err(error) => tracing::warn!(%error, "the Wi-Fi networks of the backup are not known yet"),
+            }
+            Done::Other
+        })
     }
 
     /// Looks for a known network, and joins it.
@@ -492,7 +522,7 @@ impl Task {
             Done::Raised(raise, Ok(())) => {
                 tracing::info!(ssid = raise.ssid, purpose = ?raise.purpose, "the access point is up");
                 self.purpose = raise.purpose;
-                self.raised = Some(raise.password);
+                self.raised = Some(raise);
                 self.trouble = None;
                 self.tries = 0;
             }
@@ -531,6 +561,9 @@ impl Task {
             Command::Look(answer) => drop(answer.send(self.look_around(bus).await)),
             Command::Join(join, answer) => drop(answer.send(self.join(bus, join))),
             Command::Forget(ssid, answer) => drop(answer.send(self.forget(bus, &ssid).await)),
+            Command::Saved(answer) => {
+                drop(answer.send(saved::read(bus, &self.look.known).await.map_err(refused)));
+            }
             Command::Hotspot(on, answer) => drop(answer.send(self.hotspot(on))),
             Command::Address(interface, addressing, answer) => {
                 drop(answer.send(self.address(bus, &interface, &addressing).await));
@@ -561,7 +594,7 @@ impl Task {
         let seen =
             self.look.heard.iter().map(|(network, _)| network).find(|network| network.ssid == join.ssid).cloned();
         // What cannot be is said while whoever typed it is there.
-        let profile = profile::venue(&join, seen.as_ref())?;
+        let profile = profile::venue(&join, seen.as_ref().map(|seen| seen.security))?;
         let device = self.look.radios().find(|device| device.shown.state != State::AccessPoint);
         let device = device.or_else(|| self.look.radios().next()).ok_or(NetworkError::NoRadio)?.clone();
         let (note, ssid) = (self.parts.data_dir.join(NOTE), join.ssid.clone());
@@ -693,6 +726,19 @@ fn password_for_guests(file: &Path) -> SecretString {
     made
 }
 
+/// The Wi-Fi networks of a backup that was restored. It was checked before it came here.
+fn of_a_backup(file: &Path) -> Vec<SavedWifi> {
+    let Ok(opened) = fs::File::open(file) else { return Vec::new() };
+    let mut content = Vec::new();
+    let read = opened.take(MOST_SAVED_BYTES).read_to_end(&mut content);
+    let saved = read.map_err(|error| error.to_string()).and_then(|_| read_saved(&content));
+    saved.unwrap_or_else(|error| {
+        tracing::warn!(error, "the Wi-Fi networks of the backup cannot be read");
+        let _gone = fs::remove_file(file);
+        Vec::new()
+    })
+}
+
 /// Everything that there is to see.
 async fn read(bus: &Bus) -> Result<Look, BusError> {
     let objects = bus.objects().await?;
@@ -726,7 +772,7 @@ pub(super) async fn glance() -> Result<Snapshot, NetworkError> {
 }
 
 fn same(one: Option<&SecretString>, other: Option<&SecretString>) -> bool {
-    one.map(|one| one.expose_secret()) == other.map(|other| other.expose_secret())
+    one.map(SecretString::expose_secret) == other.map(SecretString::expose_secret)
 }
 
 fn refused(error: BusError) -> NetworkError {
@@ -739,6 +785,10 @@ fn refused(error: BusError) -> NetworkError {
 
 fn answer(command: Command, with: Result<(), NetworkError>) {
     let answer: Answer<()> = match command {
+        Command::Saved(answer) => {
+            let _nobody_waits = answer.send(with.map(|()| Vec::new()));
+            return;
+        }
         Command::Look(answer)
         | Command::Join(_, answer)
         | Command::Forget(_, answer)

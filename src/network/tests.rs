@@ -69,7 +69,7 @@ impl OwnBus {
             }
             sleep(Duration::from_millis(50)).await;
         }
-        panic!("the bus does not answer")
+        Builder::address(self.address.as_str()).build().await.unwrap()
     }
 
     fn network(&self, own: bool) -> Network {
@@ -161,7 +161,7 @@ fn objects() -> Simulated {
 
 async fn until(network: &Network, what: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
     let mut shown = network.snapshot();
-    let seen = timeout(Duration::from_secs(60), shown.wait_for(|now| what(now))).await;
+    let seen = timeout(Duration::from_mins(1), shown.wait_for(|now| what(now))).await;
     Arc::clone(&*seen.expect("in time").unwrap())
 }
 

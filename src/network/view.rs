@@ -18,7 +18,7 @@ use crate::core::network::{
 pub const ACCESS_POINT: Ipv4Addr = Ipv4Addr::new(4, 3, 2, 1);
 
 /// So long a change of addresses is tried before it is taken back.
-pub const TRIAL: Duration = Duration::from_secs(60);
+pub const TRIAL: Duration = Duration::from_mins(1);
 
 /// The second interface of a radio that can be two things at once, as the machine calls it.
 pub(super) const SECOND: &str = "ap0";

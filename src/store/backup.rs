@@ -1,7 +1,7 @@
 //! A copy of everything that the box remembers, in one file, and its way back.
 //!
 //! A backup is a zip: `backup.json` says what it is, `store/TABLE.jsonl` holds the rows of one table each, `settings.toml` the page's
-//! settings, and the venue's slate lies beside them. Rows rather than the store's own file: what is restored is written anew by this
+//! settings, and the venue's slate lies beside them; so do, if whoever makes it asks for that, the Wi-Fi networks with their passwords. Rows rather than the store's own file: what is restored is written anew by this
 //! program, row by row, so that a damaged or hostile file never reaches the database's code. Web sessions, reset links and the setup code
 //! stay out: a copy in a drawer must open no door. So does tonight: who is in the queue, whose turn it is, hold and panic, whether a show is
 //! on. An older backup that has any of it is restored without.
@@ -32,6 +32,7 @@ use super::{
 };
 use crate::core::{
     account::{Role, hash::is_bearable},
+    network::wifi::{self, SavedWifi},
     queue::Record,
 };
 
@@ -133,6 +134,8 @@ pub struct Backup {
     pub settings: Option<String>,
     /// The venue's slate: bytes that claim to be a picture.
     pub slate: Option<Vec<u8>>,
+    /// The Wi-Fi networks that the box knew.
+    pub wifi: Vec<SavedWifi>,
     tables: Tables,
 }
 
@@ -201,6 +204,7 @@ pub fn pack(
     tables: &Tables,
     settings: Option<&str>,
     slate: Option<&(String, Vec<u8>)>,
+    wifi: &[SavedWifi],
     made: jiff::Timestamp,
 ) -> io::Result<Vec<u8>> {
     let manifest = Manifest {
@@ -224,6 +228,9 @@ pub fn pack(
     }
     if let Some((name, picture)) = slate {
         add(name, picture)?;
+    }
+    if !wifi.is_empty() {
+        add(wifi::SAVED, &serde_json::to_vec_pretty(wifi)?)?;
     }
     Ok(archive.finish()?.into_inner())
 }
@@ -275,7 +282,9 @@ pub fn unpack(file: &[u8]) -> Result<Backup, BackupError> {
         Some(name) => Some(take(name)?.ok_or_else(|| damaged(&"the slate is missing"))?),
         None => None,
     };
-    Ok(Backup { manifest, settings, slate, tables })
+    let wifi = take(wifi::SAVED)?.map(|content| wifi::read_saved(&content)).transpose();
+    let wifi = wifi.map_err(|error| damaged(&format!("{}: {error}", wifi::SAVED)))?.unwrap_or_default();
+    Ok(Backup { manifest, settings, slate, wifi, tables })
 }
 
 /// Whether a file of the data folder is a picture for the slate, by its name: `slate-`, 16 hexadecimal digits of its content's hash, `.png`
@@ -321,6 +330,9 @@ impl Backup {
         put(&new.join(SETTINGS), self.settings.as_deref().unwrap_or_default().as_bytes())?;
         if let (Some(name), Some(picture)) = (&self.manifest.slate, &self.slate) {
             put(&new.join(name), picture)?;
+        }
+        if !self.wifi.is_empty() {
+            put(&new.join(wifi::SAVED), &serde_json::to_vec(&self.wifi).map_err(io::Error::other)?)?;
         }
         File::open(new)?.sync_all()?;
         let folder = data_dir.join(FOLDER);

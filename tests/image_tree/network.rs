@@ -361,7 +361,7 @@ fn the_program_may_ask_network_manager_for_this_and_nobody_else_for_anything() {
             ],
         ),
         (format!("{nm}.Settings"), vec!["ListConnections", "AddConnection2"]),
-        (format!("{nm}.Settings.Connection"), vec!["GetSettings", "Update2", "Delete"]),
+        (format!("{nm}.Settings.Connection"), vec!["GetSettings", "GetSecrets", "Update2", "Delete"]),
     ]
     .into_iter()
     .flat_map(|(interface, members)| members.into_iter().map(move |member| (interface.clone(), member.to_owned())))

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::{CABLE_TIME, Hotspot, LOOK_TIME, Purpose, Rule, Seen, Want};
 use crate::core::moment::Moment;
 
-const AFTER: Duration = Duration::from_secs(120);
+const AFTER: Duration = Duration::from_mins(2);
 
 fn seen() -> impl Strategy<Value = Seen> {
     let first = (any::<bool>(), any::<bool>(), prop::bool::weighted(0.9), any::<bool>(), any::<bool>(), any::<bool>());

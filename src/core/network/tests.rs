@@ -6,7 +6,7 @@ use super::{
 };
 use crate::core::moment::Moment;
 
-const AFTER: Duration = Duration::from_secs(120);
+const AFTER: Duration = Duration::from_mins(2);
 
 fn at(seconds: u64) -> Moment {
     Moment::from_start(Duration::from_secs(seconds))

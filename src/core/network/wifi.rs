@@ -1,5 +1,6 @@
 //! Wi-Fi networks as people know them: names, security, what a password may be, and why one was not joined.
 
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use utoipa::ToSchema;
@@ -134,6 +135,95 @@ pub fn check_passphrase(password: &str) -> Result<(), WifiError> {
         8..=63 => Ok(()),
         length => Err(WifiError::Length(length)),
     }
+}
+
+/// The file in which a backup carries Wi-Fi networks, and in which they lie in the data folder until the box knows them: an array of
+/// [`SavedWifi`] as JSON.
+pub const SAVED: &str = "wifi.json";
+/// So many are read of it, and so many bytes.
+pub const MOST_SAVED: usize = 64;
+/// See [`MOST_SAVED`].
+pub const MOST_SAVED_BYTES: u64 = 64 << 10;
+
+/// A Wi-Fi network that a box joins by itself, with what it needs for that: as a backup carries it, password and all.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SavedWifi {
+    /// Its name.
+    pub ssid: String,
+    /// How it is closed, as far as that is known.
+    pub security: Security,
+    /// The password of the network, or of the user.
+    #[serde(default, serialize_with = "expose", skip_serializing_if = "Option::is_none")]
+    pub password: Option<SecretString>,
+    /// It does not announce its name.
+    #[serde(default)]
+    pub hidden: bool,
+    /// The user name, where the network asks each for their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
+    /// The name in the certificate of the venue's server, where that is checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+}
+
+#[expect(clippy::ref_option, reason = "serde calls it so")]
+fn expose<S: serde::Serializer>(secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
+    secret.as_ref().map(SecretString::expose_secret).serialize(serializer)
+}
+
+/// Reads networks as a backup carries them.
+///
+/// # Errors
+/// What is wrong with them, in words.
+pub fn read_saved(file: &[u8]) -> Result<Vec<SavedWifi>, String> {
+    let saved: Vec<SavedWifi> = serde_json::from_slice(file).map_err(|error| error.to_string())?;
+    if saved.len() > MOST_SAVED {
+        return Err(format!("there are more than {MOST_SAVED} networks"));
+    }
+    for wifi in &saved {
+        wifi.check().map_err(|error| format!("{:?}: {error}", wifi.ssid))?;
+    }
+    Ok(saved)
+}
+
+impl SavedWifi {
+    /// Whether a box can join it.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(&self) -> Result<(), WifiError> {
+        check_name(&self.ssid)?;
+        if let Some(identity) = &self.identity {
+            check_user(identity)?;
+        }
+        if let Some(server) = &self.server {
+            check_user(server)?;
+        }
+        let password = self.password.as_ref().map_or("", |password| password.expose_secret());
+        match self.security {
+            Security::Wep => Err(WifiError::Wep),
+            Security::Open | Security::Enhanced => Ok(()),
+            Security::Enterprise => match (&self.identity, password.len()) {
+                (None, _) => Err(WifiError::NoIdentity),
+                (_, 0) => Err(WifiError::NoPassword),
+                (_, length) if length > MOST_USER => Err(WifiError::Length(length)),
+                _ => Ok(()),
+            },
+            Security::Wpa2 | Security::Wpa2Wpa3 | Security::Wpa3 => check_passphrase(password),
+        }
+    }
+}
+
+/// The longest user name, user's password or server name, in bytes.
+pub const MOST_USER: usize = 253;
+
+/// A user name, or the name of a server.
+///
+/// # Errors
+/// [`WifiError::Text`].
+pub fn check_user(text: &str) -> Result<(), WifiError> {
+    let fits = text.len() <= MOST_USER && !text.contains(char::is_control);
+    if fits { Ok(()) } else { Err(WifiError::Text) }
 }
 
 /// The text of a code that a phone's camera joins a network by: `WIFI:...`.

@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 
 use crate::{
     control::{
-        backup::{self, Restored, Restoring},
+        backup::{self, Packing, Restored, Restoring},
         journal::By,
     },
     web::{
@@ -35,11 +35,12 @@ pub(crate) fn routes() -> Routes {
 }
 
 /// Accounts, history, destinations, settings and the slate as one file. It holds stream keys and the platforms' keys: keep it as you
-/// keep those. Web sessions are not in it, nor is tonight: the queue, the turn, hold and panic, and whether a show is on.
-#[utoipa::path(get, path = "/api/v1/backup", tag = "system",
-    responses((status = 200, description = "The backup", body = Vec<u8>, content_type = "application/zip")))]
-async fn download(State(app): State<Arc<App>>, by: By) -> Result<Response, Problem> {
-    let (file, now) = backup::pack(&app.control, &by).await?;
+/// keep those. With `wifi=true` it holds the passwords of the Wi-Fi networks that the box knows, too. Web sessions are not in it, nor is tonight: the queue, the turn, hold and panic, and whether a show is on.
+#[utoipa::path(get, path = "/api/v1/backup", tag = "system", params(Packing),
+    responses((status = 200, description = "The backup", body = Vec<u8>, content_type = "application/zip"),
+        (status = 409, description = "Wi-Fi networks are asked for, and this machine's network is its own")))]
+async fn download(State(app): State<Arc<App>>, by: By, UrlQuery(what): UrlQuery<Packing>) -> Result<Response, Problem> {
+    let (file, now) = backup::pack(&app.control, &by, what).await?;
     let name = format!("motherstream-backup-{}.zip", now.strftime("%Y-%m-%d-%H%M"));
     let head = [
         (header::CONTENT_TYPE, "application/zip".to_owned()),

@@ -147,10 +147,10 @@ async fn each_probe_of_the_table_gets_the_answer_that_stands_there_before_and_af
     let folder = folder();
     // Without admin.token the box has no owner.
     let site = Site::start(folder.path(), &[("ADMIN__TOKEN", "")]).await;
-    let side = AccessPointSide::of(&site).await;
+    let phone = AccessPointSide::of(&site).await;
     let try_all = async |to: &str| {
         for [who, url, expected, status] in &rows {
-            let (answered, headers, text) = side.asks(url).await;
+            let (answered, headers, text) = phone.asks(url).await;
             assert_eq!(answered.to_string(), *status, "{who}: {url}");
             assert_eq!(location(&headers), to, "{who}: {url}");
             assert_eq!(headers["cache-control"], "no-store", "{who}: {url}");
@@ -163,7 +163,7 @@ async fn each_probe_of_the_table_gets_the_answer_that_stands_there_before_and_af
     site.sees(on_the_access_point(Purpose::Guests, Reason::Always));
     try_all("http://4.3.2.1/setup").await;
     let setup = [("code", &*site.code()), ("name", "Ada"), ("password", PASSWORD)];
-    let (status, headers, _) = side.sends("/setup", "", &setup).await;
+    let (status, headers, _) = phone.sends("/setup", "", &setup).await;
     assert_eq!((status, location(&headers)), (303, "/setup/venue"));
     for purpose in [Purpose::Setup, Purpose::Portal] {
         site.sees(on_the_access_point(purpose, Reason::NoNetwork));
@@ -180,16 +180,16 @@ async fn each_probe_of_the_table_gets_the_answer_that_stands_there_before_and_af
 async fn stranger_on_the_access_point_reaches_the_set_up_and_nothing_else() {
     let folder = folder();
     let site = Site::start(folder.path(), &[]).await;
-    let side = AccessPointSide::of(&site).await;
+    let phone = AccessPointSide::of(&site).await;
     for path in
         ["/", "/admin", "/register", "/me", "/queue-list", "/watch/program.m3u8", "/setup-code", "/whip", "/nothing"]
     {
-        let (status, headers, _) = side.asks(&format!("http://4.3.2.1{path}")).await;
+        let (status, headers, _) = phone.asks(&format!("http://4.3.2.1{path}")).await;
         assert_eq!((status, location(&headers)), (302, "http://4.3.2.1/setup"), "{path}");
     }
     assert!(site.network.was_touched(), "somebody looks at a page of the box");
     for path in ["/api/v1/queue", "/api/v1/settings", "/api/v1/openapi.json", "/api/v1/networks"] {
-        let (status, headers, _) = side.asks(&format!("http://4.3.2.1{path}")).await;
+        let (status, headers, _) = phone.asks(&format!("http://4.3.2.1{path}")).await;
         assert_eq!((status, headers["content-type"].to_str().unwrap()), (403, "application/problem+json"), "{path}");
     }
     // These answer, and ask who it is.
@@ -199,21 +199,21 @@ async fn stranger_on_the_access_point_reaches_the_set_up_and_nothing_else() {
         ("/login", 200, ""),
         ("/api/v1/network", 401, ""),
     ] {
-        let (answered, headers, _) = side.asks(&format!("http://4.3.2.1{path}")).await;
+        let (answered, headers, _) = phone.asks(&format!("http://4.3.2.1{path}")).await;
         assert_eq!((answered, headers.get("location").map_or("", |to| to.to_str().unwrap())), (status, to), "{path}");
     }
     // By one of its own names, and not by another address that leads here.
-    assert_eq!(side.asks("http://motherstream.local/login").await.0, 200);
-    let (_, headers, _) = side.asks("http://10.9.8.7/login").await;
+    assert_eq!(phone.asks("http://motherstream.local/login").await.0, 200);
+    let (_, headers, _) = phone.asks("http://10.9.8.7/login").await;
     assert_eq!(location(&headers), "http://4.3.2.1/setup");
     // Nothing there leads to HTTPS, which is refused on it.
-    let (_, _, text) = side.asks("http://4.3.2.1/login").await;
+    let (_, _, text) = phone.asks("http://4.3.2.1/login").await;
     assert!(text.contains("plain HTTP") && !text.contains("https://"), "{text}");
 
     // The streamers' Wi-Fi has all of the page.
     site.sees(on_the_access_point(Purpose::Guests, Reason::Always));
     for path in ["/", "/register", "/queue-list", "/api/v1/queue"] {
-        assert_eq!(side.asks(&format!("http://4.3.2.1{path}")).await.0, 200, "{path}");
+        assert_eq!(phone.asks(&format!("http://4.3.2.1{path}")).await.0, 200, "{path}");
     }
     // Nobody who came by the venue's network sees anything of it.
     assert_eq!(site.look("/", &As::Nobody).await.0, 200);
@@ -224,16 +224,16 @@ async fn stranger_on_the_access_point_reaches_the_set_up_and_nothing_else() {
 async fn probes_alone_do_not_keep_the_access_point_up() {
     let folder = folder();
     let site = Site::start(folder.path(), &[]).await;
-    let side = AccessPointSide::of(&site).await;
+    let phone = AccessPointSide::of(&site).await;
     for url in [
         "http://captive.apple.com/hotspot-detect.html",
         "http://connectivitycheck.gstatic.com/generate_204",
         "http://4.3.2.1/healthz",
     ] {
-        side.asks(url).await;
+        phone.asks(url).await;
     }
     assert!(!site.network.was_touched());
-    side.asks("http://4.3.2.1/login").await;
+    phone.asks("http://4.3.2.1/login").await;
     assert!(site.network.was_touched());
     site.end().await;
 }
@@ -242,17 +242,17 @@ async fn probes_alone_do_not_keep_the_access_point_up() {
 async fn guesses_of_the_setup_code_over_the_access_point_have_to_wait() {
     let folder = folder();
     let site = Site::start(folder.path(), &[("ADMIN__TOKEN", "")]).await;
-    let side = AccessPointSide::of(&site).await;
+    let phone = AccessPointSide::of(&site).await;
     let guess = [("code", "00000000"), ("name", "Eve"), ("password", PASSWORD)];
     for _ in 0..5 {
-        let (status, _, text) = side.sends("/setup", "", &guess).await;
+        let (status, _, text) = phone.sends("/setup", "", &guess).await;
         assert!(status == 422 && text.contains("code is wrong"), "{status} {text}");
     }
-    let (status, headers, text) = side.sends("/setup", "", &guess).await;
+    let (status, headers, text) = phone.sends("/setup", "", &guess).await;
     assert!(status == 429 && headers.contains_key("retry-after"), "{status} {text}");
     // The right one has to wait as long.
     let right = [("code", &*site.code()), ("name", "Eve"), ("password", PASSWORD)];
-    assert_eq!(side.sends("/setup", "", &right).await.0, 429);
+    assert_eq!(phone.sends("/setup", "", &right).await.0, 429);
     site.end().await;
 }
 
@@ -406,10 +406,10 @@ async fn phone_is_told_that_it_loses_the_wifi_before_and_after_and_why_it_failed
     let mut heard = site.network.carried_out();
     let (_, admin) = site.admin("Ada").await;
     let As::Cookie(session) = &admin else { unreachable!("signed in") };
-    let side = AccessPointSide::of(&site).await;
+    let phone = AccessPointSide::of(&site).await;
     site.sees(on_the_access_point(Purpose::Setup, Reason::Unclaimed));
     let look = async |path: &str| {
-        let request = side.client.get(format!("http://{}{path}", side.address)).header("host", "4.3.2.1");
+        let request = phone.client.get(format!("http://{}{path}", phone.address)).header("host", "4.3.2.1");
         told(request.header("cookie", session).header("accept", "text/html")).await
     };
     let (_, _, text) = look("/setup/network").await;
@@ -426,7 +426,7 @@ async fn phone_is_told_that_it_loses_the_wifi_before_and_after_and_why_it_failed
     }
     // Refused at once: what was typed stands there, but the password.
     site.sees(Snapshot { joining: None, ..on_the_access_point(Purpose::Setup, Reason::Unclaimed) });
-    let (status, _, text) = side
+    let (status, _, text) = phone
         .sends(
             "/setup/network",
             session,

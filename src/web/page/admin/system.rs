@@ -163,6 +163,8 @@ struct System<'a> {
     ready: bool,
     /// A backup lies ready for the next start.
     restore_waits: bool,
+    /// The box knows Wi-Fi networks, whose passwords a backup can hold.
+    has_wifi: bool,
     /// Where the box is an image of its own: for admins.
     machine: Option<Machine>,
     /// A memory disk stands in for the data partition.
@@ -206,10 +208,24 @@ async fn show(
     let machine = if desk.admin { about_the_machine(&app).await } else { None };
     let memory_disk = machine::memory_disk(&app.control);
     let restore_waits = backup::is_staged(&app.control);
+    let network = app.control.network();
+    let has_wifi = network.own && !network.known.is_empty();
     let ignored = app.control.ignored_settings();
     let ready = ready.ready;
-    let template =
-        System { page: &page, desk, view, gauges, troubles, ready, restore_waits, machine, memory_disk, ignored, log };
+    let template = System {
+        page: &page,
+        desk,
+        view,
+        gauges,
+        troubles,
+        ready,
+        restore_waits,
+        has_wifi,
+        machine,
+        memory_disk,
+        ignored,
+        log,
+    };
     Ok(page.show(&template))
 }
 
