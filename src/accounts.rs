@@ -21,7 +21,7 @@ pub use self::{
     viewers::{Viewer, Viewers},
 };
 use crate::{
-    config::{Config, Registration as Policy},
+    config::{Config, Registration as Policy, is_timezone},
     core::account::{self, AccountId, Role, StreamKey},
     store::{
         AccountRecord, Change, Durability, InvitationRecord, Loaded, Receipt, ResetRecord, SETUP_CODE, Store,
@@ -809,11 +809,7 @@ fn valid_timezone(typed: &str) -> Result<Option<String>, AccountError> {
     if name.is_empty() {
         return Ok(None);
     }
-    let shape =
-        name.len() <= 64 && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+' | '/'));
-    // A small image may have no time zones; then the shape has to do.
-    let zones = jiff::tz::db();
-    if !shape || (!zones.is_definitively_empty() && zones.get(name).is_err()) {
+    if !is_timezone(name) {
         return Err(invalid("timezone", "this is not a time zone such as Europe/Berlin"));
     }
     Ok(Some(name.to_owned()))

@@ -28,6 +28,7 @@ mod tests;
 mod validate;
 mod values;
 
+pub(crate) use self::validate::is_timezone;
 pub use self::{
     keys::{Applies, KEYS, Key, SECTIONS, ValueKind, label},
     load::{LoadedConfig, Setting, Sources},

@@ -83,7 +83,19 @@ pub fn examine(sources: &Sources) -> Vec<Finding> {
     };
     let mut findings = loaded;
     findings.push(clock(jiff::Timestamp::now()));
+    findings.push(zones(Path::new("/usr/share/zoneinfo")));
     findings
+}
+
+/// Whose time zones they are. Those of a system get news with its updates.
+fn zones(system: &Path) -> Finding {
+    let whose = if system.is_dir() { "the system's" } else { "the program's own" };
+    match jiff::tz::db().get("Europe/Berlin") {
+        Ok(_) => good(format!("time zones: {whose}")),
+        Err(error) => {
+            bad(format!("there are no time zones: {error}"), "install tzdata, or take a program that has them")
+        }
+    }
 }
 
 /// The box runs without it.
@@ -395,5 +407,8 @@ mod tests {
         assert_eq!(free(100 << 20).grade, Grade::Note);
         assert_eq!(free(10 << 30).grade, Grade::Good);
         assert_eq!(clock(jiff::Timestamp::UNIX_EPOCH).grade, Grade::Note);
+        // Also where the system has no time zones.
+        assert!(zones(Path::new("/nowhere")).what.ends_with("the program's own"));
+        assert!(jiff::tz::TimeZoneDatabase::bundled().get("Asia/Tokyo").is_ok());
     }
 }

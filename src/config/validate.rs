@@ -322,12 +322,11 @@ fn locked_id(name: &str) -> DestinationId {
     DestinationId((number >> 12) | (1 << 52))
 }
 
-/// Whether it is the name of a time zone (IANA). A small image may have no time zones; then the shape has to do.
-pub(super) fn is_timezone(name: &str) -> bool {
+/// Whether it is the name of a time zone (IANA), such as `Europe/Berlin`. The program brings the zones where the system has none.
+pub(crate) fn is_timezone(name: &str) -> bool {
     let shape = (1..=64).contains(&name.len())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+' | '/'));
-    let zones = jiff::tz::db();
-    shape && (zones.is_definitively_empty() || zones.get(name).is_ok())
+    shape && jiff::tz::db().get(name).is_ok()
 }
 
 fn is_word(text: &str) -> bool {
