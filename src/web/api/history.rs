@@ -113,10 +113,22 @@ fn rows(records: &[HistoryRecord]) -> io::Result<Bytes> {
     table.into_inner().map(Bytes::from).map_err(|error| io::Error::other(error.to_string()))
 }
 
-/// A text that no spreadsheet takes for a formula: names are anybody's to choose (OWASP, "CSV injection").
+/// A text that no spreadsheet takes for a formula: names are anybody's to choose (OWASP, "CSV injection"). Where a comma is the decimal mark,
+/// spreadsheets begin a new cell at a semicolon or a tab, whatever is quoted: behind those it is guarded too.
 fn plain(text: &str) -> String {
-    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
-    if formula { format!("'{text}") } else { text.to_owned() }
+    let mut cell = String::with_capacity(text.len() + 1);
+    let mut begins = true;
+    for character in text.chars() {
+        let formula = matches!(character, '=' | '+' | '-' | '@' | '\t' | '\r' | '\n' | '＝' | '＋' | '－' | '＠');
+        if begins && formula {
+            cell.push('\'');
+        }
+        let separates = matches!(character, ';' | ',' | '|' | '\t' | '\r' | '\n');
+        // What a spreadsheet takes away before it looks.
+        begins = separates || (begins && (character.is_whitespace() || character == '"'));
+        cell.push(character);
+    }
+    cell
 }
 
 #[cfg(test)]
@@ -130,7 +142,11 @@ mod tests {
             ("+49", "'+49"),
             ("-cmd|x", "'-cmd|x"),
             ("@SUM(A1)", "'@SUM(A1)"),
-            ("\t=1", "'\t=1"),
+            ("\t=1", "'\t'=1"),
+            ("a;=2+3;b", "a;'=2+3;b"),
+            ("x; \u{a0}+1", "x; \u{a0}'+1"),
+            ("q\";=1;\"", "q\";'=1;\""),
+            ("a;b-c", "a;b-c"),
             ("Zoë", "Zoë"),
             ("1=1", "1=1"),
         ] {
