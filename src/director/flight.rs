@@ -122,8 +122,13 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
     }
 
     fn order(&mut self, order: Order, answer: OrderAnswer) -> (Option<Promise>, Option<Outcome>) {
+        let lifted = if let Order::LiftHoldOff(account) = &order { Some(*account) } else { None };
         let event = Event::Order { command: self.fresh_command(), order };
         let outcome = self.queue.apply(event, (self.now)());
+        if let (Some(account), Verdict::Done { .. }) = (lifted, &outcome.verdict) {
+            // "You can join again in ten minutes" is over.
+            self.forget_refusal(account);
+        }
         let promise = match &outcome.verdict {
             Verdict::Done { block } => Some(Promise::Order { block: *block, answer }),
             Verdict::Denied(denial) => {
@@ -192,6 +197,8 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
     fn keep(&mut self, promise: Promise) {
         match promise {
             Promise::Publish { account, connection, replaces, answer } => {
+                // Whoever is let in is refused no more.
+                self.forget_refusal(account);
                 if let Err(PublishVerdict::Accept { replaces }) = answer.send(PublishVerdict::Accept { replaces }) {
                     // It is gone before it knew that it was let in.
                     self.fact(Event::Unpublish(connection));

@@ -607,6 +607,12 @@ impl<M: MediaPort, I: IngestPort, S: StorePort, A: AccountsPort, N: Fn() -> Mome
         refusals.insert(account, (jiff::Timestamp::now(), reason));
     }
 
+    pub(super) fn forget_refusal(&mut self, account: AccountId) {
+        if self.refusals.contains_key(&account) {
+            Arc::make_mut(&mut self.refusals).remove(&account);
+        }
+    }
+
     pub(super) fn publish_snapshot(&self) {
         let name = |account| self.accounts.name(account);
         let snapshot = view::snapshot(&self.queue, self.show, self.past.clone(), &self.refusals, name, (self.now)());

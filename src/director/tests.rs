@@ -392,6 +392,9 @@ async fn refusals_are_readable_on_the_streamers_page() {
     assert!(stage.refusal("zoe").unwrap().contains("disabled"));
     assert!(stage.refusal("ann").unwrap().contains("live"));
     assert_eq!(stage.neighbours.with(|book| book.commits), 1, "refusing writes nothing but the restart's state");
+    // Over, once she is let in.
+    stage.arrive("ann", "a2").await;
+    assert_eq!((stage.refusal("ann"), stage.refusal("zoe").is_some()), (None, true));
     stage.stop().await;
 }
 

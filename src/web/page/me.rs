@@ -13,7 +13,7 @@ use super::{
     live::{self, Events, Rendered},
     people::Wrong,
     ui,
-    words::{Advice, advice},
+    words::{Advice, advice, wall, zone},
 };
 use crate::{
     accounts::Account,
@@ -83,6 +83,8 @@ struct Place {
     entry: Option<OwnEntry>,
     /// Why the stream cannot be put on air, or else why the last publish was refused or ended.
     refusal: Option<String>,
+    /// When that was, if it is over.
+    refused_at: Option<String>,
     /// When a publish is taken again, in milliseconds of the box's clock.
     held_off: Option<u64>,
     /// The same as a length of time, where the page may stay without a script.
@@ -129,9 +131,11 @@ fn rendered(app: &App, snapshot: &Snapshot, id: AccountId, now: Option<Moment>) 
         health: entry.as_ref().and_then(|entry| own::health(&app.control, snapshot, entry.id)),
     };
     let trouble = entry.as_ref().and_then(|entry| entry.trouble.as_deref()).map(sentence);
+    let refusal = snapshot.refusals.get(&id);
     let place = Place {
         entry,
-        refusal: trouble.or_else(|| snapshot.refusals.get(&id).map(|(_, reason)| sentence(reason))),
+        refused_at: refusal.filter(|_| trouble.is_none()).map(|(at, _)| wall(*at, &zone(app))),
+        refusal: trouble.or_else(|| refusal.map(|(_, reason)| sentence(reason))),
         // In steps, so that rounding does not make it another moment each time.
         held_off: end.map(|end| (ui::milliseconds(end) + 50) / 100 * 100),
         held_off_left: end.map(left).unwrap_or_default(),
