@@ -7,7 +7,7 @@ use std::{
     collections::HashMap,
     fs,
     process::{Child, Command as Program, Stdio},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -22,8 +22,12 @@ use zbus::{
     Connection, MatchRule, MessageStream, ObjectPath, Variant, connection::Builder, message::Type as MessageType,
 };
 
-use super::{Internet, Join, Manager, Network, NetworkError, Parts, Situation, Snapshot, State, profile::Channel};
-use crate::{clock::Clock, config::Sources};
+use super::{
+    Internet, Join, Manager, Network, NetworkError, Parts, Situation, Snapshot, State,
+    bus::{Kept, Properties},
+    profile::Channel,
+};
+use crate::{clock::Clock, config::Sources, core::network::wifi};
 
 #[test]
 fn channel_is_the_one_that_the_fewest_use() {
@@ -101,6 +105,9 @@ impl Drop for OwnBus {
     }
 }
 
+/// The profiles that were added.
+static ADDED: Mutex<Vec<Kept>> = Mutex::new(Vec::new());
+
 /// A SIMULATED NetworkManager: it has a cable with an address, or hangs.
 async fn service(bus: &OwnBus, answers: bool) -> (Connection, JoinHandle<()>) {
     let connection = bus.connection().await;
@@ -110,8 +117,17 @@ async fn service(bus: &OwnBus, answers: bool) -> (Connection, JoinHandle<()>) {
     let answering = connection.clone();
     let task = tokio::spawn(async move {
         while let Some(Ok(call)) = calls.next().await {
-            if answers {
-                answering.reply(&call.header(), &objects()).await.unwrap();
+            if !answers {
+                continue;
+            }
+            let head = call.header();
+            if head.member().is_some_and(|member| member == "AddConnection2") {
+                let (profile, ..) = call.body().deserialize::<(Kept, u32, Properties)>().unwrap();
+                ADDED.lock().unwrap().push(profile);
+                let path = ObjectPath::try_from("/org/freedesktop/NetworkManager/Settings/1").unwrap();
+                answering.reply(&head, &(path, HashMap::<&str, Variant<'_>>::new())).await.unwrap();
+            } else {
+                answering.reply(&head, &objects()).await.unwrap();
             }
         }
     });
@@ -216,4 +232,28 @@ async fn somebody_s_own_computer_is_looked_at_and_left_alone() {
     for refused in [network.join(join()).await, network.hotspot(true).await, network.confirm(true).await] {
         assert_eq!(refused, Err(NetworkError::NotOurs));
     }
+}
+
+#[tokio::test]
+async fn networks_of_a_restored_backup_are_known_and_their_passwords_lie_about_no_longer() {
+    let bus = OwnBus::start();
+    let file = bus.folder.path().join(wifi::SAVED);
+    let saved = br#"[{"ssid": "House of Sound", "security": "wpa2", "password": "correct horse"}, {"ssid": "Bar", "security": "open"}]"#;
+    fs::write(&file, saved).unwrap();
+    let (_there, _task) = service(&bus, true).await;
+    let _network = bus.network(true);
+    let gone = async {
+        while file.exists() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_mins(1), gone).await.expect("the box knows them");
+    let added = ADDED.lock().unwrap();
+    let told =
+        |profile: &Kept, section: &str, key: &str| profile.get(section)?.get(key).map(|value| format!("{value:?}"));
+    let ids: Vec<_> = added.iter().map(|profile| told(profile, "connection", "id").unwrap()).collect();
+    assert!(ids[0].contains("House of Sound") && ids[1].contains("Bar") && ids.len() == 2, "{ids:?}");
+    assert!(told(&added[0], "802-11-wireless-security", "psk").unwrap().contains("correct horse"));
+    assert!(told(&added[0], "connection", "autoconnect").unwrap().contains("true"));
+    assert_eq!(told(&added[1], "802-11-wireless-security", "psk"), None);
 }

@@ -7,10 +7,13 @@ is the kernel's: nobody is too far away, and nothing is lost.
 import base64
 import contextlib
 import re
+import subprocess
+import tempfile
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from machine import Failed, Machine, check, wait
+from machine import Failed, Machine, check, free_port, wait
 
 # Three radios: the box's stays where it is.
 OPEN = r"""
@@ -68,6 +71,37 @@ chmod +x lease.sh; ip netns exec phone busybox udhcpc -i wlan1 -n -q -f -t 8 -T 
 """
 
 
+# A cable into each namespace, found by its hardware address, and what goes on from there.
+ROADS = r"""
+road() {
+  for device in /sys/class/net/*; do [ "$(cat $device/address)" != $2 ] || device=${device##*/} found=1; [ -z "$found" ] || break; done
+  [ -n "$found" ] && ip link set $device netns $1 && ip -n $1 addr add $3/24 dev $device && ip -n $1 link set $device up || exit 1
+  found=
+}
+road phone 52:54:00:ee:00:01 10.0.8.15
+road venue 52:54:00:ee:00:02 10.0.9.15
+setsid ip netns exec phone busybox nc -ll -p 1935 -e busybox nc 4.3.2.1 1935 </dev/null >/dev/null 2>&1 &
+setsid ip netns exec venue busybox nc -ll -p 1935 -e busybox nc 10.0.9.2 @PLATFORM@ </dev/null >/dev/null 2>&1 &
+"""
+
+
+class Roads:
+    """Two cables that are none of the box's: from an encoder on this machine to the phone, which sends it on over the box's Wi-Fi; and from the
+    venue's router to a platform on this machine, which the box reaches as 192.168.77.1."""
+
+    def __init__(self):
+        self.encoder, self.platform = free_port(), free_port()
+        self.qemu = [
+            "-netdev", f"user,id=phone,net=10.0.8.0/24,hostfwd=tcp:127.0.0.1:{self.encoder}-10.0.8.15:1935",
+            "-device", "virtio-net-pci,netdev=phone,mac=52:54:00:ee:00:01,romfile=",
+            "-netdev", "user,id=venue,net=10.0.9.0/24", "-device", "virtio-net-pci,netdev=venue,mac=52:54:00:ee:00:02,romfile=",
+        ]  # fmt: skip
+
+    def open(self, box: Machine) -> None:
+        """Once there are namespaces."""
+        box.sh(ROADS.replace("@PLATFORM@", str(self.platform)), ok=True)
+
+
 @dataclass
 class Answer:
     """What a server said."""
@@ -95,13 +129,20 @@ class Air:
         self.box.sh(self.routing(*words, **more) + (DHCP if dhcp else ""), ok=True)
 
     @staticmethod
-    def routing(ssid: str, password: str | None = None, *, channel: int = 1, wpa3: bool = False, hidden: bool = False) -> str:
-        lines = [f"ssid={ssid}", f"channel={channel}", *(["ignore_broadcast_ssid=1"] if hidden else [])]
-        if password and wpa3:
+    def routing(ssid: str, password: str | None = None, *, channel: int = 1, wpa3: bool = False, hidden: bool = False, user: str | None = None) -> str:
+        """`user`: each has a name and a password of their own (802.1X), of which this is one."""
+        before, lines = "", [f"ssid={ssid}", f"channel={channel}", *(["ignore_broadcast_ssid=1"] if hidden else [])]
+        if user:
+            certificate, key = certified()
+            files = {"server.pem": certificate, "server.key": key, "users": f'* PEAP\n"{user}" MSCHAPV2 "{password}" [2]\n'}
+            before = "mkdir -p /run/air && cd /run/air\n" + "".join(f"echo {encoded(text)} | base64 -d >{name}\n" for name, text in files.items())
+            lines += ["wpa=2", "wpa_key_mgmt=WPA-EAP", "rsn_pairwise=CCMP", "ieee8021x=1", "eap_server=1", "eap_user_file=users"]
+            lines += ["ca_cert=server.pem", "server_cert=server.pem", "private_key=server.key"]
+        elif password and wpa3:
             lines += ["wpa=2", "wpa_key_mgmt=SAE", "rsn_pairwise=CCMP", "ieee80211w=2", f"sae_password={password}", "sae_pwe=2"]
         elif password:
             lines += ["wpa=2", "wpa_key_mgmt=WPA-PSK", "rsn_pairwise=CCMP", f"wpa_passphrase={password}"]
-        return ROUTER.replace("@LINES@", "\n".join(lines))
+        return before + ROUTER.replace("@LINES@", "\n".join(lines))
 
     def router_off(self) -> None:
         self.box.sh(OFF)
@@ -134,9 +175,11 @@ class Air:
         self.given = self.box.sh(ADDRESS, ok=True)
         return time.monotonic() - began
 
-    def curl(self, url: str, *, address: str | None = None, form: dict[str, str] | None = None, body: str | None = None, limit: float = 20) -> Answer:
-        """A request as a browser makes it, with its cookies; `address`: what DNS answered for the host."""
-        words = ["ip netns exec phone curl -s -S -D - --max-time", str(int(limit)), "-A 'a phone'"]
+    def curl(
+        self, url: str, *, address: str | None = None, form: dict[str, str] | None = None, body: str | None = None, method: str = "PUT", limit: float = 20, inside: bool = False,
+    ) -> Answer:  # fmt: skip
+        """A request as a browser makes it, with its cookies; `address`: what DNS answered for the host; `inside`: from the box itself."""
+        words = ["" if inside else "ip netns exec phone", "curl -s -S -D - --max-time", str(int(limit)), "-A 'a phone'"]
         if address:
             host = re.match(r"https?://([^/:]+)(:\d+)?", url)
             words += [f"--resolve {host[1]}:{(host[2] or ':80')[1:]}:{address}"]
@@ -145,7 +188,7 @@ class Air:
         for name, value in (form or {}).items():
             words += ["--data-urlencode", quoted(f"{name}={value}")]
         if body is not None:
-            words += ["-H 'Content-Type: application/json' -X", "PUT" if body else "GET", "--data-binary", quoted(body)]
+            words += ["-H 'Content-Type: application/json' -X", method, "--data-binary", quoted(body)]
         text = self.box.sh(" ".join([*words, quoted(url)]), limit + 15)
         text = text.replace("\r\n", "\n")
         head, _, rest = text.partition("\n\n")
@@ -155,6 +198,12 @@ class Air:
             self.cookies[name] = value
         location = re.search(r"(?im)^location: (.*)$", head)
         return Answer(int(head.split()[1]), location[1].strip() if location else "", rest)
+
+    def unpacked(self, url: str, *parts: str) -> str:
+        """What is written in these parts of an archive, of those that it has."""
+        cookies = quoted("; ".join(f"{name}={value}" for name, value in self.cookies.items()))
+        download = f"cd /run/air && ip netns exec phone curl -sS -f --max-time 40 -b {cookies} -o archive.zip {quoted(url)} || exit 1"
+        return self.box.sh(f"{download}\nfor part in {' '.join(parts)}; do busybox unzip -p archive.zip $part 2>/dev/null; done; true", ok=True)
 
     def asks(self, name: str, kind: str = "A", server: str = "4.3.2.1") -> str:
         """What the access point's DNS says."""
@@ -184,6 +233,14 @@ class Air:
         said = self.box.sh(f"ip netns exec phone curl -s -m 4 -o /dev/null telnet://{address}:{port} </dev/null; echo code=$?", 30)
         code = int(said.rpartition("code=")[2])
         return {7: "refused", 28: "nothing"}.get(code, "open" if code in (0, 48, 49, 56) else f"curl says {code}")
+
+
+def certified() -> tuple[str, str]:
+    """A certificate of a venue's server, signed by itself, and its key."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3650", "-subj", "/CN=radius.venue.example", "-keyout", "key", "-out", "certificate"]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+        return Path(folder, "certificate").read_text(), Path(folder, "key").read_text()
 
 
 def quoted(text: str) -> str:

@@ -1,6 +1,7 @@
 """What the image must show."""
 
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -97,19 +98,22 @@ def register(box: Machine, name: str) -> dict:
 class Publisher:
     """An encoder: ffmpeg on the host, which connects again whenever it is disconnected, as encoders do."""
 
-    def __init__(self, box: Machine, key: str, tone: int):
+    def __init__(self, box: Machine, key: str, tone: int, port: int | None = None):
         self.command = [
             "nice", "-n", "5", "ffmpeg", "-v", "error", "-re", "-f", "lavfi", "-i", f"testsrc2=size={WIDTH}x{HEIGHT}:rate={RATE}",
             "-f", "lavfi", "-i", f"sine={tone}:sample_rate=48000", "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", str(2 * RATE),
-            "-b:v", "200k", "-c:a", "aac", "-b:a", "64k", "-ac", "2", "-f", "flv", f"rtmp://127.0.0.1:{box.rtmp}/live/{key}",
+            "-b:v", "200k", "-c:a", "aac", "-b:a", "64k", "-ac", "2", "-f", "flv", f"rtmp://127.0.0.1:{port or box.rtmp}/live/{key}",
         ]  # fmt: skip
         self.stopped = threading.Event()
+        # How often it has connected.
+        self.began = 0
         self.process: subprocess.Popen | None = None
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
 
     def run(self) -> None:
         while not self.stopped.is_set():
+            self.began += 1
             self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             while self.process.poll() is None and not self.stopped.wait(0.2):
                 pass
@@ -126,6 +130,45 @@ class Publisher:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+class Platform:
+    """A platform on this machine: ffmpeg, which takes one session after another and records each."""
+
+    def __init__(self, port: int, folder: Path):
+        self.port, self.folder = port, folder
+        self.sessions = 0
+        self.stopped = threading.Event()
+        self.process: subprocess.Popen | None = None
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def recording(self, session: int) -> Path:
+        return self.folder / f"session-{session}.flv"
+
+    def run(self) -> None:
+        while not self.stopped.is_set():
+            command = ["ffmpeg", "-v", "error", "-y", "-listen", "1", "-i", f"rtmp://127.0.0.1:{self.port}/live/key", "-c", "copy", self.recording(self.sessions + 1)]
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            while self.process.poll() is None and not self.stopped.wait(0.2):
+                pass
+            self.process.terminate()
+            self.process.wait(10)
+            self.sessions += 1
+
+    def longest_step(self, session: int) -> tuple[float, float]:
+        """Of a recording's picture: the longest time between two, and from the first to the last, in seconds."""
+        command = ["ffprobe", "-v", "error", "-select_streams", "v", "-show_entries", "packet=dts_time", "-of", "csv=p=0", self.recording(session)]
+        told = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+        times = [float(line.strip(",")) for line in told]
+        return max(after - before for before, after in itertools.pairwise(times)), times[-1] - times[0]
+
+    def __enter__(self) -> "Platform":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stopped.set()
+        self.thread.join(15)
 
 
 JUDGE = ["cargo", "test", "--locked", "--quiet", "--test", "whole_box"]
@@ -269,7 +312,8 @@ def itself(lab: Lab) -> None:
         doctor = box.sh("motherstream --config /etc/motherstream.toml doctor", ok=True)
         missing = [part for part in ("data partition", "boot partition", "watchdog of the hardware", "updates by RAUC") if f"ok    {part}" not in doctor]
         check("doctor finds every part of the box well", not missing, f"{missing}: {doctor}")
-        say("doctor, in the box: everything is there and well")
+        check("it tells times of day by time zones of its own", "the program's own" in doctor and not box.sh("ls /usr/share/zoneinfo 2>/dev/null"), doctor)
+        say("doctor, in the box: everything is there and well; the system has no time zones, the program has")
         identity = box.sh("cat /etc/machine-id")
         check("it has a machine id", re.fullmatch("[0-9a-f]{32}", identity), identity)
         with SimulatedTimeServer(year):

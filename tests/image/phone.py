@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 import cases
-from air import Air, check, wait
-from cases import PASSWORD, Lab, Publisher, say
+from air import Air, Roads, check, wait
+from cases import PASSWORD, Lab, Platform, Publisher, say
 from machine import Machine
 
 PROBES = Path(__file__).parent.parent.parent / "docs/network.md"
@@ -57,9 +57,9 @@ def told(box: Machine, air: Air, name: str, words: str) -> float:
     return time.monotonic() - back
 
 
-def rejoined(air: Air, name: str) -> bool:
+def rejoined(air: Air, name: str, password: str | None = None) -> bool:
     try:
-        air.join(name)
+        air.join(name, password)
     except Exception:  # the access point is up and does not serve yet
         return False
     return True
@@ -142,6 +142,13 @@ def setup(lab: Lab) -> None:
         check("it is the whole page there", answer.status == 200, answer)
         check("by name", air.curl("http://motherstream.local/", address=address).status == 200)
         say(f"found again: {address}, and motherstream.local")
+        # What the box asks of NetworkManager beside that, and polkit lets it: passwords, for a backup that asks for them.
+        air.curl(f"http://{address}/login", form={"name": "Stage", "password": PASSWORD}, limit=60)
+        backup = f"http://{address}/api/v1/backup"
+        whole = air.unpacked(f"{backup}?wifi=true", "backup.json", "wifi.json")
+        check("a backup has the network's password where that is asked for", '"motherstream"' in whole and VENUE[1] in whole, whole)
+        whole = air.unpacked(backup, "backup.json", "wifi.json")
+        check("and else not", '"motherstream"' in whole and VENUE[1] not in whole, whole)
         box.shut_down()
 
 
@@ -193,7 +200,16 @@ def rough(lab: Lab) -> None:
         wait("the box in a hidden network", JOINED, lambda: re.search(r"192\.168\.77\.\d+", box.sh("ip -4 -o addr show wlan0")), 1)
         say("a network that hides its name: joined")
         air.router_off()
-        wait("the access point a third time", 400, lambda: "type AP" in box.sh("iw dev wlan0 info"), 2)
+        wait("the access point again", 400, lambda: "type AP" in box.sh("iw dev wlan0 info"), 2)
+        air.router("Campus", "her own password", user="ada")
+        air.join(name)
+        joins(air, "Campus", "not her password", identity="ada")
+        say(f"a wrong password of a user: told {told(box, air, name, 'password'):.0f} s after the access point was back")
+        joins(air, "Campus", "her own password", identity="ada")
+        wait("the box in a network that asks each for their own", JOINED, lambda: re.search(r"192\.168\.77\.\d+", box.sh("ip -4 -o addr show wlan0")), 1)
+        say("a network that asks for a user name and password: joined")
+        air.router_off()
+        wait("the access point once more", 400, lambda: "type AP" in box.sh("iw dev wlan0 info"), 2)
         air.join(name)
         check("the wizard is there", air.curl("http://4.3.2.1/setup/network").status == 200)
         box.monitor("set_link net on")
@@ -235,31 +251,84 @@ def portal(lab: Lab) -> None:
 
 
 def show(lab: Lab) -> None:
-    """a show over Wi-Fi whose router restarts: the programme itself is never late"""
+    """a show over Wi-Fi whose router restarts: the programme is never late, the platform sees one session, who streams over the box's Wi-Fi stays"""
     card = lab.card(lab.image("one", "1.0"), "phone-show")
-    with lab.machine(card) as box:
+    roads = Roads()
+    with lab.machine(card) as box, Platform(roads.platform, card.parent) as platform:
+        box.more = roads.qemu
         air = Air(box)
         name = begins(box, air, *VENUE)
+        roads.open(box)
         air.join(name)
         claimed(box, air)
         joins(air, *VENUE)
-        address = in_venue(box, air, VENUE[0])
-        base = f"http://{address}"
-        air.curl(f"{base}/login", form={"name": "Stage", "password": PASSWORD}, limit=60)
-        air.curl(f"{base}/api/v1/show", body='{"on": true}')
-        before = json.loads(air.curl(f"{base}/api/v1/status").body)["program"]
-        air.router_off()
-        time.sleep(20)
-        up = box.sh("iw dev wlan0 info")
-        air.router(*VENUE)
-        check("no access point is raised over it at once", "type AP" not in up, up)
-        wait("the box back in the venue's network", 400, lambda: re.search(r"192\.168\.77\.\d+", box.sh("ip -4 -o addr show wlan0")), 1)
-        air.join(*VENUE)
-        after = wait("the page", 60, lambda: json.loads(air.curl(f"{base}/api/v1/status").body)["program"])
-        say(f"the router was away for 20 s: {before} -> {after}")
-        check("the programme went on", after["time_ms"] > before["time_ms"], after)
+        in_venue(box, air, VENUE[0])
+
+        def asks(path: str, method: str = "GET", body: object = None) -> dict:
+            """The API, asked from the box itself: whatever happens to its networks."""
+            answer = air.curl(f"http://127.0.0.1{path}", inside=True, method=method, body=None if body is None else json.dumps(body), limit=50)
+            check(f"{method} {path} is answered", 200 <= answer.status < 300, answer)
+            return json.loads(answer.body or "null")
+
+        air.cookies.clear()
+        asks("/api/v1/session", "POST", {"name": "Stage", "password": PASSWORD})
+        asks("/api/v1/settings", "PATCH", {"network.hotspot": "always"})
+        key = asks("/api/v1/accounts", "POST", {"name": "Ada", "password": PASSWORD})["stream_key"]
+        asks("/api/v1/destinations", "POST", {"name": "Platform", "url": "rtmp://192.168.77.1/live", "key": "key"})
+        wait("the streamers' Wi-Fi beside the venue's", JOINED, lambda: "type AP" in box.sh("iw dev ap0 info 2>&1"), 1)
+        guests = box.sh("cat /data/network-password")
+        wait("the phone on it", 180, lambda: rejoined(air, name, guests), 1)
+        asks("/api/v1/show", "PUT", {"on": True})
+        with Publisher(box, key, 440, roads.encoder) as encoder:
+            wait("Ada on air, over the box's Wi-Fi", 120, lambda: (turn := asks("/api/v1/queue")["on_air"]) and turn["entry"]["name"] == "Ada" and not turn["suspended"], 2)
+            wait("the platform to have the programme", 120, lambda: platform.recording(1).exists() and platform.recording(1).stat().st_size > 200_000, 1)
+            time.sleep(15)
+            began, before, connected = time.monotonic(), asks("/api/v1/status")["program"], encoder.began
+            air.router_off()
+            time.sleep(20)
+            up = box.sh("iw dev ap0 info 2>&1")
+            air.router(*VENUE)
+            check("the streamers' Wi-Fi stays up", "type AP" in up, up)
+            wait("the box back in the venue's network", 400, lambda: re.search(r"192\.168\.77\.\d+", box.sh("ip -4 -o addr show wlan0")), 1)
+            back = time.monotonic() - began
+            time.sleep(60)
+            lasted, after = time.monotonic() - began, asks("/api/v1/status")["program"]
+            turn = asks("/api/v1/queue")["on_air"]
+            check("Ada is on air still", turn and turn["entry"]["name"] == "Ada" and not turn["suspended"], turn)
+            check("her encoder has never connected again", encoder.began == connected, encoder.began)
+        late = lasted - (after["time_ms"] - before["time_ms"]) / 1000
+        say(f"the router was away for 20 s, the box back in its network after {back:.0f} s; the programme went on for {lasted:.0f} s, {late:+.1f} s beside the clock")
+        check("the programme is never late", abs(late) < 2, late)
+        asks("/api/v1/show", "PUT", {"on": False})
+        box.shut_down()
+    step, length = platform.longest_step(1)
+    say(f"sessions at the platform: {platform.sessions}; the first lasted {length:.0f} s, its longest step between two pictures is {step:.2f} s")
+    check("the platform saw one session", platform.sessions == 1 and length > lasted, platform.sessions)
+
+
+def by_hand(lab: Lab) -> None:
+    """the same by hand, with nmcli, as somebody does who knows how: what the seconds of `phone` are next to"""
+    card = lab.card(lab.image("one", "1.0"), "phone-by-hand")
+    with lab.machine(card) as box:
+        # With its cable, so that the box keeps its own Wi-Fi down.
+        box.start()
+        box.wait_page()
+        box.wait_agent()
+        air = Air(box)
+        air.open(*VENUE)
+        wait("a radio", 60, lambda: "wlan0" in box.sh("nmcli -g DEVICE device"), 1)
+        began = time.monotonic()
+        box.sh("nmcli device wifi hotspot ifname wlan0 ssid Motherstream-hand password 'by hand 123'", 60, ok=True)
+        air.own_name()
+        seen = time.monotonic() - began
+        began = time.monotonic()
+        air.join("Motherstream-hand", "by hand 123")
+        joined = time.monotonic() - began
+        began = time.monotonic()
+        box.sh(f"nmcli device disconnect wlan0; nmcli device wifi rescan ifname wlan0; sleep 4; nmcli --wait 90 device wifi connect '{VENUE[0]}' password '{VENUE[1]}' ifname wlan0", 120, ok=True)
+        wait("an address", 60, lambda: re.search(r"192\.168\.77\.\d+", box.sh("ip -4 -o addr show wlan0")), 0.5)
+        say(f"with nmcli: access point seen after {seen:.0f} s, phone on it after {joined:.0f} s, venue's network joined after {time.monotonic() - began:.0f} s")
         box.shut_down()
 
 
-cases.CASES.update({"phone": setup, "phone-rough": rough, "phone-portal": portal, "phone-show": show})
-__all__ = ["Publisher"]
+cases.CASES.update({"phone": setup, "phone-rough": rough, "phone-portal": portal, "phone-show": show, "phone-by-hand": by_hand})

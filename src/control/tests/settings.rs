@@ -134,7 +134,7 @@ async fn destinations_are_added_edited_switched_tried_and_removed() {
 async fn backup_is_packed_laid_ready_and_discarded_and_not_during_a_show() {
     let mut room = Room::open(&[]).await;
     room.streamer("Ada").await;
-    let pack = async |control: &Control, by: &By| backup::pack(control, by).await;
+    let pack = async |control: &Control, by: &By| backup::pack(control, by, backup::Packing::default()).await;
     let (file, _) = room.order(&Caller::Token, pack).await.done_quietly("admin.token backup.download");
     let stage = async |room: &mut Room, file: Vec<u8>| {
         room.order(&Caller::Token, async |control, by| {

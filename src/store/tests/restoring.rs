@@ -11,7 +11,7 @@ async fn with_a_backup() -> (TempDir, Store) {
     let (folder, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let (store, _) = Store::open(other.path()).unwrap();
     set(&store, "whose", json!("theirs")).await;
-    let file = backup::pack(&store.dump().await.unwrap(), None, None, Timestamp::UNIX_EPOCH).unwrap();
+    let file = backup::pack(&store.dump().await.unwrap(), None, None, &[], Timestamp::UNIX_EPOCH).unwrap();
     store.close().await;
     let (store, _) = Store::open(folder.path()).unwrap();
     set(&store, "whose", json!("mine")).await;

@@ -8,7 +8,12 @@ use std::{
 use zip::{ZipArchive, ZipWriter, write::SimpleFileOptions};
 
 use super::*;
-use crate::store::backup;
+use crate::{
+    control::testing::{radio, seen},
+    core::network::wifi::{SavedWifi, Security},
+    network::Internet,
+    store::backup,
+};
 
 async fn downloaded(site: &Site) -> Vec<u8> {
     let response = site.request(Method::GET, "/api/v1/backup", &As::Token).send().await.unwrap();
@@ -339,4 +344,63 @@ async fn what_was_before_a_restore_is_kept_until_another_has_happened() {
     site.end().await;
     assert!(backup::apply(folder.path()).unwrap());
     assert_ne!(fs::read(&kept).unwrap(), before, "another has happened");
+}
+
+#[tokio::test]
+async fn passwords_of_networks_are_in_a_backup_only_where_that_is_asked_for_and_reach_another_box() {
+    let (one, other) = (folder(), folder());
+    let mut site = Site::start(one.path(), &[]).await;
+    site.account("Ada").await;
+    site.sees(seen(vec![radio(Some("Campus"), Internet::Full)]));
+    site.network.saved = vec![SavedWifi {
+        ssid: "Campus".to_owned(),
+        security: Security::Wpa2,
+        password: Some("sword fish".to_owned().into()),
+        hidden: false,
+        identity: None,
+        server: None,
+    }];
+    let _carried_out = site.network.carried_out();
+    let page = site.request(Method::GET, "/admin/system", &As::Token).header("accept", "text/html");
+    assert!(page.send().await.unwrap().text().await.unwrap().contains("name=\"wifi\""));
+    let parts = |file: &[u8]| {
+        let mut archive = ZipArchive::new(Cursor::new(file)).unwrap();
+        let mut text = String::new();
+        let wifi = archive.by_name("wifi.json").is_ok_and(|mut part| part.read_to_string(&mut text).is_ok());
+        (wifi, text)
+    };
+    assert_eq!(parts(&downloaded(&site).await), (false, String::new()));
+    let file = site.request(Method::GET, "/api/v1/backup?wifi=true", &As::Token).send().await.unwrap();
+    let file = file.bytes().await.unwrap().to_vec();
+    let (_, text) = parts(&file);
+    assert!(text.contains("Campus") && text.contains("sword fish"), "{text}");
+    site.request(Method::GET, "/api/v1/backup?wifi=perhaps", &As::Token)
+        .send()
+        .await
+        .unwrap()
+        .error_for_status()
+        .unwrap_err();
+    site.end().await;
+
+    // A computer whose network is its own keeps none of them.
+    let site = Site::start(other.path(), &[]).await;
+    assert_eq!(restored(&site, file.clone()).await.is(200).body["networks"], 0);
+    assert!(!other.path().join("restore/wifi.json").exists());
+    site.sees(seen(vec![radio(None, Internet::Full)]));
+    let lies_ready = restored(&site, file.clone()).await;
+    assert_eq!(lies_ready.is(200).body["networks"], 1);
+    assert!(!lies_ready.body.to_string().contains("sword fish"), "{lies_ready:?}");
+    for (wrong, why) in
+        [("[{", "wifi.json"), (r#"[{"ssid": "Campus", "security": "wpa2", "password": "short"}]"#, "8 to 63")]
+    {
+        let broken = changed(&file, |name, content| Some(if name == "wifi.json" { wrong.into() } else { content }));
+        let refused = restored(&site, broken).await;
+        refused.blames(422, "backup");
+        assert!(refused.body.to_string().contains(why), "{refused:?}");
+    }
+    site.end().await;
+    assert!(backup::apply(other.path()).unwrap());
+    let kept = other.path().join("wifi.json");
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&kept).unwrap().permissions()) & 0o777, 0o600);
+    assert!(fs::read_to_string(kept).unwrap().contains("sword fish"));
 }
