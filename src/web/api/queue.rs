@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State, http::StatusCode, response::Response};
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderName, StatusCode, header},
+    response::Response,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
@@ -46,18 +51,25 @@ pub(crate) struct Switch {
     pub(crate) on: bool,
 }
 
-/// Who is on air and who waits.
-#[utoipa::path(get, path = "/api/v1/queue", tag = "queue", responses((status = 200, description = "The queue", body = QueueNow)))]
-async fn queue(State(app): State<Arc<App>>) -> Json<QueueNow> {
-    Json(app.control.queue_now())
+/// With what everybody may read: pages of other sites may too. No page of theirs sends a cookie along.
+type Public<T> = ([(HeaderName, &'static str); 1], Json<T>);
+
+const fn public<T>(answer: T) -> Public<T> {
+    ([(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")], Json(answer))
 }
 
-/// The names, on air first, for overlays.
+/// Who is on air and who waits. Pages of other sites may read it.
+#[utoipa::path(get, path = "/api/v1/queue", tag = "queue", responses((status = 200, description = "The queue", body = QueueNow)))]
+async fn queue(State(app): State<Arc<App>>) -> Public<QueueNow> {
+    public(app.control.queue_now())
+}
+
+/// The names, on air first, for overlays. Pages of other sites may read it.
 #[utoipa::path(get, path = "/queue-json", tag = "queue", responses((status = 200, description = "The names", body = Vec<String>)))]
-async fn names(State(app): State<Arc<App>>) -> Json<Vec<String>> {
+async fn names(State(app): State<Arc<App>>) -> Public<Vec<String>> {
     let snapshot = app.control.snapshot();
     let on_air = snapshot.queue.on_air.iter().map(|turn| &turn.entry);
-    Json(on_air.chain(&snapshot.queue.waiting).map(|entry| entry.name.clone()).collect())
+    public(on_air.chain(&snapshot.queue.waiting).map(|entry| entry.name.clone()).collect())
 }
 
 /// Which turn to end.

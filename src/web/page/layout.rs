@@ -42,6 +42,12 @@ pub(crate) const POLICY: HeaderValue = HeaderValue::from_static(
      media-src 'self' blob:; worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 );
 
+/// The same for pages without sign-in and controls, which pages of other sites may show in a frame.
+pub(crate) const FRAMED: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; \
+     media-src 'self' blob:; worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors *",
+);
+
 /// The program's version, in the footer.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 

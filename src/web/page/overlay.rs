@@ -16,7 +16,7 @@ use axum::{
 
 use super::{
     assets,
-    layout::{POLICY, Page},
+    layout::{FRAMED, POLICY, Page},
     live::Rendered,
     words::Clock,
 };
@@ -340,7 +340,9 @@ fn overlay(app: &App, page: &Page, asked: Asked, name: &'static str, title: &'st
     let parts = rendered(&snapshot, Some(app.control.now()))
         .map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
     let content = parts.into_iter().find(|(part, _)| *part == name).map(|(_, html)| html).unwrap_or_default();
-    Ok(page.show(&Overlay { page, name, title, content, stylesheet: Look::of(&asked).stylesheet() }))
+    let mut response = page.show(&Overlay { page, name, title, content, stylesheet: Look::of(&asked).stylesheet() });
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, FRAMED);
+    Ok(response)
 }
 
 async fn queue_list(State(app): State<Arc<App>>, page: Page, asked: Asked) -> Result<Response, Problem> {

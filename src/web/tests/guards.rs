@@ -122,6 +122,27 @@ async fn answers_carry_the_headers_that_keep_browsers_careful() {
 }
 
 #[tokio::test]
+async fn pages_of_other_sites_read_what_everybody_may_and_nothing_else() {
+    let folder = folder();
+    let site = Site::start(folder.path(), &[]).await;
+    for (path, read) in [
+        ("/queue-json", true),
+        ("/api/v1/queue", true),
+        ("/api/v1/show", false),
+        ("/api/v1/accounts", false),
+        ("/api/v1/me", false),
+        ("/", false),
+    ] {
+        let asked = site.request(Method::GET, path, &As::Token).header("origin", "http://elsewhere.example");
+        let answered = asked.send().await.unwrap();
+        let leave = answered.headers().get("access-control-allow-origin").map(|origin| origin.to_str().unwrap());
+        assert_eq!(leave, read.then_some("*"), "{path}");
+        assert!(!answered.headers().contains_key("access-control-allow-credentials"), "{path}");
+    }
+    site.end().await;
+}
+
+#[tokio::test]
 async fn health_is_told_to_whoever_shows_that_they_may_know_and_loopback_shows_nothing() {
     let folder = folder();
     let metrics_token = "a-token-for-prometheus";
