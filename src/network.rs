@@ -4,11 +4,7 @@
 //! [`core::network`](crate::core::network) says so. Nothing waits for it: without NetworkManager, or with one that hangs, there is no such
 //! feature, it says so, and it comes back by itself. What needs root is asked for by one file, which the machine checks ([`asks`]).
 
-use std::{
-    fmt,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 use tokio::{
@@ -28,6 +24,7 @@ use crate::{clock::Clock, config::NetworkConfig, core::network::wifi::SavedWifi}
 
 mod asks;
 mod bus;
+mod guests;
 mod jobs;
 mod look;
 mod order;
@@ -123,10 +120,10 @@ impl Network {
         self.config.subscribe()
     }
 
-    /// Somebody on the access point did something: it is not taken down under them.
-    pub fn touch(&self) {
-        let now = self.clock.now().since_start().as_millis();
-        self.touched.store(u64::try_from(now).unwrap_or(u64::MAX).saturating_add(1), Ordering::Relaxed);
+    /// Somebody on the access point did something: it is not taken down under them. Those who have not signed in hold it for a quarter of an
+    /// hour at a time: a stranger's phone is not to keep the box out of the venue's Wi-Fi.
+    pub fn touch(&self, signed_in: bool) {
+        self.touched.at(self.clock.now(), signed_in);
     }
 
     /// The password that the box made for its streamers' network, once that was up; `network.setup_password` goes before it.
@@ -267,6 +264,6 @@ impl Simulated {
 
     /// Whether somebody on the access point did something.
     pub(crate) fn was_touched(&self) -> bool {
-        order::last_touch(&self.touched).is_some()
+        self.touched.by_anyone().is_some()
     }
 }

@@ -415,6 +415,13 @@ fn bounds_hold() {
         ("[web]\npublic_host = \"0.0.0.0\"", "web.public_host"),
         ("[venue]\nname = \" \"", "venue.name"),
         ("[admin]\ntoken = \"with some spaces in it\"", "admin.token"),
+        // As root's helper takes them, letter by letter.
+        ("[network]\ncheck_url = \"HTTP://a.example/\"", "network.check_url"),
+        ("[network]\ncheck_url = \"http:a.example\"", "network.check_url"),
+        ("[network]\ntime_servers = [\"[2001:db8::1]\"]", "network.time_servers"),
+        ("[network]\ntime_servers = [\"ntp_1.lan\"]", "network.time_servers"),
+        ("[network]\ntime_servers = [\"zeit.m\u{fc}nchen.example\"]", "network.time_servers"),
+        ("[network]\ntime_servers = [\"-x\"]", "network.time_servers"),
         ("[obs]\nport = 0", "obs.port"),
         ("[obs]\nhandover_seconds = 61", "obs.handover_seconds"),
         ("[obs]\nscene_slate = \"\"", "obs.scene_slate"),
@@ -436,6 +443,7 @@ fn bounds_hold() {
         "[web]\npublic_host = \"192.168.1.9\"",
         "[web]\npublic_host = \"fe80::1\"",
         "[web]\npublic_host = \"box.local\"",
+        "[network]\ntime_servers = [\"2001:db8::1\", \"time.example.org\"]\ncheck_url = \"http://a.example/b\"",
         "[queue]\nstall_limit_seconds = 25",
         "[[destinations]]\nname='a'\nurl='rtmp://127.0.0.1:19350/live'\nkey='c'",
     ] {

@@ -143,13 +143,23 @@ fn network(config: &Config, wrong: &mut impl FnMut(&str, String)) {
     if let Some(url) = &network.check_url {
         let plain = url.len() <= 200 && url.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'\\`$;".contains(&byte));
         let http = Url::parse(url).is_ok_and(|url| url.scheme() == "http" && url.host().is_some());
-        if !plain || !http {
+        // As root's helper reads it, letter by letter.
+        let begins = url
+            .strip_prefix("http://")
+            .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '['));
+        if !plain || !http || !begins {
             let reason = "write an address that begins with http://, 200 characters at most, or off: a sign-in page cannot answer for https";
             wrong("network.check_url", reason.to_owned());
         }
     }
     for server in &network.time_servers {
-        if let Err(reason) = public_host(server) {
+        let plain = server.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".:-".contains(&byte))
+            && !server.starts_with(['-', '.'])
+            && (1..=253).contains(&server.len());
+        if !plain {
+            let reason = "write a name of letters, digits, dots and hyphens, or an address without brackets";
+            wrong("network.time_servers", format!("{server:?}: {reason}"));
+        } else if let Err(reason) = public_host(server) {
             wrong("network.time_servers", format!("{server:?}: {reason}"));
         }
     }

@@ -148,7 +148,24 @@ pub(crate) async fn forget(control: &Control, by: &By, ssid: &str) -> Result<(),
     let now = control.network();
     let used = now.interfaces.iter().find(|interface| interface.is_uplink() && interface.ssid.as_deref() == Some(ssid));
     spares_the_show(control, used, "forget it")?;
+    if is_only_way(&now, ssid) && control.config().network.hotspot == Hotspot::Off {
+        let why = "nothing else leads to the box, and its own Wi-Fi is off: plug a cable in or join another network first, or choose when its own \
+                   Wi-Fi is there under Settings, Network";
+        return Err(Denied::not_now(why));
+    }
     Ok(control.parts().network.forget(ssid.to_owned()).await?)
+}
+
+/// Whether nothing but this Wi-Fi leads to the box.
+pub(crate) fn is_only_way(now: &Snapshot, ssid: &str) -> bool {
+    let mut uplinks = now.interfaces.iter().filter(|interface| interface.is_uplink());
+    uplinks.next().is_some_and(|uplink| uplink.ssid.as_deref() == Some(ssid)) && uplinks.next().is_none()
+}
+
+/// The Wi-Fi that the box leaves when its own is switched on: its radio is the only one.
+pub(crate) fn left_for_own(now: &Snapshot) -> Option<&Interface> {
+    let taken = now.access_point.is_none() && now.radios() < 2;
+    now.interfaces.iter().find(|interface| taken && interface.kind == Kind::Wifi && interface.is_uplink())
 }
 
 /// Raises the own access point, or lowers it.
@@ -159,10 +176,7 @@ pub(crate) async fn hotspot(control: &Control, by: &By, on: bool) -> Result<(), 
     by.did("network.hotspot", if on { "on" } else { "off" });
     let now = control.network();
     if on {
-        // Its one radio is in the venue's Wi-Fi.
-        let taken = now.access_point.is_none() && now.radios() < 2;
-        let wifi = now.uplink().filter(|uplink| uplink.kind == Kind::Wifi && taken);
-        spares_the_show(control, wifi, "switch the box's own Wi-Fi on")?;
+        spares_the_show(control, left_for_own(&now), "switch the box's own Wi-Fi on")?;
     } else {
         spares_the_streamers(control, &now, "switch it off")?;
         if control.config().network.hotspot == Hotspot::Always {
@@ -197,8 +211,8 @@ pub(crate) async fn confirm(control: &Control, by: &By, keep: bool) -> Result<()
 }
 
 /// Somebody on the access point did something: it is not taken down under them.
-pub(crate) fn touch(control: &Control) {
-    control.parts().network.touch();
+pub(crate) fn touch(control: &Control, signed_in: bool) {
+    control.parts().network.touch(signed_in);
 }
 
 /// The password of the streamers' Wi-Fi, for those who may hand it out; none while it has none.
@@ -289,6 +303,12 @@ pub(crate) fn words(now: &Snapshot, hotspot: Hotspot) -> Option<String> {
             "No internet yet: {} wants somebody to sign in on a page of the venue's own. The page Network says how.",
             called(uplink)
         )),
+        Internet::None | Internet::Limited if uplink.fixed => Some(format!(
+            "No internet: {} has the fixed address {}, which may be another venue's. The page Network takes it back; without a way to that \
+             page, the box's own Wi-Fi comes up.",
+            called(uplink),
+            uplink.addresses.first().map(ToString::to_string).unwrap_or_default()
+        )),
         Internet::None | Internet::Limited => {
             Some(format!("No internet: {} leads no further than the venue. No platform is reached.", called(uplink)))
         }
@@ -357,6 +377,7 @@ mod tests {
             message: Failure::NotFound.words("Venue"),
             hidden: false,
             identity: None,
+            server: None,
         };
         assert!(told(&Snapshot { outcome: Some(outcome), ..there.clone() }).contains("No network called Venue"));
         let on = |internet| Snapshot { interfaces: vec![cable(internet)], internet, ..there.clone() };

@@ -71,7 +71,7 @@ pub struct Seen {
     pub failed: bool,
     /// The file `wifi-setup` lies on the card's small partition, and nobody had the box join anything since.
     pub flag: bool,
-    /// Somebody is on the access point, and did something within [`STEP_TIME`].
+    /// Somebody is on the access point: did something within [`STEP_TIME`], or their encoder was connected.
     pub guests: bool,
 }
 
@@ -180,6 +180,12 @@ impl Rule {
         }
     }
 
+    /// The access point stands already, raised by an earlier process: whoever is on it stays.
+    pub const fn adopt(&mut self, purpose: Purpose, now: Moment) {
+        self.up = Some(now);
+        self.purpose = purpose;
+    }
+
     /// What is wanted of the access point now.
     pub fn look(&mut self, now: Moment, seen: &Seen) -> Want {
         if seen.uplink {
@@ -220,9 +226,9 @@ impl Rule {
             self.looks = None;
             return Want::Down;
         };
-        // Whoever asked for it is on the way to it; and encoders come over it, or will again in a moment.
-        let stays = matches!(reason, Reason::Asked | Reason::Flag) || (seen.show && self.hotspot == Hotspot::Always);
-        if self.looks_now(now, seen, !stays) {
+        // Whoever asked for it is on the way to it. Encoders on it are guests, also for a while after the last one.
+        let may_look = !matches!(reason, Reason::Asked | Reason::Flag);
+        if self.looks_now(now, seen, may_look) {
             return Want::Look;
         }
         let purpose = match reason {

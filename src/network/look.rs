@@ -34,7 +34,7 @@ pub(super) const FAILED: u32 = 120;
 /// A radio's mode as an access point.
 const AS_ACCESS_POINT: u32 = 3;
 /// Networks that are kept of one look around. Halls have many; people read the loudest.
-const MOST_NETWORKS: usize = 60;
+pub(super) const MOST_NETWORKS: usize = 60;
 /// Profiles that are read.
 const MOST_PROFILES: usize = 64;
 
@@ -184,7 +184,7 @@ impl Look {
         look
     }
 
-    /// The networks within reach, each name once: as its loudest station has it.
+    /// The networks within reach, each name once: as its loudest closed station has it, or else its loudest.
     fn listen(&mut self, objects: &Objects) {
         let mut found: HashMap<String, (Visible, u32)> = HashMap::new();
         for station in objects.values().filter_map(|interfaces| interfaces.get(HEARD)) {
@@ -200,8 +200,9 @@ impl Look {
                 ssid: ssid.clone(),
             };
             let frequency = number(station, "Frequency");
-            let louder = found.get(&ssid).is_none_or(|(before, _)| before.signal < visible.signal);
-            if louder {
+            // An open one by the name of one that is closed is somebody else's, however loud it is.
+            let rank = |visible: &Visible| (visible.security.wants_password(), visible.signal);
+            if found.get(&ssid).is_none_or(|(before, _)| rank(before) < rank(&visible)) {
                 found.insert(ssid, (visible, frequency));
             }
         }
@@ -233,6 +234,16 @@ impl Look {
     /// Whether the box has an address in somebody's network.
     pub(super) fn has_uplink(&self) -> bool {
         self.devices.iter().any(|device| device.shown.is_uplink())
+    }
+
+    /// The same for the rule. A cable whose address somebody fixed in another venue is up in this one too, and leads nowhere.
+    pub(super) fn leads_somewhere(&self) -> bool {
+        self.devices.iter().map(|device| &device.shown).any(|shown| {
+            let astray = shown.kind == Kind::Cable
+                && shown.fixed
+                && matches!(shown.internet, Internet::None | Internet::Limited);
+            shown.is_uplink() && !astray
+        })
     }
 
     /// The Wi-Fi interface that has joined a network.

@@ -129,14 +129,42 @@ pub(super) enum Command {
 
 pub(super) type Answer<T> = oneshot::Sender<Result<T, NetworkError>>;
 
-/// When somebody on the access point last did something: milliseconds since the start, and one more.
-pub(super) type Touched = Arc<AtomicU64>;
+/// When somebody on the access point last did something: milliseconds since the start, and one more; 0: never.
+#[derive(Debug, Default)]
+pub(super) struct Touches {
+    /// Whoever it was.
+    anyone: AtomicU64,
+    /// Somebody who has signed in.
+    account: AtomicU64,
+}
 
-/// The password of the streamers' network, once the box has made one.
-pub(super) type Made = Arc<OnceLock<SecretString>>;
+pub(super) type Touched = Arc<Touches>;
 
-/// When `touched` was last, if ever.
-pub(super) fn last_touch(touched: &Touched) -> Option<Moment> {
+impl Touches {
+    /// Somebody did something.
+    pub(super) fn at(&self, now: Moment, signed_in: bool) {
+        let now = u64::try_from(now.since_start().as_millis()).unwrap_or(u64::MAX).saturating_add(1);
+        self.anyone.store(now, Ordering::Relaxed);
+        if signed_in {
+            self.account.store(now, Ordering::Relaxed);
+        }
+    }
+
+    /// When anybody last did.
+    pub(super) fn by_anyone(&self) -> Option<Moment> {
+        moment(&self.anyone)
+    }
+
+    /// When somebody who has signed in last did.
+    pub(super) fn by_account(&self) -> Option<Moment> {
+        moment(&self.account)
+    }
+}
+
+fn moment(touched: &AtomicU64) -> Option<Moment> {
     let at = touched.load(Ordering::Relaxed).checked_sub(1)?;
     Some(Moment::from_start(Duration::from_millis(at)))
 }
+
+/// The password of the streamers' network, once the box has made one.
+pub(super) type Made = Arc<OnceLock<SecretString>>;

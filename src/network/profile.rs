@@ -8,7 +8,7 @@ use zbus::Variant;
 use super::{
     bus::Profile,
     order::{Addressing, Join},
-    view::ACCESS_POINT,
+    view::{ACCESS_POINT, SECOND},
 };
 use crate::core::network::{
     Purpose,
@@ -129,6 +129,8 @@ pub(super) fn venue(join: &Join, security: Option<Security>) -> Result<Profile, 
                 ("auth-retries", Variant::from(1_i32)),
             ]),
         ),
+        // The radio's second interface is for the access point.
+        ("match".to_owned(), section([("interface-name", Variant::from(vec![format!("!{SECOND}")]))])),
         (
             "802-11-wireless".to_owned(),
             section([
@@ -159,7 +161,11 @@ pub(super) fn venue(join: &Join, security: Option<Security>) -> Result<Profile, 
             user.insert("system-ca-certs".to_owned(), Variant::from(true));
         }
         profile.insert("802-1x".to_owned(), user);
-    } else if let Some(password) = password.filter(|_| security.is_none_or(Security::wants_password)) {
+    } else if let Some(password) = password {
+        if security.is_some_and(|security| !security.wants_password()) {
+            // Joined without it, the box would be in somebody else's network, and keep that in place of the venue's.
+            return Err(WifiError::Open);
+        }
         check_passphrase(password)?;
         // It joins WPA3 by itself where that is spoken.
         let closed = section([("key-mgmt", text("wpa-psk")), ("psk", text(password))]);

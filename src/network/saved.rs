@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use secrecy::SecretString;
-use zbus::OwnedObjectPath;
 
 use super::{
     bus::{Bus, BusError, Kept},
@@ -63,7 +62,7 @@ fn of(settings: &Kept, secrets: &Kept) -> Option<SavedWifi> {
 /// Has NetworkManager know networks of a backup, but those that it knows by itself: what works here works here. Tells how many are new.
 ///
 /// # Errors
-/// When NetworkManager refuses; those before are known.
+/// When NetworkManager does not answer; those before are known.
 pub(super) async fn know(bus: &Bus, known: &[Known], saved: Vec<SavedWifi>) -> Result<usize, BusError> {
     let mut new = 0;
     for wifi in saved.into_iter().filter(|wifi| !known.iter().any(|known| known.ssid == wifi.ssid)) {
@@ -71,8 +70,14 @@ pub(super) async fn know(bus: &Bus, known: &[Known], saved: Vec<SavedWifi>) -> R
         let join = Join { ssid, password, hidden, identity, server };
         match profile::venue(&join, Some(security)) {
             Ok(profile) => {
-                let _path: OwnedObjectPath = bus.add(&profile::kept(profile)).await?;
-                new += 1;
+                match bus.add(&profile::kept(profile)).await {
+                    Ok(_) => new += 1,
+                    // The others are known for all that.
+                    Err(BusError::Refused(said)) => {
+                        tracing::warn!(ssid = join.ssid, said, "a network of the backup is refused");
+                    }
+                    Err(error) => return Err(error),
+                }
             }
             Err(error) => tracing::warn!(ssid = join.ssid, %error, "a network of the backup cannot be joined"),
         }

@@ -1,9 +1,6 @@
 //! The task that holds the connection to NetworkManager: it looks, asks the rule, and has done what that wants.
 
-use std::{
-    collections::HashMap, fs, future::Future, io::Read as _, net::Ipv4Addr, path::Path, pin::Pin, sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, fs, future::Future, io::Read as _, path::Path, pin::Pin, sync::Arc, time::Duration};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{
@@ -17,12 +14,13 @@ use zbus::OwnedObjectPath;
 use super::{
     asks::{Asks, Wanted},
     bus::{Bus, BusError, Kept},
+    guests::Guests,
     jobs::{self, Raise, Tried},
-    look::{self, Look, Own},
-    order::{Addressing, Answer, Command, Join, Made, NetworkError, Parts, Touched, last_touch},
-    profile::{self, Channel, access_point_id},
+    look::{self, Look, MOST_NETWORKS, Own},
+    order::{Addressing, Answer, Command, Join, Made, NetworkError, Parts, Touched},
+    profile::{self, Channel, GUESTS, access_point_id},
     saved,
-    view::{ACCESS_POINT, AccessPoint, Kind, Manager, Outcome, SECOND, Snapshot, State, TRIAL, Trial},
+    view::{AccessPoint, Kind, Manager, Outcome, SECOND, Snapshot, State, TRIAL, Trial},
 };
 use crate::{
     config::NetworkConfig,
@@ -30,7 +28,7 @@ use crate::{
         account,
         moment::Moment,
         network::{
-            AGAIN_TIME, ASKED_TIME, Hotspot, Purpose, Reason, Rule, STEP_TIME, Seen, Want,
+            AGAIN_TIME, ASKED_TIME, Hotspot, Purpose, Reason, Rule, Seen, Want,
             wifi::{Failure, MOST_SAVED_BYTES, SAVED, SavedWifi, read_saved},
         },
     },
@@ -77,7 +75,9 @@ pub(super) struct Task {
     config: watch::Receiver<Arc<NetworkConfig>>,
     ordered: mpsc::Receiver<Command>,
     publish: watch::Sender<Arc<Snapshot>>,
-    touched: Touched,
+    guests: Guests,
+    /// What an earlier process left standing is still to be taken over.
+    inherits: Option<()>,
     rule: Rule,
     asks: Asks,
     look: Look,
@@ -126,7 +126,8 @@ impl Task {
             config,
             ordered,
             publish,
-            touched,
+            guests: Guests::new(touched),
+            inherits: Some(()),
             look: Look::default(),
             manager: Manager::Unknown,
             want: Want::Down,
@@ -210,9 +211,9 @@ impl Task {
             }
             self.manager = manager.clone();
         }
-        self.look = Look::default();
         if manager == Manager::Absent {
-            // What it was doing ended with it.
+            // What it was doing ended with it. One that is silent may be doing it still, and what is connected stays so.
+            self.look = Look::default();
             self.break_off();
         }
         self.show();
@@ -313,13 +314,15 @@ impl Task {
         let before = std::mem::replace(&mut self.look, read(bus).await?);
         let name = self.look.access_point_name();
         self.look.heard.retain(|(network, _)| Some(&network.ssid) != name.as_ref());
-        // A radio that is an access point hears nobody but itself: what it heard before stays.
-        if self.look.own.is_some() {
+        // A radio that is an access point hears nobody but itself: what it heard before stays. Another one hears who is there now.
+        let own = self.look.own.as_ref().map(|own| &own.interface);
+        if own.is_some_and(|own| self.look.radios().all(|radio| radio.shown.name == *own)) {
             for (network, frequency) in before.heard {
                 if !self.look.heard.iter().any(|(other, _)| other.ssid == network.ssid) {
                     self.look.heard.push((network, frequency));
                 }
             }
+            self.look.heard.truncate(MOST_NETWORKS);
         }
         Ok(())
     }
@@ -328,14 +331,12 @@ impl Task {
         self.parts.clock.now()
     }
 
-    /// Whether somebody on the access point is in the middle of a step.
-    fn has_guests(&self) -> bool {
-        if self.look.own.is_none() {
-            return false;
-        }
-        let recent = last_touch(&self.touched).is_some_and(|touched| self.now().since(touched) < STEP_TIME);
-        // An encoder says nothing else. On an open access point a connection that somebody left open holds nothing.
-        recent || (self.purpose == Purpose::Guests && is_connected(ACCESS_POINT))
+    /// Takes over what an earlier process left standing: its guests are there still.
+    fn adopt(&mut self, now: Moment) {
+        let Some(own) = self.inherits.take().and(self.look.own.as_ref()) else { return };
+        self.purpose = if own.id == GUESTS { Purpose::Guests } else { Purpose::Setup };
+        self.rule.adopt(self.purpose, now);
+        self.guests.expect(now);
     }
 
     /// Asks the rule, and has done what it wants; one thing at a time.
@@ -355,7 +356,9 @@ impl Task {
         if joined_wifi && self.joining.is_none() {
             self.failed = false;
         }
-        let guests = self.has_guests();
+        self.adopt(now);
+        self.guests.look(now, self.look.own.as_ref().map(|_| self.purpose));
+        let guests = self.guests.there;
         // A file that was left lying there is for whoever comes within a while.
         self.flag &= guests || now.since(self.began) < ASKED_TIME;
         let situation = (self.parts.situation)();
@@ -368,7 +371,7 @@ impl Task {
             show: situation.show,
             radio: radios > 0,
             cable: self.look.devices.iter().any(|device| device.shown.kind == Kind::Cable && device.shown.link),
-            uplink: self.look.has_uplink(),
+            uplink: self.look.leads_somewhere(),
             beside: if self.joining.is_some() { radios > 1 } else { free.is_some() },
             portal: self.look.is_behind_portal(),
             known: !self.look.known.is_empty(),
@@ -422,7 +425,19 @@ impl Task {
                 // Another password than the one that it was raised with comes when nobody is on it.
                 let wanted = self.password(purpose);
                 let other = self.raised.as_ref().is_some_and(|raised| !same(raised.password.as_ref(), wanted.as_ref()));
-                let stands = own.is_some_and(|own| own.id == access_point_id(purpose));
+                let stands = own.as_ref().is_some_and(|own| own.id == access_point_id(purpose));
+                // The venue's router has come back on another channel, where the radio cannot go for the access point beside it.
+                let in_the_way = stands
+                    && !seen.uplink
+                    && own.is_some_and(|own| own.interface == SECOND)
+                    && now.since(self.nudged) >= NUDGE
+                    && self.raised.as_ref().is_some_and(|raised| {
+                        self.channel_of_the_first().is_some_and(|channel| raised.channel != Some(channel))
+                    });
+                if in_the_way {
+                    self.nudged = now;
+                    return self.raise(bus, purpose);
+                }
                 if stands && !(other && !seen.guests && !seen.show) {
                     // Which may be an earlier process's.
                     self.purpose = purpose;
@@ -496,13 +511,19 @@ impl Task {
         if purpose == Purpose::Guests { set.or_else(|| self.guests_password.get().cloned()) } else { set }
     }
 
+    /// The second interface of a radio is on the channel of the first: of what that has joined, or of the known network that it hears and cannot go
+    /// to while the second one is on another.
+    fn channel_of_the_first(&self) -> Option<Channel> {
+        let joined = self.look.joined().and_then(|joined| joined.shown.frequency);
+        let known = || self.look.heard.iter().find(|(network, _)| network.known).map(|(_, frequency)| *frequency);
+        Channel::of(joined.or_else(known)?)
+    }
+
     fn raise(&self, bus: Bus, purpose: Purpose) -> Option<Job> {
         let device = self.look.free().or_else(|| self.look.radios().next())?.clone();
         let ssid = self.look.access_point_name()?;
         let password = self.password(purpose);
-        // The second interface of a radio is on the channel of the first.
-        let joined = self.look.joined().filter(|_| device.shown.name == SECOND);
-        let channel = joined.and_then(|joined| Channel::of(joined.shown.frequency?));
+        let channel = (device.shown.name == SECOND).then(|| self.channel_of_the_first()).flatten();
         let (look, wanted) = (self.look.clone(), Raise { ssid, purpose, password, channel });
         Some(Box::pin(async move {
             let raised = jobs::raise(&bus, &look, &device, &wanted).await;
@@ -548,8 +569,8 @@ impl Task {
         let note = self.parts.data_dir.join(NOTE);
         spawn_blocking(move || fs::remove_file(note));
         self.failed = ended.is_err();
-        let (hidden, identity) = (join.hidden, join.identity.clone());
-        self.outcome = Some(Outcome { ssid, failure: ended.err(), message, hidden, identity });
+        let (hidden, identity, server) = (join.hidden, join.identity.clone(), join.server.clone());
+        self.outcome = Some(Outcome { ssid, failure: ended.err(), message, hidden, identity, server });
     }
 
     async fn order(&mut self, bus: &Bus, command: Command) {
@@ -684,7 +705,7 @@ impl Task {
                 reason,
                 interface: own.interface.clone(),
                 closed: own.closed,
-                guests: self.has_guests(),
+                guests: self.guests.there,
             }
         });
         let until_ms = |until: &Moment| u64::try_from(until.since_start().as_millis()).unwrap_or(u64::MAX);
@@ -797,20 +818,4 @@ fn answer(command: Command, with: Result<(), NetworkError>) {
         | Command::Confirm(_, answer) => answer,
     };
     let _nobody_waits = answer.send(with);
-}
-
-/// Whether somebody has a connection to one of the box's addresses: an encoder, or a page that listens.
-fn is_connected(own: Ipv4Addr) -> bool {
-    // As the kernel writes it: the bytes of the address in the machine's order, the state in hexadecimal.
-    let own = format!("{:08X}:", u32::from_ne_bytes(own.octets()));
-    ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|table| {
-        let table = fs::read_to_string(table).unwrap_or_default();
-        table.lines().any(|line| {
-            let mut columns = line.split_whitespace().skip(1);
-            let (local, state) = (columns.next(), columns.nth(1));
-            local.is_some_and(|local| {
-                local.rsplit_once(&own[..]).is_some_and(|(before, _)| before.is_empty() || before.len() == 24)
-            }) && state == Some("01")
-        })
-    })
 }

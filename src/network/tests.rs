@@ -1,7 +1,7 @@
 //! Without NetworkManager, with one that hangs, and with one that comes back: on a real bus, with a SIMULATED service on it. With the real one
 //! the adapter is tried in a virtual machine (tests/image/phone.py).
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::{
     collections::HashMap,
@@ -19,15 +19,21 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zbus::{
-    Connection, MatchRule, MessageStream, ObjectPath, Variant, connection::Builder, message::Type as MessageType,
+    Connection, MatchRule, MessageStream, ObjectPath, OwnedObjectPath, Variant, connection::Builder,
+    message::Type as MessageType,
 };
 
 use super::{
     Internet, Join, Manager, Network, NetworkError, Parts, Situation, Snapshot, State,
     bus::{Kept, Properties},
-    profile::Channel,
+    look::Look,
+    profile::{self, Channel},
 };
-use crate::{clock::Clock, config::Sources, core::network::wifi};
+use crate::{
+    clock::Clock,
+    config::Sources,
+    core::network::wifi::{self, Security, WifiError},
+};
 
 #[test]
 fn channel_is_the_one_that_the_fewest_use() {
@@ -256,4 +262,62 @@ async fn networks_of_a_restored_backup_are_known_and_their_passwords_lie_about_n
     assert!(told(&added[0], "802-11-wireless-security", "psk").unwrap().contains("correct horse"));
     assert!(told(&added[0], "connection", "autoconnect").unwrap().contains("true"));
     assert_eq!(told(&added[1], "802-11-wireless-security", "psk"), None);
+}
+
+/// As the adapter reads what the service tells.
+fn read(told: Simulated, profiles: HashMap<OwnedObjectPath, Kept>) -> Look {
+    let told = told.into_iter().map(|(path, interfaces)| {
+        let interfaces = interfaces.into_iter().map(|(name, properties)| {
+            let own = |(key, value): (&str, Variant<'static>)| (key.to_owned(), value.try_into().unwrap());
+            (name.to_owned(), properties.into_iter().map(own).collect())
+        });
+        (OwnedObjectPath::from(path), interfaces.collect())
+    });
+    Look::of(&told.collect(), &profiles)
+}
+
+#[test]
+fn open_network_by_a_closed_ones_name_is_somebody_elses_however_loud_it_is() {
+    let mut told = objects();
+    for (number, (signal, rsn)) in [(90_u8, 0_u32), (40, 0x100), (30, 0x100)].into_iter().enumerate() {
+        let path = ObjectPath::try_from(format!("/org/freedesktop/NetworkManager/AccessPoint/{number}")).unwrap();
+        let heard = HashMap::from([
+            ("Ssid", Variant::from(b"Venue".to_vec())),
+            ("Strength", Variant::from(signal)),
+            ("RsnFlags", Variant::from(rsn)),
+        ]);
+        told.insert(path, HashMap::from([("org.freedesktop.NetworkManager.AccessPoint", heard)]));
+    }
+    let heard: Vec<_> = read(told, HashMap::new()).heard.into_iter().map(|(network, _)| network).collect();
+    assert_eq!(heard.iter().map(|one| (one.security, one.signal)).collect::<Vec<_>>(), [(Security::Wpa2, 40)]);
+    // Nor is one joined without the password that somebody typed for it.
+    let join = Join { password: Some("correct horse".to_owned().into()), ..join() };
+    assert_eq!(profile::venue(&join, Some(Security::Open)), Err(WifiError::Open));
+    assert!(profile::venue(&join, Some(Security::Wpa2)).is_ok());
+}
+
+#[test]
+fn cable_with_an_address_of_another_venue_is_no_way_to_the_box() {
+    const ACTIVE: &str = "/org/freedesktop/NetworkManager/ActiveConnection/1";
+    let profile = ObjectPath::try_from("/org/freedesktop/NetworkManager/Settings/1").unwrap();
+    let leads = |method: &str, connectivity: u32| {
+        let mut told = objects();
+        let device = told.get_mut(&ObjectPath::try_from("/org/freedesktop/NetworkManager/Devices/1").unwrap()).unwrap();
+        let device = device.get_mut("org.freedesktop.NetworkManager.Device").unwrap();
+        device.insert("ActiveConnection", Variant::from(ObjectPath::try_from(ACTIVE).unwrap()));
+        device.insert("Ip4Connectivity", Variant::from(connectivity));
+        let active = HashMap::from([("Connection", Variant::from(profile.clone()))]);
+        let active = HashMap::from([("org.freedesktop.NetworkManager.Connection.Active", active)]);
+        told.insert(ObjectPath::try_from(ACTIVE).unwrap(), active);
+        let method = Variant::from(method.to_owned()).try_into().unwrap();
+        let kept = Kept::from([("ipv4".to_owned(), HashMap::from([("method".to_owned(), method)]))]);
+        let look = read(told, HashMap::from([(profile.clone().into(), kept)]));
+        assert!(look.has_uplink());
+        look.leads_somewhere()
+    };
+    // 3: no further than the venue; 4: to the internet; 0: not looked for.
+    assert_eq!(
+        [leads("manual", 3), leads("manual", 4), leads("manual", 0), leads("auto", 3)],
+        [false, true, true, true]
+    );
 }

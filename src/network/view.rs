@@ -166,6 +166,8 @@ pub struct Outcome {
     pub hidden: bool,
     /// The user name, where there was one, for the form.
     pub identity: Option<String>,
+    /// The name of the venue's server, where it is checked, for the form.
+    pub server: Option<String>,
 }
 
 /// A change that is taken back unless somebody confirms it.

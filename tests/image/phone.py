@@ -276,7 +276,7 @@ def show(lab: Lab) -> None:
         key = asks("/api/v1/accounts", "POST", {"name": "Ada", "password": PASSWORD})["stream_key"]
         asks("/api/v1/destinations", "POST", {"name": "Platform", "url": "rtmp://192.168.77.1/live", "key": "key"})
         wait("the streamers' Wi-Fi beside the venue's", JOINED, lambda: "type AP" in box.sh("iw dev ap0 info 2>&1"), 1)
-        guests = box.sh("cat /data/network-password")
+        guests = box.sh("cat /data/motherstream/network-password")
         wait("the phone on it", 180, lambda: rejoined(air, name, guests), 1)
         asks("/api/v1/show", "PUT", {"on": True})
         with Publisher(box, key, 440, roads.encoder) as encoder:

@@ -111,8 +111,13 @@ fn streamers_network_stays_the_same_under_them_and_in_a_show() {
     // The known Wi-Fi comes first, for as long as it may take.
     assert_eq!(looks(&mut rule, 0, 120, &known), Want::Down);
     assert_eq!(rule.look(at(120), &known), Want::Up(Purpose::Guests, Reason::Always));
-    let show = Seen { show: true, ..known };
+    let show = Seen { show: true, guests: true, ..known };
     assert!((121..2000).all(|second| rule.look(at(second), &show) == Want::Up(Purpose::Guests, Reason::Always)));
+    // With no encoder on it, the platforms' network is looked for also in a show: without that it would never be found again.
+    let alone = Seen { guests: false, ..show };
+    assert!((2000..2400).any(|second| rule.look(at(second), &alone) == Want::Look));
+    let mut rule = Rule::new(Hotspot::Always, AFTER, at(0));
+    looks(&mut rule, 0, 121, &known);
     let portal = Seen { uplink: true, portal: true, ..show };
     assert_eq!(rule.look(at(2000), &portal), Want::Up(Purpose::Guests, Reason::Always));
     // Whoever claims the box on it goes on there.
@@ -246,4 +251,16 @@ fn failures_are_told_apart() {
 fn phones_camera_is_told_names_with_their_signs_escaped() {
     assert_eq!(joining_code("Motherstream-0A1B", None), "WIFI:T:nopass;S:Motherstream-0A1B;;");
     assert_eq!(joining_code("a;b", Some("p:\\,\"q")), "WIFI:T:WPA;S:a\\;b;P:p\\:\\\\\\,\\\"q;;");
+}
+
+#[test]
+fn access_point_of_an_earlier_process_stays_under_whoever_is_on_it() {
+    let busy = Seen { claimed: true, known: true, show: true, guests: true, ..BARE };
+    let mut rule = Rule::new(Hotspot::Always, AFTER, at(0));
+    rule.adopt(Purpose::Guests, at(0));
+    assert!((0..300).all(|second| rule.look(at(second), &busy) == Want::Up(Purpose::Guests, Reason::Always)));
+    // A phone in the middle of the set-up, too.
+    let mut rule = self::rule();
+    rule.adopt(Purpose::Setup, at(0));
+    assert_eq!(rule.look(at(1), &Seen { guests: true, ..BARE }), Want::Up(Purpose::Setup, Reason::Guests));
 }

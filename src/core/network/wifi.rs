@@ -89,6 +89,11 @@ pub enum WifiError {
     /// There is no user name.
     #[error("this network asks for a user name too")]
     NoIdentity,
+    /// There is one, and the network asks for none.
+    #[error(
+        "every network of that name within reach is open: leave the password empty; or, if yours has one, move the box closer to its router"
+    )]
+    Open,
     /// The box does not join those.
     #[error("this network is closed by WEP, which is broken and which the box does not speak; use WPA2 or WPA3")]
     Wep,
@@ -102,7 +107,7 @@ impl WifiError {
     pub const fn field(&self) -> &'static str {
         match self {
             Self::Name | Self::Wep => "ssid",
-            Self::Length(_) | Self::Characters | Self::NoPassword => "password",
+            Self::Length(_) | Self::Characters | Self::NoPassword | Self::Open => "password",
             Self::NoIdentity | Self::Text => "identity",
         }
     }

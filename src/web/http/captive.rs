@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     control::{addresses::without_port, network},
-    core::network::Purpose,
+    core::network::{Hotspot, Purpose},
     network::ACCESS_POINT,
     web::app::App,
 };
@@ -44,8 +44,10 @@ pub(crate) async fn lead(State(app): State<Arc<App>>, request: Request, next: Ne
         return next.run(request).await;
     }
     // Streamers' network once the box has an owner: then all of the page is theirs.
-    let purpose = app.control.network().access_point.as_ref().map_or(Purpose::Setup, |own| own.purpose);
-    let whole = purpose == Purpose::Guests && app.control.is_claimed();
+    // While nobody tells what it is for (the program has just started), the settings do.
+    let purpose = app.control.network().access_point.as_ref().map(|own| own.purpose);
+    let always = app.control.config().network.hotspot == Hotspot::Always;
+    let whole = purpose.map_or(always, |purpose| purpose == Purpose::Guests) && app.control.is_claimed();
     let to = if whole { "/" } else { SET_UP };
     let path = request.uri().path();
     let host = requested_host(request.uri(), request.headers());
@@ -53,7 +55,7 @@ pub(crate) async fn lead(State(app): State<Arc<App>>, request: Request, next: Ne
         return led(&app, to);
     }
     if path != BACKGROUND {
-        network::touch(&app.control);
+        network::touch(&app.control, false);
     }
     if whole || path == BACKGROUND || OPEN.iter().any(|open| is_at(path, open)) {
         return next.run(request).await;

@@ -13,13 +13,14 @@ use futures_util::StreamExt;
 use tower_sessions::{Session, session::Id};
 
 use super::{
+    captive::came_over,
     problem::{Kind, Problem},
     rights::{Face, Judged, Right, Table},
     sessions::stored,
     watched::Watched,
 };
 use crate::{
-    control::{journal::Caller, status},
+    control::{journal::Caller, network, status},
     core::account::Role,
     web::app::App,
 };
@@ -60,6 +61,11 @@ pub(crate) async fn enforce(
         let (mut parts, body) = request.into_parts();
         match judge(&app, stated.right, &mut parts).await {
             Ok(()) => {
+                if matches!(parts.extensions.get::<Caller>(), Some(Caller::Account(_)))
+                    && came_over(parts.extensions.get())
+                {
+                    network::touch(&app.control, true);
+                }
                 let watched = Watched::begin(&mut parts, stated, path.as_str());
                 let session = signed_in_by(&parts);
                 let response = next.run(Request::from_parts(parts, body)).await;

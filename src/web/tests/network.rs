@@ -453,6 +453,7 @@ async fn phone_is_told_that_it_loses_the_wifi_before_and_after_and_why_it_failed
             message: message.clone(),
             hidden: false,
             identity: None,
+            server: None,
         };
         site.sees(Snapshot { outcome: Some(outcome), ..on_the_access_point(Purpose::Setup, Reason::JoinFailed) });
         let (_, _, text) = look("/setup/network").await;
@@ -615,5 +616,29 @@ async fn crew_is_told_on_every_page_what_is_wrong_with_the_network() {
     assert!(console.is(200).body["troubles"].to_string().contains(words), "{console:?}");
     site.sees(seen(vec![cable(Internet::Full)]));
     assert!(!site.look("/admin", &operator).await.2.contains("No network"));
+    site.end().await;
+}
+
+#[tokio::test]
+async fn whoever_would_lose_the_box_by_a_button_is_told_before_or_kept_from_it() {
+    let folder = folder();
+    let mut site = Site::start(folder.path(), &[]).await;
+    let mut heard = site.network.carried_out();
+    let (_, admin) = site.admin("Ada").await;
+    site.sees(seen(vec![radio(Some("Campus"), Internet::Full)]));
+    let (_, _, text) = site.look("/admin/network", &admin).await;
+    assert!(text.contains("Motherstream-0A1C comes up within 2 min"), "{text}");
+    assert!(text.contains("for its own Wi-Fi it leaves the Wi-Fi Campus"), "{text}");
+    // With a cable neither is so.
+    site.sees(seen(vec![cable(Internet::Full), radio(Some("Campus"), Internet::Full)]));
+    let (_, _, text) = site.look("/admin/network", &admin).await;
+    assert!(!text.contains("comes up within"), "{text}");
+    site.sees(seen(vec![radio(Some("Campus"), Internet::Full)]));
+    site.patch("/api/v1/settings", &As::Token, json!({"network.hotspot": "off"})).await.is(200);
+    let refused = site.delete("/api/v1/network/wifi?ssid=Campus", &As::Token).await;
+    assert!(refused.is(409).body.to_string().contains("plug a cable in"), "{refused:?}");
+    site.sees(seen(vec![cable(Internet::Full), radio(Some("Campus"), Internet::Full)]));
+    site.delete("/api/v1/network/wifi?ssid=Campus", &As::Token).await.is(204);
+    assert_eq!(next(&mut heard).await, "forget Campus");
     site.end().await;
 }

@@ -179,6 +179,8 @@ struct NetworkPage<'a> {
     loses: bool,
     check: Option<String>,
     time_servers: Vec<String>,
+    /// So many seconds without a network bring the box's own Wi-Fi.
+    after_seconds: u64,
 }
 
 impl NetworkPage<'_> {
@@ -193,6 +195,19 @@ impl NetworkPage<'_> {
     fn about(network: &Visible) -> String {
         let known = if network.known { ", known" } else { "" };
         format!("{}, {}{known}", ui::loudness(network.signal), network.security.words())
+    }
+
+    /// The Wi-Fi that the box leaves for its own.
+    fn left(&self) -> Option<String> {
+        network::left_for_own(&self.now).map(network::called)
+    }
+
+    /// What forgetting a network does to whoever comes over it.
+    fn after_forgetting(&self, ssid: &str) -> Option<String> {
+        let name = self.now.access_point_name.as_deref().filter(|_| self.hotspot != Hotspot::Off)?;
+        let minutes = self.after_seconds.div_ceil(60);
+        network::is_only_way(&self.now, ssid)
+            .then(|| format!("Nothing else leads to the box: without it, {name} comes up within {minutes} min."))
     }
 
     fn link(ssid: &str) -> String {
@@ -234,6 +249,7 @@ fn shown(app: &App, page: Page, desk: Desk, joining: Joining, again: Option<Addr
         hotspot: config.network.hotspot,
         check: config.network.check_url.clone(),
         time_servers: config.network.time_servers.clone(),
+        after_seconds: config.network.setup_after_seconds,
         joining,
         addresses,
         now,
@@ -259,7 +275,8 @@ async fn show(
             };
             let identity = failed.identity.unwrap_or_default();
             let wrong = Some(Wrong { field: field.to_owned(), text: failed.message });
-            Joining { ssid: failed.ssid, hidden: failed.hidden, identity, wrong, ..Joining::default() }
+            let server = failed.server.unwrap_or_default();
+            Joining { ssid: failed.ssid, hidden: failed.hidden, identity, server, wrong }
         }
         None => Joining { ssid: chosen.ssid, ..Joining::default() },
     };
@@ -345,11 +362,17 @@ async fn hotspot(
     sender: Sender,
     Form(to): Form<Switched>,
 ) -> Result<Response, Problem> {
+    let now = app.control.network();
     network::hotspot(&app.control, &by, to.on).await?;
-    let text = if to.on {
-        "The box's own Wi-Fi comes in a moment. It goes again when nobody has used it for a quarter of an hour."
-    } else {
-        "The box's own Wi-Fi goes."
+    let name = now.access_point_name.as_deref().unwrap_or("the box's own Wi-Fi");
+    let text = match network::left_for_own(&now) {
+        _ if !to.on => "The box's own Wi-Fi goes.".to_owned(),
+        None => format!("{name} comes in a moment. It goes again when nobody has used it for a quarter of an hour."),
+        Some(left) => format!(
+            "{name} comes in a moment, and the box leaves {}: join {name} to reach it. It goes back when nobody has used that for a quarter of \
+             an hour.",
+            network::called(left)
+        ),
     };
     Ok(sender.done(&app, PAGE, &Flash::done(text)))
 }

@@ -195,7 +195,8 @@ async fn show(State(app): State<Arc<App>>, mut page: Page, UrlQuery(chosen): Url
         };
         let wrong = Wrong { field: field.to_owned(), text: failed.message };
         let identity = failed.identity.unwrap_or_default();
-        let filled = Filled { ssid: failed.ssid, hidden: failed.hidden, identity, server: String::new() };
+        let server = failed.server.unwrap_or_default();
+        let filled = Filled { ssid: failed.ssid, hidden: failed.hidden, identity, server };
         return page.show(&the_page(&app, &page, Some(filled), Some(wrong)));
     }
     page.show(&the_page(&app, &page, None, None))
