@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State, http::StatusCode, response::Response};
-use serde::Serialize;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
 use tower_sessions::Session;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
@@ -99,10 +100,27 @@ async fn edit_me(
     Ok(Json(own::edit(&app.control, &by, &account, session.id().as_ref().map(stored), edit).await?))
 }
 
+/// A session that is left open is not enough.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Sure {
+    /// The account's password.
+    #[schema(value_type = String)]
+    current_password: SecretString,
+}
+
 /// Deletes one's own account, its connection, its place and its sessions.
-#[utoipa::path(delete, path = "/api/v1/me", tag = "me", responses((status = 204, description = "Deleted"),
-        (status = 409, description = "It is the last admin")))]
-async fn delete_me(State(app): State<Arc<App>>, by: By, Own(account): Own) -> Result<StatusCode, Problem> {
+#[utoipa::path(delete, path = "/api/v1/me", tag = "me", request_body = Sure, responses(
+        (status = 204, description = "Deleted"),
+        (status = 409, description = "It is the last admin"),
+        (status = 422, description = "The password is missing or wrong")))]
+async fn delete_me(
+    State(app): State<Arc<App>>,
+    by: By,
+    Own(account): Own,
+    Body(sure): Body<Sure>,
+) -> Result<StatusCode, Problem> {
+    own::is_owner(&app.control, &by, &account, &sure.current_password).await?;
     people::delete(&app.control, &by, account.id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -321,7 +321,14 @@ async fn whoever_deletes_their_account_is_gone() {
     let folder = folder();
     let site = Site::start(folder.path(), &[]).await;
     let (id, ada) = site.streamer("Ada").await;
-    site.delete("/api/v1/me", &ada).await.is(204);
+    // A browser that was left open is not enough.
+    site.delete("/api/v1/me", &ada).await.is(415);
+    let delete = async |password: &str| {
+        site.call(Method::DELETE, "/api/v1/me", &ada, Some(json!({"current_password": password}))).await
+    };
+    delete("another password").await.blames(422, "current_password");
+    site.get("/api/v1/me", &ada).await.is(200);
+    delete(PASSWORD).await.is(204);
     site.get("/api/v1/me", &ada).await.is(401);
     site.patch(&format!("/api/v1/accounts/{}", id.0), &As::Token, json!({})).await.is(404);
     site.end().await;
@@ -337,7 +344,8 @@ async fn last_admin_stays() {
     site.patch(&path, &ada, json!({"enabled": false})).await.is(409);
     site.post(&format!("{path}/ban"), &ada, json!({})).await.is(409);
     site.delete(&path, &ada).await.is(409);
-    site.delete("/api/v1/me", &ada).await.is(409);
+    let sure = Some(json!({"current_password": PASSWORD}));
+    site.call(Method::DELETE, "/api/v1/me", &ada, sure).await.is(409);
     site.get("/api/v1/me", &ada).await.is(200);
     site.end().await;
 }

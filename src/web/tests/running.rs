@@ -128,7 +128,8 @@ async fn streamers_see_their_place_and_admins_order_it() {
     site.delete("/api/v1/me/entry", &people[1].1).await.is(204);
     site.post(&format!("/api/v1/accounts/{}/ban", people[0].0.0), &As::Token, json!({})).await.is(200);
     eventually(async || names().await == json!(["Cem"])).await;
-    site.delete("/api/v1/me", &people[2].1).await.is(204);
+    let sure = Some(json!({"current_password": PASSWORD}));
+    site.call(Method::DELETE, "/api/v1/me", &people[2].1, sure).await.is(204);
     eventually(async || names().await == json!([])).await;
     site.end().await;
 }
