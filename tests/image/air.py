@@ -101,6 +101,11 @@ class Roads:
         """Once there are namespaces."""
         box.sh(ROADS.replace("@PLATFORM@", str(self.platform)), ok=True)
 
+    def hole(self, box: Machine, seconds: float) -> None:
+        """The venue's line to the world leads nowhere for a while."""
+        rules = "table inet hole { chain in { type filter hook input priority 0; iifname wlan2 tcp dport 1935 drop; }; }"
+        box.sh(f"echo '{rules}' | ip netns exec venue nft -f - && sleep {seconds} && ip netns exec venue nft delete table inet hole", ok=True)
+
 
 @dataclass
 class Answer:

@@ -154,7 +154,8 @@ class Platform:
                 pass
             self.process.terminate()
             self.process.wait(10)
-            self.sessions += 1
+            # The last one that it listens for never comes.
+            self.sessions += not self.stopped.is_set() or self.recording(self.sessions + 1).exists()
 
     def longest_step(self, session: int) -> tuple[float, float]:
         """Of a recording's picture: the longest time between two, and from the first to the last, in seconds."""
