@@ -251,7 +251,7 @@ def portal(lab: Lab) -> None:
 
 
 def show(lab: Lab) -> None:
-    """a show over Wi-Fi whose router restarts: the programme is never late, the platform sees one session, who streams over the box's Wi-Fi stays"""
+    """a show over Wi-Fi whose line has a hole and whose router restarts: the programme is never late, who streams over the box's Wi-Fi stays"""
     card = lab.card(lab.image("one", "1.0"), "phone-show")
     roads = Roads()
     with lab.machine(card) as box, Platform(roads.platform, card.parent) as platform:

@@ -85,6 +85,10 @@ struct Place {
     refusal: Option<String>,
     /// When that was, if it is over.
     refused_at: Option<String>,
+    /// The slate is over whoever is on air: the crew has put it there.
+    under_slate: bool,
+    /// The picture of whoever is on air does not arrive.
+    stalled: bool,
     /// When a publish is taken again, in milliseconds of the box's clock.
     held_off: Option<u64>,
     /// The same as a length of time, where the page may stay without a script.
@@ -132,7 +136,10 @@ fn rendered(app: &App, snapshot: &Snapshot, id: AccountId, now: Option<Moment>) 
     };
     let trouble = entry.as_ref().and_then(|entry| entry.trouble.as_deref()).map(sentence);
     let refusal = snapshot.refusals.get(&id);
+    let on_air = snapshot.queue.on_air.as_ref();
     let place = Place {
+        under_slate: snapshot.queue.forced_slate,
+        stalled: on_air.is_some_and(|turn| turn.stalled),
         entry,
         refused_at: refusal.filter(|_| trouble.is_none()).map(|(at, _)| wall(*at, &zone(app))),
         refusal: trouble.or_else(|| refusal.map(|(_, reason)| sentence(reason))),

@@ -95,6 +95,26 @@ async fn new_name_of_who_is_on_air_is_on_every_face_within_a_second_whoever_gave
 }
 
 #[tokio::test]
+async fn streamer_under_the_slate_is_not_told_that_the_room_sees_them() {
+    let folder = folder();
+    let site = Site::start(folder.path(), &[]).await;
+    let (id, own) = site.streamer("Ada").await;
+    assert!(site.publish(id, "one").await);
+    let _camera = Camera::start(&site.state, "one").await;
+    let by = Instant::now() + ON_AIR;
+    let says = async |by, words: &str| {
+        by_then(by, words, async || site.look("/me", &own).await.2.contains(words)).await;
+    };
+    says(by, "The room sees you").await;
+    site.post("/api/v1/queue/slate", &As::Token, json!({"on": true})).await.is(204);
+    says(Instant::now() + SOON, "nobody sees or hears you").await;
+    assert!(!site.look("/me", &own).await.2.contains("The room sees you"));
+    site.post("/api/v1/queue/slate", &As::Token, json!({"on": false})).await.is(204);
+    says(Instant::now() + SOON, "The room sees you").await;
+    site.end().await;
+}
+
+#[tokio::test]
 async fn new_name_of_who_waits_is_on_every_face_within_a_second() {
     let folder = folder();
     let site = Site::start(folder.path(), &[]).await;
