@@ -95,11 +95,13 @@ mod tests {
     use super::*;
 
     /// A profile as NetworkManager gives one back: what was written, read.
-    fn kept(profile: super::super::bus::Profile) -> Kept {
-        let owned = |value: Variant<'static>| value.try_into().unwrap();
+    fn kept(profile: &super::super::bus::Profile) -> Kept {
+        let owned = |value: &Variant<'static>| value.clone().try_into().unwrap();
         profile
-            .into_iter()
-            .map(|(name, section)| (name, section.into_iter().map(|(key, value)| (key, owned(value))).collect()))
+            .iter()
+            .map(|(name, section)| {
+                (name.clone(), section.iter().map(|(key, value)| (key.clone(), owned(value))).collect())
+            })
             .collect()
     }
 
@@ -119,7 +121,7 @@ mod tests {
             (join("Hidden", Some("correct horse"), None), Security::Wpa2),
             (join("Campus", Some("a user's password"), Some("ada")), Security::Enterprise),
         ] {
-            let settings = kept(profile::venue(&join, Some(security)).unwrap());
+            let settings = kept(&profile::venue(&join, Some(security)).unwrap());
             // NetworkManager tells secrets only where it is asked for them, in sections by the same names.
             let saved = of(&settings, &settings).unwrap();
             assert!(saved.check().is_ok(), "{saved:?}");
@@ -139,6 +141,6 @@ mod tests {
             profile::Channel(6),
         );
         assert!(of(&HashMap::new(), &HashMap::new()).is_none());
-        assert!(of(&kept(own), &HashMap::new()).is_some_and(|wifi| wifi.security == Security::Open));
+        assert!(of(&kept(&own), &HashMap::new()).is_some_and(|wifi| wifi.security == Security::Open));
     }
 }

@@ -265,7 +265,7 @@ async fn networks_of_a_restored_backup_are_known_and_their_passwords_lie_about_n
 }
 
 /// As the adapter reads what the service tells.
-fn read(told: Simulated, profiles: HashMap<OwnedObjectPath, Kept>) -> Look {
+fn read(told: Simulated, profiles: &HashMap<OwnedObjectPath, Kept>) -> Look {
     let told = told.into_iter().map(|(path, interfaces)| {
         let interfaces = interfaces.into_iter().map(|(name, properties)| {
             let own = |(key, value): (&str, Variant<'static>)| (key.to_owned(), value.try_into().unwrap());
@@ -273,7 +273,7 @@ fn read(told: Simulated, profiles: HashMap<OwnedObjectPath, Kept>) -> Look {
         });
         (OwnedObjectPath::from(path), interfaces.collect())
     });
-    Look::of(&told.collect(), &profiles)
+    Look::of(&told.collect(), profiles)
 }
 
 #[test]
@@ -288,7 +288,7 @@ fn open_network_by_a_closed_ones_name_is_somebody_elses_however_loud_it_is() {
         ]);
         told.insert(path, HashMap::from([("org.freedesktop.NetworkManager.AccessPoint", heard)]));
     }
-    let heard: Vec<_> = read(told, HashMap::new()).heard.into_iter().map(|(network, _)| network).collect();
+    let heard: Vec<_> = read(told, &HashMap::new()).heard.into_iter().map(|(network, _)| network).collect();
     assert_eq!(heard.iter().map(|one| (one.security, one.signal)).collect::<Vec<_>>(), [(Security::Wpa2, 40)]);
     // Nor is one joined without the password that somebody typed for it.
     let join = Join { password: Some("correct horse".to_owned().into()), ..join() };
@@ -311,7 +311,7 @@ fn cable_with_an_address_of_another_venue_is_no_way_to_the_box() {
         told.insert(ObjectPath::try_from(ACTIVE).unwrap(), active);
         let method = Variant::from(method.to_owned()).try_into().unwrap();
         let kept = Kept::from([("ipv4".to_owned(), HashMap::from([("method".to_owned(), method)]))]);
-        let look = read(told, HashMap::from([(profile.clone().into(), kept)]));
+        let look = read(told, &HashMap::from([(profile.clone().into(), kept)]));
         assert!(look.has_uplink());
         look.leads_somewhere()
     };
