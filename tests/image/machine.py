@@ -42,10 +42,18 @@ def wait(what: str, limit: float, look, every: float = 0.5):
     raise Failed(f"waited {limit:.0f} s for {what}{f' ({last})' if last else ''}")
 
 
+GIVEN: set[int] = set()
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """One that was not given out before: the system gives one that nobody has bound yet a second time."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        if port not in GIVEN:
+            GIVEN.add(port)
+            return port
 
 
 class Machine:

@@ -15,19 +15,29 @@ pub(crate) mod simulated_srs;
 pub(crate) mod srs;
 
 use std::{
+    collections::BTreeSet,
     net::{Ipv4Addr, TcpListener, UdpSocket},
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
     time::{Duration, Instant},
 };
 
-/// A port nobody listens on at the moment.
+/// Ports that were given out: the system gives one that nobody has bound yet a second time.
+static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+
+/// A port nobody listens on at the moment, and that was not given out before.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+    let mut given = GIVEN.lock().unwrap();
+    loop {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        if given.insert(port) {
+            return port;
+        }
+    }
 }
 
 /// The same of UDP.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{extract::State, http::StatusCode, response::Response};
+use jiff::tz::TimeZone;
 
 use super::{
     assets,
@@ -123,6 +124,12 @@ impl Health {
     }
 }
 
+/// The zone by which somebody is told times: their own, or else the venue's.
+fn own_zone(app: &App, id: AccountId) -> TimeZone {
+    let own = app.control.account(id).and_then(|account| account.timezone);
+    own.and_then(|name| TimeZone::get(&name).ok()).unwrap_or_else(|| zone(app))
+}
+
 /// What one alone sees of the box's state. `now` is there in a page and not in a live part, which must not change with the clock.
 fn rendered(app: &App, snapshot: &Snapshot, id: AccountId, now: Option<Moment>) -> askama::Result<Vec<Rendered>> {
     let entry = own::own_entry(snapshot, id);
@@ -141,7 +148,7 @@ fn rendered(app: &App, snapshot: &Snapshot, id: AccountId, now: Option<Moment>) 
         under_slate: snapshot.queue.forced_slate,
         stalled: on_air.is_some_and(|turn| turn.stalled),
         entry,
-        refused_at: refusal.filter(|_| trouble.is_none()).map(|(at, _)| wall(*at, &zone(app))),
+        refused_at: refusal.filter(|_| trouble.is_none()).map(|(at, _)| wall(*at, &own_zone(app, id))),
         refusal: trouble.or_else(|| refusal.map(|(_, reason)| sentence(reason))),
         // In steps, so that rounding does not make it another moment each time.
         held_off: end.map(|end| (ui::milliseconds(end) + 50) / 100 * 100),

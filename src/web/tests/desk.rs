@@ -342,6 +342,8 @@ async fn token_for_a_player_is_shown_once_and_can_be_revoked() {
     let made = site.sends(&admin, "/admin/viewers", &[("label", "Foyer")], false).await;
     assert_eq!(made.status, 200, "{}", made.text);
     assert!(!made.headers.contains_key("content-encoding"));
+    // No phone's browser plays what a code would lead to.
+    assert!(!made.text.contains("once-qr"), "{}", made.text);
     let token = made.text.split("/program.flv?token=").nth(1).unwrap().split('<').next().unwrap().to_owned();
     assert!(site.state.accounts.viewers().check(&token).is_some());
     let (_, _, page) = site.look("/admin/settings", &admin).await;
@@ -368,5 +370,21 @@ async fn system_is_told_to_operators_and_the_log_to_admins() {
     assert!(page.contains("log/download?level=warn"), "{page}");
     let (status, ..) = site.look("/admin/system?level=loud", &admin).await;
     assert_eq!(status, 422);
+    site.end().await;
+}
+
+#[tokio::test]
+async fn another_destination_is_not_offered_where_there_can_be_no_more() {
+    let folder = folder();
+    let site = Site::start(folder.path(), &[]).await;
+    let (_, admin) = site.admin("Root").await;
+    for number in 0..8 {
+        let (_, _, page) = site.look("/admin/destinations", &admin).await;
+        assert!(page.contains("/admin/destinations/new"), "{number}");
+        let input = json!({"name": format!("Platform {number}"), "url": "rtmp://127.0.0.1:1/app", "key": "k", "enabled": false});
+        site.post("/api/v1/destinations", &As::Token, input).await.is(201);
+    }
+    let (_, _, page) = site.look("/admin/destinations", &admin).await;
+    assert!(!page.contains("/admin/destinations/new") && page.contains("as many as there can be"), "{page}");
     site.end().await;
 }

@@ -115,6 +115,21 @@ async fn streamer_under_the_slate_is_not_told_that_the_room_sees_them() {
 }
 
 #[tokio::test]
+async fn name_that_is_written_from_right_to_left_keeps_to_itself() {
+    let folder = folder();
+    let site = Site::start(folder.path(), &[]).await;
+    let (_, operator) = site.operator("Opa").await;
+    let name = "\u{5d3}\u{5e0}\u{5d4}";
+    let id = site.account(name).await;
+    assert!(site.publish(id, "one").await);
+    for (path, who) in [("/", &As::Nobody), ("/queue-list", &As::Nobody), ("/admin", &operator)] {
+        let by = Instant::now() + ON_AIR;
+        by_then(by, path, async || site.look(path, who).await.2.contains(&format!(" dir=\"auto\">{name}<"))).await;
+    }
+    site.end().await;
+}
+
+#[tokio::test]
 async fn new_name_of_who_waits_is_on_every_face_within_a_second() {
     let folder = folder();
     let site = Site::start(folder.path(), &[]).await;

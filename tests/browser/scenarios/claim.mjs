@@ -13,7 +13,7 @@ export default async function (world) {
     await page.getByLabel("Setup code").fill(code);
     await page.getByLabel("Your name").fill("Olga");
     await page.getByLabel("Password", { exact: true }).fill("Olga-password");
-    await page.getByRole("button", { name: "Make it mine" }).click();
+    await page.getByRole("button", { name: "Claim this box" }).click();
   };
   await fill("not-the-code");
   await page.getByRole("alert").filter({ hasText: /code/i }).first().waitFor();

@@ -17,7 +17,7 @@ export default async function (world) {
   await page.getByLabel("Setup code").fill(env("SETUP_CODE"));
   await page.getByLabel("Your name").fill("Olga");
   await page.getByLabel("Password", { exact: true }).fill("Olga-password");
-  await go("Make it mine");
+  await go("Claim this box");
 
   await page.getByText("2 of 6").waitFor();
   at("/setup/venue");

@@ -147,6 +147,8 @@ struct List<'a> {
     page: &'a Page,
     desk: Desk,
     cards: String,
+    /// There can be no more of them.
+    is_full: bool,
 }
 
 /// The part that changes, as operators see it.
@@ -167,7 +169,8 @@ fn cards(app: &App, admin: bool) -> askama::Result<String> {
 
 async fn list(State(app): State<Arc<App>>, page: Page, desk: Desk) -> Result<Response, Problem> {
     let cards = cards(&app, desk.admin).map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
-    Ok(page.show(&List { page: &page, desk, cards }))
+    let is_full = app.control.destinations().len() >= MAX_DESTINATIONS;
+    Ok(page.show(&List { page: &page, desk, cards, is_full }))
 }
 
 fn view(app: &App, id: DestinationId) -> Result<DestinationView, Problem> {

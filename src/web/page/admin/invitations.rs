@@ -85,6 +85,8 @@ pub(super) struct Once<'a> {
     /// When it ends, if it does.
     pub(super) until: Option<String>,
     pub(super) url: String,
+    /// Phones open it, so that a code to scan stands beside it: no phone's browser plays a programme.
+    pub(super) for_phones: bool,
     /// The code alone, for those who type it.
     pub(super) code: Option<String>,
     pub(super) back: String,
@@ -129,6 +131,7 @@ async fn make(
         what,
         until: Some(wall(made.invitation.expires, &zone(&app))),
         url: made.url,
+        for_phones: true,
         code: Some(made.code),
         back: LIST.to_owned(),
         back_name: "Invitations",
@@ -158,6 +161,7 @@ async fn reset(
         what: "Whoever opens it chooses a new password, once. Until then the old one works.".to_owned(),
         until: Some(wall(link.expires, &zone(&app))),
         url: link.url,
+        for_phones: true,
         code: None,
         back: format!("/admin/people/{}", id.0),
         back_name: "Back",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{extract::State, response::Response};
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::tz::TimeZone;
 use serde::Deserialize;
 
 use super::desk::Desk;
@@ -52,15 +52,18 @@ struct Turn {
 
 impl Turn {
     fn of(record: &HistoryRecord, zone: &TimeZone) -> Self {
-        let same_day = |at: Timestamp| at.to_zoned(zone.clone()).date();
-        let ended = if same_day(record.started) == same_day(record.ended) {
-            record.ended.to_zoned(zone.clone()).strftime("%H:%M").to_string()
-        } else {
-            wall(record.ended, zone)
-        };
+        let (started, over) = (record.started.to_zoned(zone.clone()), record.ended.to_zoned(zone.clone()));
+        let mut began = wall(record.started, zone);
+        let mut ended =
+            if started.date() == over.date() { over.strftime("%H:%M").to_string() } else { wall(record.ended, zone) };
+        if started.offset() != over.offset() {
+            // Clocks were changed in between: 02:50 to 02:10 may be twenty minutes.
+            began.push_str(&started.strftime(" %:z").to_string());
+            ended.push_str(&over.strftime(" %:z").to_string());
+        }
         Self {
             name: record.name.clone(),
-            began: wall(record.started, zone),
+            began,
             ended,
             on_air: ui::clock(record.seconds_on_air),
             why: why(&record.reason),
@@ -74,7 +77,7 @@ fn why(reason: &str) -> &'static str {
         "time" => "Time was up",
         "skip" => "Skipped",
         "kick" => "Kicked",
-        "revoked" => "Account closed",
+        "revoked" => "Account banned, disabled or deleted",
         "stall" => "Stream stalled",
         "left" => "Left",
         "lost" => "Connection lost",
@@ -241,6 +244,22 @@ mod tests {
             words.filter(|word| word.contains('.') && !word.contains(' ') || word == "show").collect::<Vec<_>>()
         });
         names.filter(|name| !name.starts_with("test.")).collect()
+    }
+
+    #[test]
+    fn night_in_which_clocks_change_says_by_how_much_they_differ() {
+        let zone = TimeZone::get("Europe/Berlin").unwrap();
+        let turn = |started: &str, ended: &str| {
+            let record = serde_json::json!({"turn": 1, "account": 1, "name": "Ada", "started": started, "ended": ended,
+                "seconds_on_air": 1200.0, "reason": "revoked"});
+            let turn = Turn::of(&serde_json::from_value(record).unwrap(), &zone);
+            assert_eq!(turn.why, "Account banned, disabled or deleted");
+            (turn.began, turn.ended)
+        };
+        let (began, ended) = turn("2026-10-25T00:50:00Z", "2026-10-25T01:10:00Z");
+        assert!(began.ends_with("02:50 +02:00") && ended == "02:10 +01:00", "{began} {ended}");
+        let (began, ended) = turn("2026-10-26T00:50:00Z", "2026-10-26T01:10:00Z");
+        assert!(began.ends_with("01:50") && ended == "02:10", "{began} {ended}");
     }
 
     #[test]

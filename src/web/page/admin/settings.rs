@@ -318,6 +318,7 @@ async fn make(
                     .to_owned(),
                 until: None,
                 url: reached.page_url(&viewers::path(token.expose_secret())),
+                for_phones: false,
                 code: None,
                 back: format!("{PAGE}#viewers"),
                 back_name: "Settings",

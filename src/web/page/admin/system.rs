@@ -51,12 +51,16 @@ struct GaugeCard {
 }
 
 impl GaugeCard {
+    const fn is_red(&self) -> bool {
+        self.percent >= 90
+    }
+
     /// The class of its bar.
     fn tone(&self) -> &'static str {
         match self.percent {
+            _ if self.is_red() => "meter-bad",
             ..75 => "meter-good",
-            75..90 => "meter-warn",
-            _ => "meter-bad",
+            _ => "meter-warn",
         }
     }
 }
@@ -184,6 +188,11 @@ struct Machine {
 impl System<'_> {
     fn uptime(&self) -> String {
         long(self.view.uptime_seconds)
+    }
+
+    /// A gauge is red.
+    fn is_strained(&self) -> bool {
+        self.gauges.iter().any(GaugeCard::is_red)
     }
 
     fn machine_uptime(&self) -> String {
