@@ -64,7 +64,7 @@ export default async function (world) {
   console.log(`  both saw the skip ${Date.now() - begun} ms after the click`);
   await room.getByRole("heading", { name: "Hedy" }).waitFor();
   // Put on air out of turn.
-  await otto.getByRole("button", { name: /On air\s*: Grace/ }).click();
+  await otto.getByRole("button", { name: /Put on air\s*: Grace/ }).click();
   await both("both to see Grace on air", async (page) => (await onAir(page)) === "Grace", 15000);
   // An operator has no keys: what only admins may is not offered, and not answered.
   world.expect(/403 \(Forbidden/);
