@@ -106,7 +106,7 @@ image-smoke: install-image ## the quick part of image-test, as CI runs it: the i
 	  exit 0
 	fi
 	image/cross/build "$$out/cross"
-	PROGRAM="$$out/cross/motherstream" AGAIN=1 LANES=3 CASES=boot,secure,itself,tryboot,asks,damaged,watchdog,trouble,updates,fallback,phone python3 tests/image/run "$$out"
+	PROGRAM="$$out/cross/motherstream" AGAIN=1 CASES=boot,secure,itself,tryboot,asks,damaged,watchdog,trouble,updates,fallback,phone python3 tests/image/run "$$out"
 
 cross-check: install-image ## build it twice from nothing and compare the bytes (slow)
 	@image/cross/build "$(CARGO_TARGET_DIR)/cross"

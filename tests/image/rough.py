@@ -226,8 +226,8 @@ def fallback(lab: Lab) -> None:
     units = "usr/lib/systemd/system"
     never = {
         f"{units}/motherstream.service.d/never.conf": "[Service]\nExecStart=\nExecStart=/bin/sleep infinity\n",
-        # It has two minutes instead of five, each time: it does not become ready in any.
-        f"{units}/motherstream-trial.timer.d/rig.conf": "[Timer]\nOnActiveSec=\nOnActiveSec=120s\n",
+        # It has three quarters of a minute instead of five, each time: it does not become ready in any.
+        f"{units}/motherstream-trial.timer.d/rig.conf": "[Timer]\nOnActiveSec=\nOnActiveSec=45s\n",
     }
     stuck = lab.image("stuck", "3.0", laid(lab, "stuck", never))
     card = lab.card(lab.image("one", "1.0"), "fallback")
