@@ -35,18 +35,23 @@ use crate::{
     },
 };
 
+/// The policy of pages that these may show in a frame.
+macro_rules! policy {
+    ($frames:literal) => {
+        HeaderValue::from_static(concat!(
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; ",
+            "media-src 'self' blob:; worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors ",
+            $frames
+        ))
+    };
+}
+
 /// What a page may load and do: from here only, and nothing inline. A test looks through the templates for what this would
 /// break.
-pub(crate) const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; \
-     media-src 'self' blob:; worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-);
+pub(crate) const POLICY: HeaderValue = policy!("'none'");
 
 /// The same for pages without sign-in and controls, which pages of other sites may show in a frame.
-pub(crate) const FRAMED: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; \
-     media-src 'self' blob:; worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors *",
-);
+pub(crate) const FRAMED: HeaderValue = policy!("*");
 
 /// The program's version, in the footer.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
